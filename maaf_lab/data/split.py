@@ -1,0 +1,108 @@
+"""Image, Query, Protocol, Split: the one shape that every dataset becomes.
+
+A loader in this package reads a published layout and returns a `Split`; training and evaluation know nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from maaf_lab.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture. Two images with one `label` are the same answer.
+
+    id: the name under which the dataset publishes it. path: its file. categories: the galleries it stands in.
+    """
+
+    id: str
+    path: Path
+    label: str
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A reference image plus a modification text.
+
+    source: index into `Split.images`. texts: one caption, or several that belong together.
+    target_label: the label that is right, or None where a split is published without answers.
+    target: index of the image that stands as the answer in training (any image with the label is right in ranking).
+    category: the gallery that is searched, where the protocol has one gallery a category.
+    """
+
+    source: int
+    texts: tuple[str, ...]
+    target_label: str | None
+    target: int | None = None
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a split is ranked: printed beside every number.
+
+    gallery: "split" (all images) or "category" (the images of the query's category).
+    exclude_source: whether the query's own reference image is taken out of the gallery.
+    ks: the k of recall at k. answer: what makes an image right, in words.
+    """
+
+    gallery: str = "split"
+    exclude_source: bool = True
+    ks: tuple[int, ...] = (1, 5, 10, 50)
+    answer: str = "the image"
+
+    def __post_init__(self) -> None:
+        if self.gallery not in ("split", "category"):
+            raise DataError(f"Protocol.gallery: expected 'split' or 'category', found {self.gallery!r}")
+        if not self.ks or min(self.ks) < 1:
+            raise DataError(f"Protocol.ks: expected positive whole numbers, found {self.ks}")
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        gallery = "all images of the split" if self.gallery == "split" else "the images of the query's category"
+        source = "without the query's own reference" if self.exclude_source else "the query's own reference included"
+        return f"gallery: {gallery}, {source}; a hit is an image that shows {self.answer}; ranked by cosine"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images and queries of one split, and the protocol under which it is ranked.
+
+    Raises DataError when a query points at an image that does not exist, or asks for a label that no image has.
+    """
+
+    name: str
+    images: Sequence[Image]
+    queries: Sequence[Query]
+    protocol: Protocol = field(default_factory=Protocol)
+    dataset: str = ""
+    origin: str = ""  # what these files are, e.g. "made css ..." or "published sha256:..."
+
+    def __post_init__(self) -> None:
+        n, labels = len(self.images), {image.label for image in self.images}
+        for i, q in enumerate(self.queries):
+            if not 0 <= q.source < n or (q.target is not None and not 0 <= q.target < n):
+                raise DataError(f"{self.title}: query {i} points at image {q.source} -> {q.target}; the split has {n} images")
+            if q.target_label is not None and q.target_label not in labels:
+                raise DataError(f"{self.title}: query {i} asks for {q.target_label!r}; no image of the split has that label")
+            if q.target is not None and self.images[q.target].label != q.target_label:
+                raise DataError(f"{self.title}: query {i} asks for {q.target_label!r} but its target image shows "
+                                f"{self.images[q.target].label!r}")
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset or 'dataset'} {self.name}"
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Every caption of every query, in file order (for building a vocabulary)."""
+        return [text for q in self.queries for text in q.texts]
+
+    def __repr__(self) -> str:
+        return f"Split({self.title}: {len(self.images):,} images, {len(self.queries):,} queries; {self.origin})"
