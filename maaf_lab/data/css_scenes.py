@@ -1,0 +1,126 @@
+"""What CSS talks about, in words and plain dicts, with no pixels: objects, cells, scenes and the three modifications.
+
+A scene is a list of objects in the published form, `{"shape", "color", "size", "pos": (y, x)}`, `pos` as fractions of
+the image; the cell of the 3x3 grid is floor(3 * pos). The loader, the generator and the analyses all read scenes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maaf_lab.errors import DataError
+
+SHAPES = ("cube", "sphere", "cylinder")
+SIZES = ("small", "large")
+COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
+CELLS = tuple(f"{row}-{column}" for row in ("top", "middle", "bottom") for column in ("left", "center", "right"))
+KINDS = ("add", "remove", "change")
+
+Object = Mapping[str, Any]
+
+# TIRG's own 2D drawings name the shapes after their outlines.
+_SHAPE_NAMES = {**{name: name for name in SHAPES}, "rectangle": "cube", "circle": "sphere", "triangle": "cylinder"}
+
+
+def shape_of(obj: Object) -> str:
+    """cube, sphere or cylinder, from either naming. Raises DataError for any other name."""
+    try:
+        return _SHAPE_NAMES[obj["shape"]]
+    except KeyError:
+        raise DataError(f"CSS object: expected shape {', '.join(_SHAPE_NAMES)}; found {obj.get('shape')!r} in {dict(obj)}") from None
+
+
+def cell_of(obj: Object) -> int:
+    """0 (top-left) to 8 (bottom-right), row by row. Raises DataError for a `pos` outside the image."""
+    y, x = obj["pos"]
+    row, column = int(y * 3), int(x * 3)
+    if not (0 <= y and 0 <= x and row < 3 and column < 3):
+        raise DataError(f"CSS object: expected pos = (y, x) with both in [0, 1); found {obj['pos']}")
+    return row * 3 + column
+
+
+def describe(obj: Object) -> str:
+    """For example "top-left large red cube"."""
+    return f"{CELLS[cell_of(obj)]} {obj['size']} {obj['color']} {shape_of(obj)}"
+
+
+def scene_label(objects: Sequence[Object]) -> str:
+    """The scene as text: objects by cell, whatever their order and their shifts within cells. Equal scenes, equal labels."""
+    return "; ".join(text for _, text in sorted((cell_of(obj), describe(obj)) for obj in objects)) or "empty"
+
+
+@dataclass(frozen=True)
+class Modification:
+    """One change of a scene. None means left out: any value fits.
+
+    kind: "add", "remove" or "change". size, color, shape, cell describe the object(s); `value` is what a change sets, a
+    colour or a size. Raises DataError where the parts do not make a modification.
+    """
+
+    kind: str
+    size: str | None = None
+    color: str | None = None
+    shape: str | None = None
+    cell: int | None = None
+    value: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS or (self.kind == "add" and self.cell is None) or (self.kind == "change") != (self.value is not None):
+            raise DataError(f"CSS modification: expected add (with a cell), remove, or change (with a value); found {self}")
+        if self.value is not None and self.value not in COLORS + SIZES:
+            raise DataError(f"CSS modification: a change sets a colour or a size; found {self.value!r}")
+
+    @property
+    def text(self) -> str:
+        """As published: "add large green cube to top-left", "remove yellow sphere", "make middle-center object red"."""
+        words = [w for w in (self.size, self.color, self.shape or "object") if w]
+        place = [] if self.cell is None else [CELLS[self.cell]]
+        if self.kind == "add":
+            return " ".join(["add", *words, "to", *place])
+        if self.kind == "remove":
+            return " ".join(["remove", *place, *words])
+        return " ".join(["make", *place, *words, self.value])
+
+    def fits(self, obj: Object) -> bool:
+        """Whether the description holds for `obj`."""
+        return (self.size in (None, obj["size"]) and self.color in (None, obj["color"])
+                and self.shape in (None, shape_of(obj)) and self.cell in (None, cell_of(obj)))
+
+    def apply(self, objects: Sequence[Object]) -> list[dict[str, Any]]:
+        """The scene after a remove or a change. An add leaves attributes open, so it has no single result: DataError."""
+        if self.kind == "add":
+            raise DataError(f"{self.text!r}: an add has no single result; see made.ceiling for the scenes that fit")
+        if self.kind == "remove":
+            return [dict(obj) for obj in objects if not self.fits(obj)]
+        key = "size" if self.value in SIZES else "color"
+        return [{**obj, key: self.value} if self.fits(obj) else dict(obj) for obj in objects]
+
+
+def parse_modification(text: str) -> Modification:
+    """Inverse of `Modification.text`; positions may stand anywhere. Raises DataError naming the word not understood."""
+    words = text.lower().split()
+    kind = {"add": "add", "remove": "remove", "make": "change"}.get(words[0] if words else "")
+    if kind is None:
+        raise DataError(f"CSS text: expected it to start with add, remove or make; found {text!r}")
+    value, rest = (words[-1], words[1:-1]) if kind == "change" else (None, words[1:])
+    found: dict[str, Any] = {}
+    for word in rest:
+        if word in SIZES:
+            key, meaning = "size", word
+        elif word in COLORS:
+            key, meaning = "color", word
+        elif word in _SHAPE_NAMES:
+            key, meaning = "shape", _SHAPE_NAMES[word]
+        elif word in CELLS:
+            key, meaning = "cell", CELLS.index(word)
+        elif word in ("object", "to"):
+            continue
+        else:
+            raise DataError(f"CSS text: {word!r} in {text!r} is no size, colour, shape or position; "
+                            f"expected e.g. 'add large green cube to top-left'")
+        if key in found:
+            raise DataError(f"CSS text: {text!r} names its {key} twice")
+        found[key] = meaning
+    return Modification(kind, value=value, **found)

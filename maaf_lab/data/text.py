@@ -1,0 +1,97 @@
+"""Tokenizer, Vocabulary, TextBatch: words to padded ids.
+
+Shapes: B batch, T words of the longest caption of the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maaf_lab.errors import DataError
+
+UNKNOWN = 0  # the id of every word that the training texts do not have
+JOINER = "inadditiontothat"  # between the captions of one query (authors' code for Fashion IQ)
+_DROP = str.maketrans("", "", string.punctuation)
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower case, non-ASCII dropped, punctuation removed, split on white space ("top-left" -> "topleft"; authors' code)."""
+    return text.encode("ascii", "ignore").decode().lower().translate(_DROP).split()
+
+
+def join(texts: Sequence[str]) -> str:
+    """The captions of one query as one text, in the order given."""
+    return f" {JOINER} ".join(texts)
+
+
+class TextBatch(NamedTuple):
+    """Padded captions: ids (B, T) int64 and mask (B, T) bool, true at words. An empty caption is a row of padding."""
+
+    ids: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str) -> TextBatch:
+        return TextBatch(self.ids.to(device), self.mask.to(device))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of the training texts, commonest first; id 0 is the unknown word. Saved with every run."""
+
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ids", {word: i + 1 for i, word in enumerate(self.words)})
+        if len(self._ids) != len(self.words):
+            twice = [word for word, n in Counter(self.words).items() if n > 1]
+            raise DataError(f"Vocabulary: every word once; found more than once: {', '.join(twice[:5])}")
+
+    @classmethod
+    def build(cls, texts: Iterable[str]) -> Vocabulary:
+        """From training texts; ties in frequency go by the alphabet, so the order of the texts does not matter."""
+        counts = Counter(word for text in texts for word in tokenize(text))
+        counts[JOINER] += 0
+        return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))))
+
+    def __len__(self) -> int:
+        """Number of ids, the unknown word included."""
+        return len(self.words) + 1
+
+    def ids(self, text: str) -> list[int]:
+        """One id a token of `text`; `UNKNOWN` for words that training never saw."""
+        return [self._ids.get(word, UNKNOWN) for word in tokenize(text)]
+
+    def batch(self, texts: Sequence[str]) -> TextBatch:
+        """Captions -> padded ids (B, T). T is at least 1, so a batch of empty captions is one column of padding."""
+        return pad([self.ids(text) for text in texts])
+
+    def save(self, path: Path) -> None:
+        Path(path).write_text(json.dumps({"unknown": UNKNOWN, "words": list(self.words)}, indent=0) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Raises DataError when the file is missing or is not a vocabulary that `save` wrote."""
+        try:
+            return cls(tuple(json.loads(Path(path).read_text())["words"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
+
+
+def pad(rows: Sequence[Sequence[int]]) -> TextBatch:
+    """Rows of ids -> TextBatch, padded on the right with UNKNOWN under a false mask."""
+    longest = max([len(row) for row in rows] + [1])
+    ids = torch.full((len(rows), longest), UNKNOWN, dtype=torch.int64)
+    mask = torch.zeros((len(rows), longest), dtype=torch.bool)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
+        mask[i, : len(row)] = True
+    return TextBatch(ids, mask)

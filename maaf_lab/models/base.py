@@ -1,0 +1,93 @@
+"""What every system does: images once through the backbone, then queries and catalogue images to unit vectors.
+
+Shapes: U distinct images, B queries, N tokens, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from maaf_lab.config import ModelConfig
+from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.models.attention import AttentionRecord
+from maaf_lab.models.image import TokenProjection, build_image_encoder
+
+Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D)
+
+
+class ComposedModel(nn.Module):
+    """Base of all systems. A system writes `fuse` (query vectors) and, where it differs from pooling, `project` (catalogue vectors).
+
+    Both work on features, so an image that serves several queries and is a target too goes through the backbone once.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.config, self.vocabulary = config, vocabulary
+        self.backbone = build_image_encoder(config)
+        self.projections = nn.ModuleDict(
+            {str(r): TokenProjection(self.backbone.channels[r], config.width, config.token_projection) for r in config.resolutions}
+        )
+        self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
+
+    @property
+    def scale(self) -> Tensor:
+        """The learned s; embeddings are unit vectors times s on both sides, so logits are s^2 * cosine."""
+        return self.log_scale.exp()
+
+    @property
+    def device(self) -> torch.device:
+        return self.log_scale.device
+
+    def encode(self, images: Tensor) -> Features:
+        """Normalised images (U, 3, S, S) -> tokens of each resolution, each (U, N, D)."""
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ValueError(f"expected images (B, 3, S, S), found {tuple(images.shape)}")
+        maps = self.backbone(images)
+        return {r: self.projections[str(r)](maps[r]) for r in self.config.resolutions}
+
+    def read(self, texts: Sequence[str] | TextBatch) -> TextBatch:
+        """Captions -> ids on the model's device. Unknown words share one id; an empty caption is a row of padding."""
+        batch = texts if isinstance(texts, TextBatch) else self.vocabulary.batch(list(texts))
+        return batch.to(self.device)
+
+    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, AttentionRecord | None]:
+        """Query vectors (B, D), not yet normalised, and the attention that made them (None where a system has none)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
+
+    def project(self, features: Features) -> tuple[Tensor, AttentionRecord | None]:
+        """Catalogue vectors (B, D), not yet normalised: the mean of the last stage's tokens, unless a system says otherwise."""
+        return features[min(features)].mean(1), None
+
+    def embed_query(
+        self, images: Tensor, texts: Sequence[str] | TextBatch, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, AttentionRecord | None]:
+        """Reference images (B, 3, S, S) and one text each -> unit vectors (B, D), on request with their AttentionRecord."""
+        text = self.read(texts)
+        if len(text.ids) != len(images):
+            raise ValueError(f"expected one text an image, found {len(images)} images and {len(text.ids)} texts")
+        vectors, record = self.fuse(self.encode(images), text)
+        vectors = normalize(vectors.float(), dim=-1)
+        return (vectors, record) if return_attention else vectors
+
+    def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
+        """Catalogue images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
+        vectors, record = self.project(self.encode(images))
+        vectors = normalize(vectors.float(), dim=-1)
+        return (vectors, record) if return_attention else vectors
+
+    def forward(self, images: Tensor, source: Tensor, target: Tensor, text: TextBatch) -> tuple[Tensor, Tensor]:
+        """A training batch: distinct images (U, 3, S, S); source and target (B,) index them -> unit query and target vectors (B, D)."""
+        features = self.encode(images)
+        queries, _ = self.fuse({r: tokens[source] for r, tokens in features.items()}, text)
+        targets, _ = self.project({r: tokens[target] for r, tokens in features.items()})
+        return normalize(queries.float(), dim=-1), normalize(targets.float(), dim=-1)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """The parameters that learn at `image_learning_rate`."""
+        return list(self.backbone.parameters())

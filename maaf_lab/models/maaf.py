@@ -1,0 +1,98 @@
+"""MAAF: stack image and text tokens, attend, pool (paper section 2; every switch of Tables 2, S1, S2, S3).
+
+Shapes: B batch, N image tokens of all resolutions, T words, D width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from maaf_lab.config import ModelConfig
+from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
+from maaf_lab.models.attention import AttentionRecord, FusionStack, sinusoidal_positions
+from maaf_lab.models.base import ComposedModel, Features
+from maaf_lab.models.text import TEXT_ENCODERS
+
+
+class MAAF(ComposedModel):
+    """Modality-Agnostic Attention Fusion.
+
+    Where paper and code differ (`pooling_weights`, `token_projection`, `text_projection`, `layer_norm`) the default is the code.
+    A caption without words is the paper's "null caption": the query is then the image alone, as a catalogue image is under ITA.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.text = TEXT_ENCODERS[config.text_encoder](config, len(vocabulary))
+        self.stack = FusionStack(config)
+
+    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, AttentionRecord]:
+        words_BTD = self.text(text)
+        image_BND = torch.cat(list(features.values()), 1)
+        tokens = torch.cat([image_BND, words_BTD.to(image_BND.dtype)], 1)
+        mask = torch.cat([text.mask.new_ones(image_BND.shape[:2]), text.mask], 1)
+        tokens, weights = self.stack(self._place(tokens), mask)
+        count = image_BND.shape[1]
+        return self._pool(features, tokens[:, :count], tokens[:, count:], text.mask), self._record(features, weights, text)
+
+    def project(self, features: Features) -> tuple[Tensor, AttentionRecord | None]:
+        tokens = torch.cat(list(features.values()), 1)
+        if not self.config.image_through_attention:
+            return self._pool(features, tokens, None, None), None
+        tokens, weights = self.stack(self._place(tokens))
+        return self._pool(features, tokens, None, None), self._record(features, weights, None)
+
+    def _place(self, tokens: Tensor) -> Tensor:
+        if self.config.positions == "none":
+            return tokens
+        return tokens + sinusoidal_positions(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens.dtype)
+
+    def _pool(self, features: Features, image_BND: Tensor, words_BTD: Tensor | None, mask_BT: Tensor | None) -> Tensor:
+        """RP, IT and the weights of each kind of token (section 2.3) -> (B, D)."""
+        if self.config.resolutionwise_pooling:
+            parts = [part.mean(1) for part in image_BND.split([t.shape[1] for t in features.values()], 1)]
+        else:
+            parts = [image_BND.mean(1)]
+        image_BD = torch.stack(parts).mean(0)
+        if words_BTD is None or not self.config.include_text:
+            return image_BD
+        counts_B1 = mask_BT.sum(1, keepdim=True)
+        text_BD = (words_BTD * mask_BT[..., None]).sum(1) / counts_B1.clamp_min(1)
+        share = 1 / 2 if self.config.pooling_weights == "code" else 1 / (len(parts) + 1)
+        share_B1 = share * (counts_B1 > 0)  # no words, no share
+        return (1 - share_B1) * image_BD + share_B1 * text_BD
+
+    def _record(self, features: Features, weights: list[Tensor], text: TextBatch | None) -> AttentionRecord:
+        spans, start = {}, 0
+        for tokens in features.values():
+            side = math.isqrt(tokens.shape[1])
+            spans[f"{side}x{side}"] = (start, start + side * side)
+            start += side * side
+        if text is not None:
+            spans["text"] = (start, start + text.ids.shape[1])
+        stacked = torch.stack(weights) if weights else torch.empty(0, device=self.device)
+        return AttentionRecord(stacked, TokenNames(self.vocabulary, dict(spans), text), spans, self.config.attention == "softmax")
+
+
+class TokenNames:
+    """The names of an AttentionRecord's tokens, spelled only when somebody reads them (training never does).
+
+    `names[b]` is a tuple: "7x7:2,3" for row 2, column 3; a word, "?" for an unknown one; "" for padding.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, spans: dict[str, tuple[int, int]], text: TextBatch | None) -> None:
+        self._words, self._spans, self._text = vocabulary.words, spans, text
+
+    def __getitem__(self, b: int) -> tuple[str, ...]:
+        names = []
+        for grid, (start, stop) in self._spans.items():
+            if grid == "text":
+                ids, mask = self._text.ids[b].tolist(), self._text.mask[b].tolist()
+                names += [("?" if i == UNKNOWN else self._words[i - 1]) if real else "" for i, real in zip(ids, mask, strict=True)]
+            else:
+                side = math.isqrt(stop - start)
+                names += [f"{grid}:{i // side},{i % side}" for i in range(side * side)]
+        return tuple(names)
