@@ -1,0 +1,121 @@
+"""What a copy of a dataset holds and lacks, before anything is trained on it: one report for every dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+def first_names(names: Sequence[str], show: int = 3) -> str:
+    """For messages: "a.png, b.png, c.png, ..."."""
+    return ", ".join(list(names)[:show]) + (", ..." if len(names) > show else "")
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T], desc: str, progress: bool = True) -> Iterator[R]:
+    """`function` of each item, in order, in threads, with a progress bar; never far ahead of the one who asks."""
+    workers = min(16, (os.cpu_count() or 1) + 2)
+    chunk = 16 * workers
+    with tqdm(total=len(items), desc=desc, unit="image", disable=not progress) as bar, ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(items), chunk):
+            for result in pool.map(function, items[start:start + chunk]):
+                bar.update()
+                yield result
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One split of the annotation against the files on disk.
+
+    missing: names of images that are not there. unreadable: (name, why) of images that cannot be decoded.
+    queries, queries_lost: in the annotation, and of these the ones whose reference or target is missing or unreadable.
+    published_images, published_queries: what the publishers (or made.json) say, None where they say nothing;
+    `exact` is False where they give round numbers.
+    """
+
+    split: str
+    images: int
+    missing: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    queries: int
+    queries_lost: int
+    published_images: int | None = None
+    published_queries: int | None = None
+    exact: bool = False
+
+    @property
+    def counts_agree(self) -> bool:
+        """Exactly, or to a quarter of the number where it was published rounded."""
+        pairs = ((self.images, self.published_images), (self.queries, self.published_queries))
+        return all(told is None or abs(found - told) <= (0 if self.exact else told / 4) for found, told in pairs)
+
+
+@dataclass(frozen=True, repr=False)
+class CheckReport:
+    """What is in a dataset's folder. Shows itself as text; `to_frame()` gives a row a split.
+
+    files: (name, state) of what the layout asks for. rows: one a split. problems: what keeps the data from being used
+    whole. notes: what is worth knowing. download: what to get and how to lay it out.
+    """
+
+    dataset: str
+    root: Path
+    origin: str
+    files: tuple[tuple[str, str], ...]
+    rows: tuple[CheckRow, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    download: str
+
+    @property
+    def complete(self) -> bool:
+        """True where every image of every split is there and readable, and the counts are the published ones."""
+        return bool(self.rows) and not self.problems
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a split: images, missing, unreadable, queries, queries lost, published counts."""
+        columns = ["split", "images", "missing", "unreadable", "queries", "queries lost", "images published", "queries published"]
+        rows = [(r.split, r.images, len(r.missing), len(r.unreadable), r.queries, r.queries_lost,
+                 _told(r.published_images, r.exact), _told(r.published_queries, r.exact)) for r in self.rows]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __str__(self) -> str:
+        state = "complete" if self.complete else "NOT COMPLETE"
+        lines = [f"{self.dataset} in {self.root}: {state} ({self.origin or 'no annotation read'})"]
+        lines += [f"  {name:<42} {state}" for name, state in self.files]
+        if self.rows:
+            lines += ["  " + line for line in self.to_frame().to_string(index=False).splitlines()]
+        lines += [f"  problem: {text}" for text in self.problems] + [f"  note: {text}" for text in self.notes]
+        if not self.complete:
+            lines.append(f"  what to get: {self.download}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def _told(number: int | None, exact: bool) -> str:
+    return "-" if number is None else f"{'' if exact else 'about '}{number:,}"
+
+
+def row_problems(rows: Iterable[CheckRow]) -> list[str]:
+    """One sentence for each thing that is wrong with a split, with the first names and what it costs."""
+    out = []
+    for r in rows:
+        cost = f"; {r.queries_lost:,} of {r.queries:,} queries are lost in {r.split}"
+        if r.missing:
+            out.append(f"{r.split}: {len(r.missing):,} of {r.images:,} images missing (first: {first_names(r.missing)}){cost}")
+        if r.unreadable:
+            names = [f"{name} ({why})" for name, why in r.unreadable]
+            out.append(f"{r.split}: {len(names):,} of {r.images:,} images unreadable (first: {first_names(names)}){cost}")
+        if not r.counts_agree:
+            told = f"{_told(r.published_images, r.exact)} and {_told(r.published_queries, r.exact)}"
+            out.append(f"{r.split}: the annotation has {r.images:,} images and {r.queries:,} queries; expected {told}")
+    return out
