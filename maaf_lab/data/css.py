@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ DOWNLOAD = (f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (go
             f"or draw a made set: maaf-lab make css --out ROOT")
 _MADE_COUNTS = {"full": (17_000, 16_000), "tiny": (360, 320)}  # images, queries of a split
 _PUBLISHED_QUERIES = 16_000  # "16K for training and 16K for test" (paper 3.1)
+_PUBLISHED_REFERENCES = 1_000  # of a split (TIRG, section on CSS)
+_PUBLISHED_MODS = {"train": 6_004, "test": 6_019}  # entries of `mods`, as counted in google/tirg's issue 9
 _EDGE = 1 - 1e-9  # the largest position that still lies in the last cell
 
 
@@ -56,8 +59,9 @@ def load_css(root: str | Path, split: str, missing: str = "error") -> Split:
     labels, pairs = annotation.split(split)
     bad = {i: why for i, why in enumerate(_damaged(root, split, len(labels))) if why}
     lost = sum(source in bad or target in bad for source, target, _ in pairs)
-    if bad and (missing == "error" or len(bad) == len(labels)):
-        raise DataError(_bad_images(root, split, len(labels), bad, lost))
+    nothing_left = len(bad) == len(labels) or lost == len(pairs)
+    if bad and (missing == "error" or nothing_left):
+        raise DataError(_bad_images(root, split, len(labels), bad, lost, nothing_left))
     place = {old: new for new, old in enumerate(i for i in range(len(labels)) if i not in bad)}
     folder = root / IMAGES
     images = [Image(Path(name).stem, folder / name, labels[i]) for i in place for name in [image_name(split, i)]]
@@ -79,27 +83,38 @@ def check_css(root: str | Path, progress: bool = True) -> CheckReport:
     Never raises for what is wrong with the files: the report says it.
     """
     root = Path(root)
-    folder = root / IMAGES
-    on_disk = len([n for n in os.listdir(folder) if n.endswith(".png")]) if folder.is_dir() else None
-    size = (root / ANNOTATION).stat().st_size if (root / ANNOTATION).is_file() else None
-    files = ((ANNOTATION, "missing" if size is None else f"{size:,} bytes"),
-             (f"{IMAGES}/", "missing" if on_disk is None else f"{on_disk:,} png files"),
-             (MARK, "present: made data" if (root / MARK).exists() else "absent: published data"))
-    problems, notes, rows, origin = [], [], [], ""
-    try:
+    problems, notes, rows, origin, annotation = [], [], [], "", None
+    files, pictures = _files(root)
+    with _noting(problems):
         annotation = _read(root)
-        origin, promised = annotation.origin, annotation.promised
-        for split in annotation.data:
+        origin = annotation.origin
+    for split in annotation.data if annotation else ():
+        with _noting(problems):
             labels, pairs = annotation.split(split)
-            rows.append(_check_split(root, split, len(labels), pairs, promised, progress))
+            rows.append(_check_split(root, split, len(labels), pairs, annotation.promised, progress))
             notes += annotation.notes(split)
+    extra = pictures - sum(r.images - len(r.missing) for r in rows)
+    if annotation and not problems and extra:
+        notes.append(f"{extra:,} png files in {IMAGES}/ belong to no split of the annotation")
+    return CheckReport("css", root, origin, files, tuple(rows), tuple(problems + row_problems(rows)), tuple(notes), DOWNLOAD)
+
+
+def _files(root: Path) -> tuple[tuple[tuple[str, str], ...], int]:
+    """What stands in the folder, for the report, and the number of pictures."""
+    path, problems, pictures = root / ANNOTATION, [], 0
+    with _noting(problems):
+        pictures = sum(name.endswith(".png") for name in _listing(root))
+    return ((ANNOTATION, f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"),
+            (f"{IMAGES}/", "missing or unreadable" if problems else f"{pictures:,} png files"),
+            (MARK, "present: made data" if (root / MARK).exists() else "absent: published data")), pictures
+
+
+@contextlib.contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
     except DataError as error:
         problems.append(str(error))
-    if on_disk is not None and rows:
-        extra = on_disk - sum(r.images - len(r.missing) for r in rows)
-        if extra:
-            notes.append(f"{extra:,} png files in {IMAGES}/ belong to no split of the annotation")
-    return CheckReport("css", root, origin, files, tuple(rows), tuple(problems + row_problems(rows)), tuple(notes), DOWNLOAD)
 
 
 # --- the annotation ---------------------------------------------------------------------------------------------------
@@ -125,16 +140,22 @@ class _Annotation:
         return labels, _pairs(part["mods"], len(labels), where)
 
     def notes(self, name: str) -> list[str]:
-        """Where the file's own labels and the scenes disagree on which images are the same answer."""
+        """Counts beside the published ones, and whether the file's labels and its scenes make the same groups."""
         part = self.data[name]
+        notes = []
+        if not self.promised[2]:
+            references = len({int(i) for mod in part["mods"] for i in mod["from"]})
+            told = _PUBLISHED_MODS.get(name)
+            notes.append(f"{name}: {references:,} reference scenes and {len(part['mods']):,} modifications "
+                         f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if told is None else f'{told:,}'})")
         if part.get("labels") is None:
-            return [f"{name}: the file has no labels; equal scenes are the same answer"]
+            return [*notes, f"{name}: the file has no labels; equal scenes are the same answer"]
         scenes = _scenes(part["objects_img"], f"{self.path}, {name}")
         joined, labels = len(set(zip(scenes, map(str, part["labels"])))), len(set(map(str, part["labels"])))
         if joined == labels == len(set(scenes)):
-            return []
-        return [f"{name}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same groups; "
-                f"the file's labels are used"]
+            return notes
+        return [*notes, f"{name}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same "
+                        f"groups; the file's labels are used"]
 
     @staticmethod
     def _labels(part: Mapping[str, Any], where: str) -> list[str]:
@@ -282,10 +303,17 @@ def _indices(values: Any, n: int, at: str) -> list[int]:
 
 # --- the images -------------------------------------------------------------------------------------------------------
 
+def _listing(root: Path) -> set[str]:
+    try:
+        return set(os.listdir(root / IMAGES))
+    except OSError as error:
+        raise DataError(f"{root / IMAGES}: expected a readable folder of images; {error.strerror or error}") from error
+
+
 def _damaged(root: Path, split: str, n: int) -> list[str | None]:
     """Why each image cannot be used, or None; whole PNG files are judged by their two ends."""
     names = [image_name(split, i) for i in range(n)]
-    there = set(os.listdir(root / IMAGES))
+    there = _listing(root)
     present = [i for i, name in enumerate(names) if name in there]
     reasons: list[str | None] = ["missing"] * n
     for i, why in zip(present, in_threads(damage, [root / IMAGES / names[i] for i in present], "", progress=False)):
@@ -293,7 +321,7 @@ def _damaged(root: Path, split: str, n: int) -> list[str | None]:
     return reasons
 
 
-def _bad_images(root: Path, split: str, n: int, bad: Mapping[int, str], lost: int) -> str:
+def _bad_images(root: Path, split: str, n: int, bad: Mapping[int, str], lost: int, nothing_left: bool) -> str:
     gone = [image_name(split, i) for i, why in bad.items() if why == "missing"]
     broken = [f"{image_name(split, i)}: {why}" for i, why in bad.items() if why != "missing"]
     parts = []
@@ -301,8 +329,8 @@ def _bad_images(root: Path, split: str, n: int, bad: Mapping[int, str], lost: in
         parts.append(f"{len(gone):,} of {n:,} images missing (first: {first_names(gone)})")
     if broken:
         parts.append(f"{len(broken):,} of {n:,} images damaged (first: {'; '.join(broken[:3])})")
-    if len(bad) == n:
-        advice = f"No image of this split can be used. What to get: {DOWNLOAD}"
+    if nothing_left:
+        advice = f"No query of this split is left. What to get: {DOWNLOAD}"
     else:
         advice = 'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check css` lists what is missing.'
     return f"CSS {split}: {' and '.join(parts)} under {root / IMAGES}; they cost {lost:,} queries. {advice}"
@@ -310,7 +338,7 @@ def _bad_images(root: Path, split: str, n: int, bad: Mapping[int, str], lost: in
 
 def _check_split(root: Path, split: str, n: int, pairs: list[tuple[int, int, str]], promised: tuple[int | None, int, bool],
                  progress: bool) -> CheckRow:
-    there = set(os.listdir(root / IMAGES))
+    there = _listing(root)
     names = [image_name(split, i) for i in range(n)]
     present = [i for i in range(n) if names[i] in there]
     results = list(in_threads(_undecodable, [root / IMAGES / names[i] for i in present], f"checking css {split}", progress))

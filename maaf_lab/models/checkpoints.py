@@ -1,0 +1,81 @@
+"""Files that are whole or absent: atomic writes, model weights as safetensors, a run's resume state."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from maaf_lab.config import RunConfig
+from maaf_lab.data.text import Vocabulary
+from maaf_lab.errors import RunError, TrainingError
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.build import build_model
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """`write` fills a neighbour of `path`, which then takes its place in one step.
+
+    Whatever happens while writing (a kill, a full disk), `path` is the old file or the new one, whole. A failed write raises
+    TrainingError and leaves no half file behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        write(beside)
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except Exception as error:
+        beside.unlink(missing_ok=True)
+        kept = "the one before it is whole" if path.exists() else "there was none before it"
+        raise TrainingError(
+            f"could not save {path.name} in {path.parent} ({error}); {kept}. Make room or choose another folder, then start again."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """A small text file, atomically."""
+    write_atomically(path, lambda beside: beside.write_text(text) and None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Plain values as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def save_model(folder: Path, model: ComposedModel, config: RunConfig) -> None:
+    """config.json, vocabulary.json and model.safetensors: all that `load_model` needs."""
+    write_json(folder / "config.json", config.to_dict())
+    write_atomically(folder / "vocabulary.json", model.vocabulary.save)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(folder / "model.safetensors", lambda beside: save_file(tensors, beside))
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedModel:
+    """The trained model of a run's folder, in evaluation mode. Raises RunError naming what is missing."""
+    folder = Path(folder)
+    missing = [name for name in ("config.json", "vocabulary.json", "model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"{folder}: expected a trained run; it has no {', '.join(missing)}. Train it, or name a finished run.")
+    config = RunConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    # the weights come from the run's own file, so the backbone needs none of its own
+    model = build_model(config.replace(**{"model.image_weights": "none"}).model, Vocabulary.load(folder / "vocabulary.json"))
+    model.config = config.model
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.to(device).eval()
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Everything that resuming needs, in one file."""
+    write_atomically(path, lambda beside: torch.save(state, beside))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state that `save_state` wrote; tensors and plain values only are admitted."""
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,195 @@
+"""Batch softmax loss, parameter groups, schedule, the loop, exact resume (paper 2.4).
+
+Shapes: B queries of a batch, D width.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from maaf_lab.config import RunConfig, TrainConfig
+from maaf_lab.data.batches import Collator, GroupSampler
+from maaf_lab.data.pixels import PixelCache, build_transform
+from maaf_lab.data.split import Split
+from maaf_lab.errors import RunError, TrainingError
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.checkpoints import load_state, save_state, write_text
+
+LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
+
+
+def batch_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy of each query over the batch's targets (equation 5); logits are s^2 * cosine. Query -> target only."""
+    logits_BB = scale.float() ** 2 * queries_BD.float() @ targets_BD.float().T
+    return nn.functional.cross_entropy(logits_BB, torch.arange(len(logits_BB), device=logits_BB.device))
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    """What all rates are multiplied by at `step` (0, 1, 2, ...): linear warm-up, then "step" or "cosine" decay."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "step":
+        return config.decay_factor ** -(step // config.decay_every)
+    whole = max(config.steps - config.warmup_steps, 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / whole))
+
+
+def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str, Any]]:
+    """The backbone at `image_learning_rate`, everything else at `learning_rate` (paper 2.4)."""
+    backbone = model.backbone_parameters()
+    inside = {id(p) for p in backbone}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    return [
+        {"params": rest, "lr": config.learning_rate, "base": config.learning_rate},
+        {"params": backbone, "lr": config.image_learning_rate, "base": config.image_learning_rate},
+    ]
+
+
+def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
+    """Accelerate's view of the device: a GPU when there is one, unless `device` is "cpu"."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs of different precision one after another
+    return Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process a run: two would overwrite each other's checkpoints."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from error
+        yield
+
+
+def fit(
+    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path,
+    *, device: str | None = None, progress: bool = True,
+) -> float:
+    """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
+
+    On a CPU a run that was killed and started again ends with the same bytes of weights as one that never stopped: model,
+    optimizer, schedule, sampling and random states are all in the checkpoint or functions of the step.
+    Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite: the last good
+    checkpoint stays, and the message names the step.
+    """
+    with _alone(folder / "state"):
+        return _fit(model, split, cache, config, folder, device, progress)
+
+
+def _fit(
+    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path, device: str | None, progress: bool
+) -> float:
+    plan, checkpoint = config.train, folder / "state" / "checkpoint.pt"
+    accelerator = make_accelerator(plan.precision, device)
+    optimizer = torch.optim.SGD(parameter_groups(model, plan), momentum=plan.momentum, weight_decay=plan.weight_decay)
+    collate = Collator(split, model.vocabulary)
+    sampler = GroupSampler(collate.sources, plan.batch_size, plan.group_size, plan.seed)
+    transform = build_transform(config.data.transform, config.data.pixels)
+
+    start, log, window, seconds = 0, [], [], 0.0
+    if checkpoint.exists():
+        state = load_state(checkpoint)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, log, window, seconds = state["step"], state["log"], state["window"], state["seconds"]
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    if checkpoint.exists():
+        _set_random_state(state["random"])
+        if accelerator.scaler is not None and state["scaler"]:
+            accelerator.scaler.load_state_dict(state["scaler"])
+    main = accelerator.is_main_process
+    if main:
+        write_text(folder / "log.csv", _log_text(log))
+
+    def save(step: int) -> None:
+        if not all(bool(p.isfinite().all()) for p in model.parameters()):
+            raise TrainingError(_not_finite(config, step, checkpoint, "a weight"))
+        if main:
+            scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+            save_state(checkpoint, {
+                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "random": _random_state(), "scaler": scaler,
+                "step": step, "log": log, "window": window, "seconds": seconds + time.monotonic() - clock,
+            })
+
+    wrapped.train()
+    clock = time.monotonic()
+    bar = tqdm(total=plan.steps, initial=start, desc=f"{config.model.name} ({config.name[-10:]})", unit="step",
+               disable=not (progress and main), mininterval=0.5)
+    for step in range(start, plan.steps):
+        factor = learning_rate_factor(step, plan)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * factor
+        batch = collate(sampler.batch(step), np.random.default_rng([plan.seed, step, 1]))
+        random = torch.Generator().manual_seed(hash((plan.seed, step)) & 0x7FFF_FFFF)
+        images = transform.train(cache.batch(batch.images).to(accelerator.device), random)
+        queries, targets = wrapped(images, batch.source.to(accelerator.device), batch.target.to(accelerator.device), batch.text)
+        loss = batch_softmax_loss(queries, targets, model.scale)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(_not_finite(config, step, checkpoint, "the loss"))
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        if plan.clip_norm:
+            accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
+        optimizer.step()
+        window.append(value)
+        done = step + 1
+        if done % plan.log_every == 0 or done == plan.steps:
+            row = (done, float(np.mean(window)), factor * plan.learning_rate, round(seconds + time.monotonic() - clock, 2))
+            log.append(row)
+            window.clear()
+            bar.set_postfix(loss=f"{row[1]:.3f}", refresh=False)
+            if main:
+                with open(folder / "log.csv", "a") as file:
+                    file.write(_log_line(row))
+        bar.update()
+        if done % plan.checkpoint_every == 0 and done < plan.steps:
+            save(done)
+    bar.close()
+    if start < plan.steps:
+        save(plan.steps)
+    return seconds + time.monotonic() - clock
+
+
+def _not_finite(config: RunConfig, step: int, checkpoint: Path, what: str) -> str:
+    kept = f"step {load_state(checkpoint)['step']}" if checkpoint.exists() else "no checkpoint yet"
+    return (f"{config.name}: {what} is not finite at step {step} (seed {config.train.seed}); the run stopped. Last good "
+            f"checkpoint: {kept}. Lower the learning rates, set warmup_steps or clip_norm, or use precision \"fp32\".")
+
+
+def _log_line(row: tuple) -> str:
+    return f"{row[0]},{row[1]:.6f},{row[2]:.8f},{row[3]:.2f}\n"
+
+
+def _log_text(log: list[tuple]) -> str:
+    return ",".join(LOG_COLUMNS) + "\n" + "".join(_log_line(tuple(row)) for row in log)
+
+
+def _random_state() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
