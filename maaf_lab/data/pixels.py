@@ -247,7 +247,8 @@ class _Store:
     def keep(self, built: Path, stats: list[list[int]], digests: list[str]) -> PixelCache:
         """Move a finished build into place; the pixels of older contents of the same images go."""
         key, old = _key(digests, self.size), self.read()
-        os.replace(built, self.pixels_file(key))
+        if self.open(key) is None:  # another build of the same files may have been quicker
+            os.replace(built, self.pixels_file(key))
         self._write_manifest(key, stats, digests)
         self._sweep(old["key"] if old and old["key"] != key else None)
         cache = self.open(key)
@@ -381,9 +382,9 @@ class Crops:
 
     The authors' code: crops of 0.8 to 1 of the area with sides' ratio 0.75 to 1.3, flipped half the time, noise of std 0.01 added
     to values in [0, 1], so before normalisation. They crop the whole image; here a crop comes from the cached square, whose
-    middle is all that evaluation sees. A crop is at most a quarter smaller than the square, so bilinear reading needs no
-    antialiasing. All random numbers follow from one CPU generator: its state is all that an exact resume needs, and crops and
-    flips are the same on every device (noise is drawn on the batch's device).
+    middle is all that evaluation sees. From squares of `pixels` a crop is only ever enlarged, so bilinear reading needs no
+    antialiasing (larger squares would alias: cache at `pixels`). All random numbers follow from one CPU generator: its state
+    is all that an exact resume needs, and crops and flips are the same on every device (noise is drawn on the batch's device).
     """
 
     pixels: int
