@@ -106,7 +106,7 @@ def _files(root: Path) -> tuple[tuple[tuple[str, str], ...], int]:
         pictures = sum(name.endswith(".png") for name in _listing(root))
     return ((ANNOTATION, f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"),
             (f"{IMAGES}/", "missing or unreadable" if problems else f"{pictures:,} png files"),
-            (MARK, "present: made data" if (root / MARK).exists() else "absent: published data")), pictures
+            (MARK, "present: made data" if (root / MARK).exists() else "absent: not made data")), pictures
 
 
 @contextlib.contextmanager
