@@ -8,7 +8,6 @@ papermill called directly (which only warns) fails at that cell.
 from __future__ import annotations
 
 import ast
-import builtins
 import copy
 import os
 import re
@@ -69,14 +68,16 @@ def check_parameters() -> None:
     or with the defaults), or outside a kernel, there is nothing to check.
     Raises ConfigError naming the unknown and the known names, or the value whose type does not fit.
     """
-    shell = _shell()
-    history = [source for source in shell.user_ns.get("In", [])[:-1] if source.strip()] if shell else []  # without this cell
-    at = max((i for i, source in enumerate(history) if source.startswith(_INJECTED)), default=0)
-    declared = next((values for source in reversed(history[:at]) if (values := _assignments(source))), None)
-    if declared is None:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    history = list(shell.user_ns.get("In", []))[:-1] if shell else []  # without the cell that calls
+    injected = max((i for i, source in enumerate(history) if source.startswith(_INJECTED)), default=None)
+    if injected is None:
         return
-    given = _assigned_names(history[at])
-    _refuse("this notebook", declared, given, _assignments(history[at]) or {})
+    declared: dict[str, Any] = {}
+    for source in history[:injected]:  # all of them: cells may have been run again by hand, in any order
+        declared |= _assignments(source) or {}
+    if declared:
+        _refuse("this notebook", declared, _assigned_names(history[injected]), _assignments(history[injected]) or {})
 
 
 def _refuse(title: str, declared: Mapping[str, Any], names: Iterable[str], values: Mapping[str, Any]) -> None:
@@ -126,13 +127,6 @@ def _literal(node: ast.expr) -> Any:
 
 def _assigned_names(source: str) -> list[str]:
     return [node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-
-
-def _shell() -> Any:
-    get_ipython = getattr(builtins, "get_ipython", None)  # set by a running kernel
-    if get_ipython is None and "IPython" in sys.modules:
-        get_ipython = sys.modules["IPython"].get_ipython
-    return get_ipython() if get_ipython else None
 
 
 # --- execution --------------------------------------------------------------------------------------------------------

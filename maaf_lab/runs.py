@@ -1,0 +1,230 @@
+"""A run's folder, and the ledger that joins all runs into one tidy frame.
+
+    {dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
+                               rankings.parquet  metrics.json   (written last: a folder with it is finished)
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from maaf_lab.config import RunConfig
+from maaf_lab.data import datasets
+from maaf_lab.data.batches import set_seed
+from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.split import Split
+from maaf_lab.data.text import Vocabulary
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.metrics import recall
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.build import build_model
+from maaf_lab.models.checkpoints import load_model, save_model, write_json
+from maaf_lab.retrieval import Rankings, embed_split, rank
+from maaf_lab.training import fit, make_accelerator
+
+MADE_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from made data, and how much of it
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, read on demand. Missing parts raise RunError saying how to get them."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "metrics.json").is_file()
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / name).read_text())
+        except FileNotFoundError as error:
+            raise RunError(f"{self.folder}: expected {name}, found none: the run is not finished. Start it again to go on.") from error
+        except ValueError as error:
+            raise RunError(f"{self.folder / name}: expected JSON, found a damaged file ({error}). Delete it and start again.") from error
+
+    @property
+    def config(self) -> RunConfig:
+        return RunConfig.from_dict(self._json("config.json"))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self._json("environment.json")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self._json("metrics.json")
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """Training curve: step, loss (mean since the row before), learning_rate, seconds since the start."""
+        path = self.folder / "log.csv"
+        if not path.is_file():
+            raise RunError(f"{self.folder}: expected log.csv, found none: the run was not started here")
+        return pd.read_csv(path)
+
+    @property
+    def rankings(self) -> Rankings:
+        return Rankings.load(self.folder / "rankings.parquet")
+
+    def load_model(self, device: str = "cpu") -> ComposedModel:
+        """The trained model, in evaluation mode."""
+        return load_model(self.folder, device)
+
+    def __repr__(self) -> str:
+        return f"Run({self.name}: {'finished' if self.finished else 'unfinished'})"
+
+
+def train_and_evaluate(
+    config: RunConfig, data_root: str | Path, runs_root: str | Path, *, device: str | None = None, progress: bool = True
+) -> Run:
+    """Train what is not trained, evaluate what is not evaluated; a finished run is returned as it is.
+
+    data_root: the folder of `config.data.dataset`. Everything that could stop the run (missing images, an unknown name) is
+    checked before the first step. The same call goes on with a run that was stopped.
+    """
+    run = Run(Path(runs_root) / config.name)
+    if run.finished:
+        return run
+    found = datasets.origin(config.data.dataset, data_root)
+    if config.data.origin and config.data.origin != found:
+        raise ConfigError(f"{run.name}: expected the data {config.data.origin!r}, found {found!r} in {data_root}; "
+                          "name the folder that holds it, or make it again")
+    if not (run.folder / "model.safetensors").is_file():
+        train_split = datasets.load(config.data.dataset, data_root, "train", config.data.missing)
+        cache = pixel_cache(train_split, config.data.pixels, progress=progress)
+        set_seed(config.train.seed)
+        model = build_model(config.model, Vocabulary.build(train_split.texts))
+        write_json(run.folder / "config.json", config.to_dict())
+        seconds = fit(model, train_split, cache, config, run.folder, device=device, progress=progress)
+        write_json(run.folder / "environment.json", {**environment(model.device), "train_seconds": round(seconds, 1)})
+        save_model(run.folder, model, config)
+    return evaluate(run, data_root, device=device, progress=progress)
+
+
+def evaluate(run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True) -> Run:
+    """Rank the test split with the run's trained model; writes rankings.parquet and metrics.json."""
+    config = run.config
+    test = datasets.load(config.data.dataset, data_root, split or "test", config.data.missing)
+    cache = pixel_cache(test, config.data.pixels, progress=progress)
+    model = run.load_model(make_accelerator("fp32", device).device)
+    start = time.monotonic()
+    queries, gallery = embed_split(model, test, cache, transform=config.data.transform, progress=progress)
+    rankings = rank(queries, gallery, test, progress=progress)
+    rankings.save(run.folder / "rankings.parquet")
+    write_json(run.folder / "metrics.json", summary(rankings, test, time.monotonic() - start))
+    return run
+
+
+def summary(rankings: Rankings, split: Split, seconds: float) -> dict[str, Any]:
+    """Recall at the protocol's k with intervals, in percent, and what they were measured on."""
+    values = {f"R{k}": recall(rankings, k) for k in split.protocol.ks}
+    return {
+        "dataset": split.dataset, "split": split.name, "data": split.origin, "queries": len(split.queries),
+        "images": len(split.images), "protocol": rankings.protocol, "interval": "95%, bootstrap over queries",
+        "metrics": {name: {"value": round(e.value, 3), "low": round(e.low, 3), "high": round(e.high, 3)} for name, e in values.items()},
+        "evaluate_seconds": round(seconds, 1),
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a run ran on: versions, commit, device. No paths and no names of machines."""
+    packages = ("maaf-lab", "torch", "torchvision", "numpy", "accelerate", "safetensors")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "python": platform.python_version(), "system": platform.system(), "versions": versions, "commit": _commit(),
+        "device": f"{device.type} ({name})", "threads": torch.get_num_threads(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str:
+    """The lab's commit, with "+" where files differ from it; "unknown" outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def find(config: RunConfig, roots: Iterable[str | Path]) -> Run | None:
+    """The finished run of `config` in the first of the folders that has it."""
+    for root in roots:
+        if root and (run := Run(Path(root) / config.name)).finished:
+            return run
+    return None
+
+
+def ledger(*roots: str | Path) -> pd.DataFrame:
+    """All finished runs below `roots` as one tidy frame: a line per run and metric, with protocol and provenance."""
+    lines = []
+    for root in roots:
+        for path in sorted(Path(root).glob("*/metrics.json")) if root else ():
+            run = Run(path.parent)
+            config, metrics, around = run.config, run.metrics, run.environment
+            for metric, e in metrics["metrics"].items():
+                lines.append({
+                    "run": run.name, "dataset": config.data.dataset, "model": config.model.name, "profile": config.profile,
+                    "seed": config.train.seed, "steps": config.train.steps, "metric": metric, **e, "queries": metrics["queries"],
+                    "split": metrics["split"], "data": metrics["data"], "protocol": metrics["protocol"],
+                    "train_seconds": around.get("train_seconds"), "device": around.get("device"), "commit": around.get("commit"),
+                    "finished": around.get("finished"),
+                })
+    return pd.DataFrame(lines, columns=LEDGER_COLUMNS)
+
+
+LEDGER_COLUMNS: Sequence[str] = (
+    "run", "dataset", "model", "profile", "seed", "steps", "metric", "value", "low", "high", "queries", "split", "data",
+    "protocol", "train_seconds", "device", "commit", "finished",
+)
+
+
+def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:
+    """The folder of a dataset below `data_root`; the smoke and laptop profiles make it where it is missing."""
+    root = Path(data_root) / (dataset if profile != "smoke" else f"{dataset}-tiny")
+    if profile in MADE_SIZE:
+        if dataset != "css":
+            raise ConfigError(f"no made stand-in for {dataset!r} yet; known: css")
+        from maaf_lab.made.css import make_css
+
+        if not (root / "made.json").is_file():
+            make_css(root, MADE_SIZE[profile], pixels, seed, progress=progress)
+    return root
+
+
+def load_pretrained(name: str = "css-laptop", device: str = "cpu") -> ComposedModel:
+    """A model that ships with the lab, ready to embed. Its record is in `pretrained_run(name)`."""
+    return pretrained_run(name).load_model(device)
+
+
+def pretrained_run(name: str = "css-laptop") -> Run:
+    """The record of a shipped model: settings, log, metrics. Unknown names list the known ones."""
+    folder = Path(__file__).parent / "pretrained"
+    known = sorted(path.parent.name for path in folder.glob("*/model.safetensors"))
+    if name not in known:
+        raise RunError(f"no pretrained model {name!r}; known: {', '.join(known) or 'none'}")
+    return Run(folder / name)
