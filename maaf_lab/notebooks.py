@@ -160,8 +160,8 @@ def execute(
     try:
         papermill.execute_notebook(
             str(source.resolve()), str(target.resolve()), parameters=given, cwd=str(source.resolve().parent),
-            kernel_name=_kernel(source), progress_bar=progress and sys.stderr.isatty() and not os.environ.get("CI"),
-            execution_timeout=timeout,
+            kernel_name=_kernel(source), language="python", execution_timeout=timeout,
+            progress_bar=progress and sys.stderr.isatty() and not os.environ.get("CI"),
         )  # fmt: skip
     except papermill.exceptions.PapermillExecutionError as error:
         _strip_papermill(target)
@@ -181,16 +181,16 @@ def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
 
     Where a cell fails the notebook is left as it was.
     """
-    path = Path(notebook)
     import nbclient
 
+    path = Path(notebook)
     nb = _read(path)
     try:
         nbclient.NotebookClient(nb, timeout=timeout, kernel_name=_kernel(path),
                                 resources={"metadata": {"path": str(path.resolve().parent)}}).execute()
     except nbclient.exceptions.CellExecutionError as error:
         raise NotebookError(f"{path.name}: left as it was, a cell failed with {error.ename}: {error.evalue}") from error
-    nbformat.write(_cleaned(nb, path), path)
+    path.write_text(_text(_cleaned(nb, path)), encoding="utf-8")
 
 
 def to_html(notebook: str | Path) -> Path:
@@ -247,7 +247,7 @@ def clean(notebook: str | Path, *, check: bool = False) -> bool:
     `~`, the temporary folder `TMP`.
     """
     path = Path(notebook)
-    text = nbformat.writes(_cleaned(_read(path), path)) + "\n"
+    text = _text(_cleaned(_read(path), path))
     changed = text != path.read_text(encoding="utf-8")
     if changed and not check:
         path.write_text(text, encoding="utf-8")
@@ -275,6 +275,10 @@ def _cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
                 if key in output:
                     output[key] = _map_strings(output[key], hide)
     return nb
+
+
+def _text(nb: nbformat.NotebookNode) -> str:
+    return nbformat.writes(nb).rstrip("\n") + "\n"
 
 
 def _hider(path: Path) -> Any:
@@ -316,3 +320,26 @@ def _read(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except Exception as error:
         raise NotebookError(f"{path}: expected a Jupyter notebook (nbformat 4), found something else: {error}") from error
+
+
+def _main(arguments: list[str]) -> int:
+    """`python -m maaf_lab.notebooks [--run | --check] FILE...`: clean the files; run them first; or only say what is unclean."""
+    options, files = [a for a in arguments if a.startswith("-")], [Path(a) for a in arguments if not a.startswith("-")]
+    if not files or options not in ([], ["--run"], ["--check"]):
+        print(_main.__doc__, file=sys.stderr)
+        return 2
+    unclean = 0
+    for path in files:
+        if "--run" in options:
+            refresh(path)
+        changed = clean(path, check="--check" in options)
+        unclean += changed
+        print(f"{path}: {('unclean' if '--check' in options else 'cleaned') if changed else 'clean'}")
+    return int("--check" in options and unclean > 0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(_main(sys.argv[1:]))
+    except LabError as error:
+        sys.exit(str(error))
