@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from maaf_lab.made.scenes import SIZES_OF_SET, SPLITS, css_annotations
 
 ANNOTATION = "css_toy_dataset_novel2_small.dup.npy"
 VERSION = 1  # raise it whenever the same settings give other bytes
-_BATCH = 128  # pictures drawn before they go to the encoders
 _MARK = "made.json"
 
 
@@ -64,15 +63,12 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
     data = css_annotations(size, seed)
     sidecar: dict[str, np.ndarray] = {}
     bar = tqdm(total=sum(len(data[s]["objects_img"]) for s in SPLITS), desc="made css", unit="image", disable=not progress)
-    with bar, ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with bar:
         for split in SPLITS:
             columns = []
-            for start, drawing in _drawings(data[split]["objects_img"], pixels):
-                images = drawing.images.cpu().numpy()
-                paths = [out / image_name(split, start + i) for i in range(len(images))]
-                list(pool.map(_save_png, paths, images))
+            for start, drawing in render.stream(data[split]["objects_img"], pixels, finish=partial(_save, out, split)):
                 columns.append((drawing.scene + start, drawing.object, drawing.box, drawing.visible, drawing.share))
-                bar.update(len(images))
+                bar.update(len(drawing.images))
             for name, parts in zip(("image", "object", "box", "visible", "share"), zip(*columns)):
                 sidecar[f"{split}_{name}"] = np.concatenate(parts)
     _write(out / "objects.npz", lambda f: np.savez(f, **sidecar))
@@ -114,13 +110,9 @@ def _finished(out: Path, settings: dict[str, Any]) -> bool:
     return False
 
 
-def _drawings(objects: Sequence[Any], pixels: int) -> Iterator[tuple[int, render.Drawing]]:
-    for start in range(0, len(objects), _BATCH):
-        yield start, render.draw(objects[start:start + _BATCH], pixels)
-
-
-def _save_png(path: Path, image: np.ndarray) -> None:
-    PILImage.fromarray(image).save(path, format="PNG", compress_level=2)
+def _save(out: Path, split: str, start: int, drawing: render.Drawing) -> None:
+    for i, image in enumerate(drawing.images.cpu().numpy()):
+        PILImage.fromarray(image).save(out / image_name(split, start + i), format="PNG", compress_level=2)
 
 
 def _as_array(data: dict[str, Any]) -> np.ndarray:
