@@ -1,0 +1,3 @@
+from maaf_lab.cli import main
+
+main()

@@ -1,0 +1,159 @@
+"""maaf-lab: make, check, train, evaluate, table, demo (also `python -m maaf_lab`)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maaf_lab.errors import LabError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                  help="The lab for composed image retrieval: MAAF, the systems it is compared with, its tables and figures.")
+
+Root = Annotated[Path, typer.Option("--root", help="the dataset's folder, in its published layout")]
+DataRoot = Annotated[Path, typer.Option(help="the dataset's folder, in its published layout")]
+RunsRoot = Annotated[Path, typer.Option(help="folder of all runs")]
+Profile = Annotated[str, typer.Option(help="smoke, laptop or paper")]
+Steps = Annotated[int | None, typer.Option(help="train for this many steps instead of the profile's")]
+Seed = Annotated[int, typer.Option(help="seed of weights, sampling and dropout")]
+Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when there is one")]
+
+
+@app.command()
+def make(
+    dataset: Annotated[str, typer.Argument(help="css")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    size: Annotated[str, typer.Option(help="tiny or full")] = "full",
+    pixels: Annotated[int, typer.Option(help="side of the pictures")] = 56,
+    seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
+) -> None:
+    """Draw a made dataset and write it in the published layout."""
+    from maaf_lab.errors import ConfigError
+    from maaf_lab.made.css import make_css
+
+    if dataset != "css":
+        raise ConfigError(f"no made stand-in for {dataset!r} yet; known: css")
+    print(make_css(out, size, pixels, seed))
+
+
+@app.command()
+def check(dataset: Annotated[str, typer.Argument(help="css")], root: Root) -> None:
+    """Say what of a dataset is there, what is missing and what that costs; exit code 0 only when it is whole."""
+    from maaf_lab.data import datasets
+
+    report = datasets.check(dataset, root)
+    print(report)
+    raise typer.Exit(0 if report.complete else 1)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option(help="maaf, tirg, image_only or text_only")],
+    dataset: Annotated[str, typer.Option(help="css")],
+    data_root: DataRoot,
+    runs_root: RunsRoot,
+    profile: Profile = "laptop",
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="any setting, e.g. --set model.attention=identity")] = None,
+) -> None:
+    """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
+    from maaf_lab.config import profile_config
+    from maaf_lab.data import datasets
+    from maaf_lab.runs import train_and_evaluate
+
+    changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, data_root)}
+    if steps is not None:
+        changes |= {"train.steps": steps}
+    config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
+    run = train_and_evaluate(config, data_root, runs_root, device=device)
+    print(_told(run), file=sys.stderr)
+    print(run.folder)
+
+
+@app.command()
+def evaluate(run: Annotated[Path, typer.Argument(help="a run's folder")], data_root: DataRoot, device: Device = None) -> None:
+    """Rank the test split again with a run's trained model and write its metrics and rankings."""
+    from maaf_lab.runs import Run
+    from maaf_lab.runs import evaluate as again
+
+    print(_told(again(Run(run), data_root, device=device)))
+
+
+@app.command()
+def table(
+    key: Annotated[str, typer.Argument(help="the table's number in the paper")],
+    data_root: Annotated[Path, typer.Option(help="folder of all datasets")] = Path("data"),
+    runs_root: RunsRoot = Path("runs"),
+    profile: Profile = "laptop",
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Run the rows of a table that are not run yet and print it beside the paper."""
+    from maaf_lab.views.tables import table_text
+    from maaf_lab.workbench import open_table
+
+    bench = open_table(key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed], device=device or "")
+    print(table_text(bench.frame(), bench.caption()))
+
+
+@app.command()
+def demo(
+    data_root: Annotated[Path, typer.Option(help="folder of all datasets")] = Path("data"),
+    runs_root: RunsRoot = Path("runs"),
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Train Table 1's rows in the laptop profile and execute its notebook; says where the results are."""
+    from maaf_lab.notebooks import execute
+    from maaf_lab.workbench import open_table
+
+    open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed]).run()
+    notebook = Path(__file__).resolve().parent.parent / "notebooks" / "table1_css.ipynb"
+    done, page = execute(notebook, runs_root / "notebooks", {
+        "profile": "laptop", "data_root": str(data_root.resolve()), "runs_root": str(runs_root.resolve()), "records": "",
+        "steps": steps or 0, "seeds": [seed],
+    })
+    print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
+
+
+def _settings(pairs: list[str]) -> dict[str, object]:
+    """["train.seed=1"] -> {"train.seed": 1}: numbers, true/false and lists as JSON, everything else as text."""
+    import json
+
+    from maaf_lab.errors import ConfigError
+
+    made: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: expected name=value, found {pair!r}")
+        try:
+            made[name] = json.loads(value)
+        except ValueError:
+            made[name] = value
+    return made
+
+
+def _told(run: object) -> str:
+    metrics = run.metrics
+    values = ", ".join(f"{name} {m['value']:.1f} [{m['low']:.1f}, {m['high']:.1f}]" for name, m in metrics["metrics"].items())
+    return f"{run.name}: {values}\n{metrics['queries']:,} queries of {metrics['data']}; {metrics['protocol']}"
+
+
+def main() -> None:
+    """The console script: the lab's own errors are a message and exit code 2, not a traceback."""
+    try:
+        app()
+    except LabError as error:
+        print(f"maaf-lab: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
