@@ -200,6 +200,36 @@ def test_command_line(tmp_path, capsys):
     assert "python -m maaf_lab.notebooks" in printed.err
 
 
+def sanitized(text: str) -> str:
+    rules = Path(__file__).resolve().parents[1] / "notebooks" / "sanitize.cfg"
+    for regex, replacement in pytest.importorskip("nbval.plugin").get_sanitize_patterns(rules.read_text(encoding="utf-8")):
+        text = re.sub(regex, replacement, text)
+    return text
+
+
+@pytest.mark.parametrize("committed, fresh", [
+    ("wrote ./runs/css-maaf-1/log.csv", "wrote /home/me/lab/runs/css-maaf-1/log.csv"),
+    ("'~/data/css'", "'/srv/data/css'"),
+    ("took 3 min 4 s, 0.15 s a step", "took 12 s, 98 ms a step"),
+    ("2024-05-06 07:08:09 start", "2031-01-01T00:00:00.123Z start"),
+    ("train: 100%|#####| 30/30 [00:03<00:00, 9.1it/s]\nR1 51.2", "\rtrain:  50%|##   | 15/30 [00:09<00:11, 1.10s/it]\rR1 51.2"),
+    ("<object at 0x7f00aa11bb22>", "<object at 0x55d0aa11bb22>"),
+    ("\x1b[31mred\x1b[0m 12.5 steps/s", "red 7 steps/s"),
+    ("torch 2.14.1, numpy==2.4.6", "torch 2.9.0+cpu, numpy==2.0"),
+    ("File /tmp/ipykernel_1/2.py:3", "File <cell>:3"),
+])  # fmt: skip
+def test_sanitize_hides_what_machines_and_hours_decide(committed, fresh):
+    assert sanitized(committed) == sanitized(fresh)
+
+
+@pytest.mark.parametrize("text", [
+    "R1 72.4 [70.9, 73.8], R10 95.1", "css-maaf-0123456789 | 2,000 steps | seed 0", "7x7/14x14, 1/2/3, and/or/not",
+    "16,000 queries over 3 seeds; batch 96", "<tr><td>87.8 +- 0.9</td></tr></tbody></table>", "head 3: top 10 of 100%",
+])  # fmt: skip
+def test_sanitize_leaves_numbers_alone(text):
+    assert sanitized(text) == text
+
+
 def test_missing_and_broken_notebooks(tmp_path):
     with pytest.raises(NotebookError, match="no notebook at"):
         notebooks.clean(tmp_path / "none.ipynb")
