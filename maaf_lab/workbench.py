@@ -15,6 +15,7 @@ from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.pixels import decode
 from maaf_lab.errors import ConfigError
+from maaf_lab.metrics import paired_difference
 from maaf_lab.runs import MADE_SIZE, Run, dataset_root
 from maaf_lab.tables import Table, run_table, table, table_frame
 
@@ -79,6 +80,25 @@ class TableBench:
         kind = "MADE DATA: not comparable with the paper's column" if self.made else "published data"
         return (f"{self.table.title} · profile {self.profile} · {kind} ({one['data']}) · {one['queries']:,} test queries · "
                 f"{one['protocol']} · brackets: {one['interval']}")
+
+    def comparisons(self, k: int = 1) -> pd.DataFrame:
+        """Each row against the one before it that ran here: recall at k, difference in points with its 95% interval, on the same queries."""
+        runs = [(label, made[0]) for label, made in self.run().items()]
+        lines = []
+        for (worse, before), (better, after) in zip(runs, runs[1:], strict=False):
+            gain = paired_difference(after.rankings, before.rankings, k)
+            lines.append({"row": better, "against": worse, f"R{k} gained": round(gain.value, 1),
+                          "low": round(gain.low, 1), "high": round(gain.high, 1)})
+        return pd.DataFrame(lines)
+
+    def by_kind(self, k: int = 1) -> pd.DataFrame:
+        """Recall at k in percent by kind of modification (the text's first word), a column a row of the table."""
+        columns = {}
+        for label, made in self.run().items():
+            rankings = made[0].rankings
+            kind = rankings.frame["text"].str.split().str[0].replace({"make": "change"})
+            columns[label] = (100 * pd.Series(rankings.hits(k)).groupby(kind).mean()).rename_axis("kind")
+        return pd.DataFrame(columns)
 
     def samples(self, split: str = "test", count: int = 6, seed: int = 0) -> list[dict[str, Any]]:
         """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3), one modification of each kind in turn.

@@ -52,9 +52,8 @@ def _styles() -> list[dict[str, str]]:
     return [{"color": color, "linestyle": line} for line in ("-", "--") for color in colors]
 
 
-def recall_by_kind_figure(hits: Mapping[str, pd.Series]) -> Figure:
-    """Recall at 1 in percent by kind of modification, grouped bars; hits: row label -> mean by kind."""
-    frame = pd.DataFrame(hits)
+def recall_by_kind_figure(frame: pd.DataFrame) -> Figure:
+    """Recall at 1 in percent by kind of modification, grouped bars; a line a kind, a column a row of the table."""
     figure = Figure(figsize=(7.5, 3.2), layout="constrained")
     axis = figure.subplots()
     width = 0.8 / len(frame.columns)
