@@ -100,6 +100,17 @@ class TableBench:
             columns[label] = (100 * pd.Series(rankings.hits(k)).groupby(kind).mean()).rename_axis("kind")
         return pd.DataFrame(columns)
 
+    def ceiling(self, split: str = "test") -> float:
+        """The highest R1 in percent that a perfect reader of scenes can expect (see `made.ceiling`)."""
+        from maaf_lab.made.ceiling import best_recall, ceiling, ceiling_of_annotation
+        from maaf_lab.made.scenes import css_annotations
+
+        if self.made and not (self._folder / "made.json").is_file():
+            fitting = ceiling_of_annotation(css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split])
+        else:
+            fitting = ceiling(datasets.load(self.table.dataset, self._folder, split))
+        return 100 * best_recall(fitting)
+
     def samples(self, split: str = "test", count: int = 6, seed: int = 0) -> list[dict[str, Any]]:
         """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3), one modification of each kind in turn.
 

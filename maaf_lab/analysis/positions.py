@@ -37,7 +37,8 @@ class PositionMaps:
         A cell is a third of the grid each way; a token on the border of two cells counts for each by its area.
         """
         lines = []
-        for n, (word, values) in enumerate(self.maps.items()):
+        for word, values in self.maps.items():
+            n = POSITIONS.index(word)
             share = _cell_share(values.shape[0])
             cells = np.einsum("ai,bj,ij->ab", share, share, values)
             inside = cells[n // 3, n % 3]

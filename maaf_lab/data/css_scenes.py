@@ -29,14 +29,14 @@ def shape_of(obj: Object) -> str:
     try:
         return _SHAPE_NAMES[obj["shape"]]
     except KeyError:
-        raise DataError(f"CSS object: expected shape {', '.join(_SHAPE_NAMES)}; found {obj.get('shape')!r} in {dict(obj)}") from None
+        raise DataError(f"CSS object: expected a shape of {', '.join(_SHAPE_NAMES)}; found {dict(obj)}") from None
 
 
 def cell_of(obj: Object) -> int:
     """0 (top-left) to 8 (bottom-right), row by row. Raises DataError for a `pos` outside the image."""
     y, x = obj["pos"]
     row, column = int(y * 3), int(x * 3)
-    if not (0 <= y and 0 <= x and row < 3 and column < 3):
+    if min(y, x) < 0 or max(row, column) > 2:
         raise DataError(f"CSS object: expected pos = (y, x) with both in [0, 1); found {obj['pos']}")
     return row * 3 + column
 
@@ -49,6 +49,22 @@ def describe(obj: Object) -> str:
 def scene_label(objects: Sequence[Object]) -> str:
     """The scene as text: objects by cell, whatever their order and their shifts within cells. Equal scenes, equal labels."""
     return "; ".join(text for _, text in sorted((cell_of(obj), describe(obj)) for obj in objects)) or "empty"
+
+
+def parse_label(label: str) -> list[dict[str, Any]]:
+    """Inverse of `scene_label`, each object in the middle of its cell. Raises DataError for a label of another kind.
+
+    A remark in brackets at the end (the CSS loader tells labels of equal scenes apart by one) is passed over.
+    """
+    label = label.partition(" (")[0]
+    objects = []
+    for part in label.split("; ") if label != "empty" else ():
+        words = part.split()
+        if len(words) != 4 or words[0] not in CELLS or words[1] not in SIZES or words[2] not in COLORS or words[3] not in SHAPES:
+            raise DataError(f"CSS label: expected e.g. 'top-left large red cube; ...', found {part!r} in {label!r}")
+        row, column = divmod(CELLS.index(words[0]), 3)
+        objects.append({"shape": words[3], "color": words[2], "size": words[1], "pos": ((row + 0.5) / 3, (column + 0.5) / 3)})
+    return objects
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,8 @@ class Modification:
     value: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS or (self.kind == "add" and self.cell is None) or (self.kind == "change") != (self.value is not None):
+        changes = self.value is not None
+        if self.kind not in KINDS or changes != (self.kind == "change") or (self.kind == "add" and self.cell is None):
             raise DataError(f"CSS modification: expected add (with a cell), remove, or change (with a value); found {self}")
         if self.value is not None and self.value not in COLORS + SIZES:
             raise DataError(f"CSS modification: a change sets a colour or a size; found {self.value!r}")

@@ -81,7 +81,10 @@ class Vocabulary:
     def load(cls, path: Path) -> Vocabulary:
         """Raises DataError when the file is missing or is not a vocabulary that `save` wrote."""
         try:
-            return cls(tuple(json.loads(Path(path).read_text())["words"]))
+            words = json.loads(Path(path).read_text())["words"]
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise ValueError("words is not a list of texts")
+            return cls(tuple(words))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
 

@@ -101,7 +101,8 @@ def _draw_description(dice: Dice, pairs: np.ndarray, bare: bool) -> dict[str, An
 def _matches(scenes: Scenes, mod: Modification) -> np.ndarray:
     """Which objects a description fits: (R, 9) bool."""
     fit = scenes.shape >= 0
-    for array, names, word in ((scenes.shape, SHAPES, mod.shape), (scenes.color, COLORS, mod.color), (scenes.size, SIZES, mod.size)):
+    named = ((scenes.shape, SHAPES, mod.shape), (scenes.color, COLORS, mod.color), (scenes.size, SIZES, mod.size))
+    for array, names, word in named:
         if word is not None:
             fit = fit & (array == names.index(word))
     if mod.cell is not None:
