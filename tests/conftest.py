@@ -1,0 +1,64 @@
+"""Shared by the tests: a tiny made CSS folder, its splits, and smoke settings for it."""
+
+import pytest
+import torch
+
+from maaf_lab.config import profile_config
+from maaf_lab.data import datasets
+from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.text import Vocabulary
+from maaf_lab.made.css import make_css
+from maaf_lab.models.build import build_model
+
+
+@pytest.fixture(scope="session")
+def tiny_css(tmp_path_factory):
+    """A tiny made CSS set of 56 px, drawn once for all tests; nobody writes to it but the pixel cache."""
+    return make_css(tmp_path_factory.mktemp("data") / "css", "tiny", 56, 0, progress=False)
+
+
+@pytest.fixture(scope="session")
+def css_train(tiny_css):
+    return datasets.load("css", tiny_css, "train")
+
+
+@pytest.fixture(scope="session")
+def css_test(tiny_css):
+    return datasets.load("css", tiny_css, "test")
+
+
+@pytest.fixture(scope="session")
+def css_train_cache(css_train):
+    return pixel_cache(css_train, 56, progress=False)
+
+
+@pytest.fixture(scope="session")
+def css_test_cache(css_test):
+    return pixel_cache(css_test, 56, progress=False)
+
+
+@pytest.fixture(scope="session")
+def css_vocabulary(css_train):
+    return Vocabulary.build(css_train.texts)
+
+
+@pytest.fixture(scope="session")
+def smoke(tiny_css):
+    """smoke("tirg", **{"train.steps": 3}) -> settings of a run on the tiny set."""
+    origin = datasets.origin("css", tiny_css)
+
+    def make(model="maaf", **changes):
+        return profile_config("smoke", "css", **{"model.name": model, "data.origin": origin, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def made_model(smoke, css_vocabulary):
+    """made_model("maaf", **{"model.attention": "identity"}) -> an untrained model, in evaluation mode."""
+
+    def make(model="maaf", seed=0, **changes):
+        torch.manual_seed(seed)
+        return build_model(smoke(model, **changes).model, css_vocabulary).eval()
+
+    return make
