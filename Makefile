@@ -47,6 +47,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 env: $(VENV)/.installed-dev  ## install everything into .venv (demo and test do it by themselves)
 
+# A log has no use for a bar that moves: in CI one line every half minute (tqdm reads this).
+ifneq ($(CI),)
+demo: export TQDM_MININTERVAL = 30
+endif
+
 # --- what to run ------------------------------------------------------------------------------------------------------
 
 demo: $(VENV)/.installed  ## draw data, train four systems on the CPU, fill the notebook; STEPS= shortens it
