@@ -224,7 +224,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "laptop": {
         "css": {
             **_CSS_MODEL, **_SMALL, "model.width": 128, "model.text_width": 128, "model.feedforward": 256, "model.heads": 8,
-            "train.steps": 1000, "train.batch_size": 96, "train.group_size": 4, "train.learning_rate": 0.02,
+            "train.steps": 600, "train.batch_size": 96, "train.group_size": 4, "train.learning_rate": 0.02,
             "train.image_learning_rate": 0.02, "train.schedule": "cosine", "train.warmup_steps": 100, "train.checkpoint_every": 200,
         },
     },

@@ -63,7 +63,10 @@ class Rankings:
         """What `save` wrote; RunError where there is no such file."""
         if not Path(path).is_file():
             raise RunError(f"{path}: expected the rankings of an evaluated run, found no file. Run `maaf-lab evaluate` on it.")
-        frame = pd.read_parquet(path)
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+            raise RunError(f"{path}: expected rankings, found a damaged file ({error}). Run `maaf-lab evaluate` again.") from error
         return cls(frame, frame.attrs.get("protocol", ""))
 
 
