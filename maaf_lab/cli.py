@@ -98,7 +98,9 @@ def table(
     from maaf_lab.views.tables import table_text
     from maaf_lab.workbench import open_table
 
-    bench = open_table(key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed], device=device or "")
+    bench = open_table(
+        key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed], device=device or "",
+    )
     print(table_text(bench.frame(), bench.caption()))
 
 

@@ -118,7 +118,8 @@ class ModelConfig:
 class TrainConfig:
     """How a model is trained (paper 2.4; PAPER_NOTES for what the paper leaves out).
 
-    steps, batch_size: optimizer steps and queries a step. group_size: consecutive queries of a batch that share one reference image.
+    steps, batch_size: optimizer steps and queries a step.
+    group_size: consecutive queries of a batch that share one reference image.
     learning_rate: of everything but the image model's backbone, which has image_learning_rate.
     schedule: "step" (divide by `decay_factor` every `decay_every` steps) or "cosine" (to zero at the last step).
     warmup_steps: steps over which all rates rise linearly from zero. clip_norm: largest gradient norm, 0 for none.
@@ -144,12 +145,13 @@ class TrainConfig:
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "warmup_steps", "clip_norm", "momentum", "weight_decay", "seed", "learning_rate", "image_learning_rate")
+        _at_least(self, 0, "warmup_steps", "clip_norm", "momentum", "weight_decay", "seed")
+        _at_least(self, 0, "learning_rate", "image_learning_rate")
         _at_least(self, 1, "steps", "group_size", "decay_every", "decay_factor", "checkpoint_every", "log_every")
         _one_of(self, "schedule", ("step", "cosine"))
         _one_of(self, "precision", ("fp32", "bf16", "fp16"))
         if self.batch_size < 2:
-            raise ConfigError(f"TrainConfig.batch_size: the loss compares the targets of a batch, so at least 2; found {self.batch_size}")
+            raise ConfigError(f"TrainConfig.batch_size: the loss compares targets, so at least 2; found {self.batch_size}")
         if self.batch_size % self.group_size:
             raise ConfigError(f"TrainConfig: batch_size {self.batch_size} is not a multiple of group_size {self.group_size}")
 
@@ -225,7 +227,8 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "css": {
             **_CSS_MODEL, **_SMALL, "model.width": 128, "model.text_width": 128, "model.feedforward": 256, "model.heads": 8,
             "train.steps": 600, "train.batch_size": 96, "train.group_size": 4, "train.learning_rate": 0.02,
-            "train.image_learning_rate": 0.02, "train.schedule": "cosine", "train.warmup_steps": 100, "train.checkpoint_every": 200,
+            "train.image_learning_rate": 0.02, "train.schedule": "cosine", "train.warmup_steps": 100,
+            "train.checkpoint_every": 200,
         },
     },
     "smoke": {

@@ -66,7 +66,7 @@ class Rankings:
         try:
             frame = pd.read_parquet(path)
         except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-            raise RunError(f"{path}: expected rankings, found a damaged file ({error}). Run `maaf-lab evaluate` again.") from error
+            raise RunError(f"{path}: expected rankings, found damage ({error}). Run `maaf-lab evaluate` again.") from error
         return cls(frame, frame.attrs.get("protocol", ""))
 
 

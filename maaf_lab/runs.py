@@ -55,9 +55,9 @@ class Run:
         try:
             return json.loads((self.folder / name).read_text())
         except FileNotFoundError as error:
-            raise RunError(f"{self.folder}: expected {name}, found none: the run is not finished. Start it again to go on.") from error
+            raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.") from error
         except ValueError as error:
-            raise RunError(f"{self.folder / name}: expected JSON, found a damaged file ({error}). Delete it and start again.") from error
+            raise RunError(f"{self.folder / name}: expected JSON, found damage ({error}). Delete it and start again.") from error
 
     @property
     def config(self) -> RunConfig:
@@ -118,7 +118,9 @@ def train_and_evaluate(
     return evaluate(run, data_root, device=device, progress=progress)
 
 
-def evaluate(run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True) -> Run:
+def evaluate(
+    run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True
+) -> Run:
     """Rank the test split with the run's trained model; writes rankings.parquet and metrics.json."""
     config = run.config
     test = datasets.load(config.data.dataset, data_root, split or "test", config.data.missing)
@@ -138,7 +140,9 @@ def summary(rankings: Rankings, split: Split, seconds: float) -> dict[str, Any]:
     return {
         "dataset": split.dataset, "split": split.name, "data": split.origin, "queries": len(split.queries),
         "images": len(split.images), "protocol": rankings.protocol, "interval": "95%, bootstrap over queries",
-        "metrics": {name: {"value": round(e.value, 3), "low": round(e.low, 3), "high": round(e.high, 3)} for name, e in values.items()},
+        "metrics": {
+            name: {"value": round(e.value, 3), "low": round(e.low, 3), "high": round(e.high, 3)} for name, e in values.items()
+        },
         "evaluate_seconds": round(seconds, 1),
     }
 

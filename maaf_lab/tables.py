@@ -88,7 +88,8 @@ def run_table(
     data_root: the dataset's own folder; it is opened only when something has to be trained.
     """
     chosen = table(key)
-    jobs = [(row.label, config) for row in chosen.rows for config in row_configs(key, row.label, profile, origin, seeds, **changes)]
+    jobs = [(row.label, config) for row in chosen.rows
+            for config in row_configs(key, row.label, profile, origin, seeds, **changes)]
     done = {config.name: run for _, config in jobs if (run := find(config, (runs_root, records)))}
     todo = [config for _, config in jobs if config.name not in done]
     for config in tqdm(todo, desc=chosen.title, unit="run", disable=not progress or not todo):

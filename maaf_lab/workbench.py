@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,10 @@ class TableBench:
                 f"{one['protocol']} · brackets: {one['interval']}")
 
     def comparisons(self, k: int = 1) -> pd.DataFrame:
-        """Each row against the one before it that ran here: recall at k, difference in points with its 95% interval, on the same queries."""
+        """Each row against the one before it that ran here: points of recall at k gained, same queries, 95% interval."""
         runs = [(label, made[0]) for label, made in self.run().items()]
         lines = []
-        for (worse, before), (better, after) in zip(runs, runs[1:], strict=False):
+        for (worse, before), (better, after) in pairwise(runs):
             gain = paired_difference(after.rankings, before.rankings, k)
             lines.append({"row": better, "against": worse, f"R{k} gained": round(gain.value, 1),
                           "low": round(gain.low, 1), "high": round(gain.high, 1)})
@@ -153,8 +154,8 @@ def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> li
 
 
 def open_table(
-    key: str, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs", records: str | Path = "",
-    seeds: Sequence[int] = (0,), steps: int = 0, device: str = "",
+    key: str, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
+    records: str | Path = "", seeds: Sequence[int] = (0,), steps: int = 0, device: str = "",
 ) -> TableBench:
     """A table ready to run. steps: 0 for the profile's own. records: a folder of finished runs that are read, never written."""
     if not seeds:

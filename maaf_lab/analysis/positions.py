@@ -43,7 +43,8 @@ class PositionMaps:
             cells = np.einsum("ai,bj,ij->ab", share, share, values)
             inside = cells[n // 3, n % 3]
             others = (cells.sum() - inside) / 8
-            lines.append({"word": word, "inside": inside, "others": others, "ratio": inside / others, "examples": self.counts[word]})
+            ratio = inside / others
+            lines.append({"word": word, "inside": inside, "others": others, "ratio": ratio, "examples": self.counts[word]})
         return pd.DataFrame(lines)
 
 

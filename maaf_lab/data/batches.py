@@ -27,7 +27,7 @@ class GroupSampler:
 
     def __init__(self, sources: np.ndarray, batch_size: int, group_size: int, seed: int) -> None:
         if len(sources) < batch_size:
-            raise ConfigError(f"expected at least one batch of {batch_size} queries, found {len(sources)}: choose a smaller batch_size")
+            raise ConfigError(f"expected at least one batch of {batch_size} queries, found {len(sources)}: lower batch_size")
         self.batch_size, self.group_size, self.seed = batch_size, group_size, seed
         by_source = defaultdict(list)
         for i, source in enumerate(np.asarray(sources).tolist()):

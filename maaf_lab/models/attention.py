@@ -55,7 +55,7 @@ class AttentionRecord:
 
 
 class LayerNorm(nn.Module):
-    """Layer norm over D. style "code": x - mean over (unbiased std + 1e-6), as the authors wrote it; "standard": sqrt(variance + eps)."""
+    """Layer norm over D. "code": (x - mean) / (unbiased std + 1e-6), the authors'; "standard": sqrt(variance + eps)."""
 
     def __init__(self, width: int, style: str) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D)
 
 
 class ComposedModel(nn.Module):
-    """Base of all systems. A system writes `fuse` (query vectors) and, where it differs from pooling, `project` (catalogue vectors).
+    """Base of all systems. A system writes `fuse` (query vectors) and, if not plain pooling, `project` (catalogue vectors).
 
     Both work on features, so an image that serves several queries and is a target too goes through the backbone once.
     """
@@ -30,9 +30,8 @@ class ComposedModel(nn.Module):
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.backbone = build_image_encoder(config)
-        self.projections = nn.ModuleDict(
-            {str(r): TokenProjection(self.backbone.channels[r], config.width, config.token_projection) for r in config.resolutions}
-        )
+        wide, style = self.backbone.channels, config.token_projection
+        self.projections = nn.ModuleDict({str(r): TokenProjection(wide[r], config.width, style) for r in config.resolutions})
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
 
     @property
@@ -82,7 +81,7 @@ class ComposedModel(nn.Module):
         return (vectors, record) if return_attention else vectors
 
     def forward(self, images: Tensor, source: Tensor, target: Tensor, text: TextBatch) -> tuple[Tensor, Tensor]:
-        """A training batch: distinct images (U, 3, S, S); source and target (B,) index them -> unit query and target vectors (B, D)."""
+        """A training batch: distinct images (U, 3, S, S); source, target (B,) index them -> unit query, target vectors (B, D)."""
         features = self.encode(images)
         queries, _ = self.fuse({r: tokens[source] for r, tokens in features.items()}, text)
         targets, _ = self.project({r: tokens[target] for r, tokens in features.items()})

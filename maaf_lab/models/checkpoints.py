@@ -35,7 +35,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         beside.unlink(missing_ok=True)
         kept = "the one before it is whole" if path.exists() else "there was none before it"
         raise TrainingError(
-            f"could not save {path.name} in {path.parent} ({error}); {kept}. Make room or choose another folder, then start again."
+            f"could not save {path.name} in {path.parent} ({error}); {kept}. "
+            "Make room or choose another folder, then start again."
         ) from error
 
 

@@ -74,7 +74,8 @@ class MAAF(ComposedModel):
         if text is not None:
             spans["text"] = (start, start + text.ids.shape[1])
         stacked = torch.stack(weights) if weights else torch.empty(0, device=self.device)
-        return AttentionRecord(stacked, TokenNames(self.vocabulary, dict(spans), text, len(features[min(features)])), spans, self.config.attention == "softmax")
+        names = TokenNames(self.vocabulary, dict(spans), text, len(features[min(features)]))
+        return AttentionRecord(stacked, names, spans, self.config.attention == "softmax")
 
 
 class TokenNames:
@@ -96,7 +97,8 @@ class TokenNames:
         for grid, (start, stop) in self._spans.items():
             if grid == "text":
                 ids, mask = self._text.ids[b].tolist(), self._text.mask[b].tolist()
-                names += [("?" if i == UNKNOWN else self._words[i - 1]) if real else "" for i, real in zip(ids, mask, strict=True)]
+                words = ["?" if i == UNKNOWN else self._words[i - 1] for i in ids]
+                names += [word if real else "" for word, real in zip(words, mask, strict=True)]
             else:
                 side = math.isqrt(stop - start)
                 names += [f"{grid}:{i // side},{i % side}" for i in range(side * side)]

@@ -18,7 +18,7 @@ class ImageOnly(ComposedModel):
 
 
 class TextOnly(ComposedModel):
-    """The token of the caption's last word is the query; the reference image is not seen. An empty caption has one fixed vector."""
+    """The token of the caption's last word is the query; the image is not seen. An empty caption has one fixed vector."""
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)

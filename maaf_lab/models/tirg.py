@@ -34,7 +34,7 @@ class TIRG(ComposedModel):
     def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, None]:
         x = features[min(features)].mean(1).float()
         if self.training and len(x) < 2:
-            raise ValueError("TIRG trains on batch statistics: expected at least 2 queries a batch, found 1; call eval() to embed one")
+            raise ValueError("TIRG trains on batch statistics: expected at least 2 queries, found 1; call eval() to embed one")
         both = torch.cat([x, last_token(self.text(text), text.mask).float()], 1)
         gated, added = self.gate(both).sigmoid() * x, self.residual(both)
         return self.weights[0] * gated + self.weights[1] * added, None

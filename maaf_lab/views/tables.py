@@ -13,7 +13,8 @@ def _cells(frame: pd.DataFrame) -> list[list[str]]:
         here = "not run" if pd.isna(line.here) else f"{line.here:.1f} [{line.low:.1f}, {line.high:.1f}]"
         if not pd.isna(line.spread):
             here += f" ± {line.spread:.1f} over {line.seeds} seeds"
-        paper = "–" if pd.isna(line.paper) else f"{line.paper:.1f}" + ("" if pd.isna(line.paper_std) else f" ± {line.paper_std:.1f}")
+        paper = "–" if pd.isna(line.paper) else f"{line.paper:.1f}"
+        paper += "" if pd.isna(line.paper_std) else f" ± {line.paper_std:.1f}"
         minutes = "" if pd.isna(line.minutes) else f"{line.minutes:.1f}"
         rows.append([line.row, here, paper, minutes, line.note])
     return rows
