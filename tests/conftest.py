@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
@@ -9,6 +10,9 @@ from maaf_lab.data.pixels import pixel_cache
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.made.css import make_css
 from maaf_lab.models.build import build_model
+
+settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test measures time
+settings.load_profile("lab")
 
 
 @pytest.fixture(scope="session")
