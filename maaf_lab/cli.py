@@ -76,12 +76,28 @@ def train(
 
 
 @app.command()
-def evaluate(run: Annotated[Path, typer.Argument(help="a run's folder")], data_root: DataRoot, device: Device = None) -> None:
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    data_root: Annotated[Path | None, typer.Option(help="the dataset's folder; left out: data/ and the dataset's name")] = None,
+    device: Device = None,
+) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
     from maaf_lab.runs import Run
     from maaf_lab.runs import evaluate as again
 
-    print(_told(again(Run(run), data_root, device=device)))
+    opened = Run(run)
+    print(_told(again(opened, data_root or Path("data") / opened.config.data.dataset, device=device)))
+
+
+@app.command()
+def record(
+    run: Annotated[Path, typer.Argument(help="a finished run's folder")],
+    out: Annotated[Path, typer.Option(help="folder of records, such as notebooks/records")],
+) -> None:
+    """Copy a finished run's settings, log, metrics and ranks, small enough to commit, to OUT under the run's name."""
+    from maaf_lab.runs import Run, save_record
+
+    print(save_record(Run(run), out / run.name).folder)
 
 
 @app.command()

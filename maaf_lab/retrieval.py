@@ -52,6 +52,11 @@ class Rankings:
         rank = self.frame["rank"].to_numpy()
         return ((rank >= 1) & (rank <= k)).astype(np.float64)
 
+    def without_lists(self) -> Rankings:
+        """The same ranks without what came first: a tenth of the size, enough for every recall."""
+        empty = [[] for _ in range(len(self))]
+        return Rankings(self.frame.assign(top=empty, scores=empty), self.protocol)
+
     def save(self, path: Path) -> None:
         """Parquet, a line a query."""
         frame = self.frame.copy()

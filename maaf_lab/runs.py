@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
@@ -173,6 +174,25 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+RECORD = ("config.json", "environment.json", "log.csv", "metrics.json")
+
+
+def save_record(run: Run, folder: str | Path, *, weights: bool = False) -> Run:
+    """Copy what a finished run's numbers rest on into `folder`, small enough to commit; returns the copy.
+
+    Rankings are kept without the lists of what came first. weights: the trained model and its vocabulary too.
+    Raises RunError when the run is not finished.
+    """
+    if not run.finished:
+        raise RunError(f"{run.folder}: expected a finished run, found no metrics.json. Start it again to go on.")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*RECORD, *(("vocabulary.json", "model.safetensors") if weights else ())):
+        shutil.copyfile(run.folder / name, folder / name)
+    run.rankings.without_lists().save(folder / "rankings.parquet")
+    return Run(folder)
 
 
 def find(config: RunConfig, roots: Iterable[str | Path]) -> Run | None:

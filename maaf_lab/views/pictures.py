@@ -67,10 +67,13 @@ def recall_by_kind_figure(frame: pd.DataFrame) -> Figure:
 
 
 def position_maps_figure(maps: Mapping[str, np.ndarray], title: str = "") -> Figure:
-    """Nine 7x7 maps in the places that their words name (Figure 3): white is more attention; the named cell is framed."""
+    """Nine 7x7 maps in the places that their words name (Figure 3): white is more attention; the named cell is framed.
+
+    One scale for all nine, ending at the 97th percentile, so that a single bright token does not darken the rest.
+    """
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     axes = figure.subplots(3, 3)
-    low, high = min(m.min() for m in maps.values()), max(m.max() for m in maps.values())
+    low, high = np.percentile(np.stack(list(maps.values())), [0, 97])
     for n, (axis, (word, values)) in enumerate(zip(axes.flat, maps.items(), strict=True)):
         axis.imshow(values, cmap="gray", vmin=low, vmax=high)
         side = values.shape[0]
