@@ -37,7 +37,8 @@ def main() -> None:
     arguments.out.write_text(json.dumps({"run": run.name, "data": split.origin, "words_below": below,
                                          "words": json.loads(frame.round(6).to_json(orient="records"))}, indent=2) + "\n")
     arguments.figure.parent.mkdir(exist_ok=True)
-    position_maps_figure(maps.maps, f"attention of position words, mean over heads\n{split.origin}").savefig(arguments.figure, dpi=110)
+    figure = position_maps_figure(maps.maps, f"attention of position words, mean over heads\n{split.origin}")
+    figure.savefig(arguments.figure, dpi=110)
 
 
 if __name__ == "__main__":

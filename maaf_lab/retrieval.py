@@ -61,7 +61,7 @@ class Rankings:
         """Parquet, a line a query."""
         frame = self.frame.copy()
         frame.attrs = {"protocol": self.protocol}
-        write_atomically(Path(path), lambda beside: frame.to_parquet(beside, index=False))
+        write_atomically(Path(path), lambda beside: frame.to_parquet(beside, index=False, compression="zstd"))
 
     @classmethod
     def load(cls, path: Path) -> Rankings:
