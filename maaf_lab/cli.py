@@ -128,11 +128,14 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Train Table 1's rows in the laptop profile and execute its notebook; says where the results are."""
+    from maaf_lab.errors import RunError
     from maaf_lab.notebooks import execute
     from maaf_lab.workbench import open_table
 
-    open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed]).run()
     notebook = Path(__file__).resolve().parent.parent / "notebooks" / "table1_css.ipynb"
+    if not notebook.is_file():
+        raise RunError(f"expected the lab's notebooks beside the package, found no {notebook.name}: run the demo from a clone")
+    open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed]).run()
     done, page = execute(notebook, runs_root / "notebooks", {
         "profile": "laptop", "data_root": str(data_root.resolve()), "runs_root": str(runs_root.resolve()), "records": "",
         "steps": steps or 0, "seeds": [seed],

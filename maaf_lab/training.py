@@ -139,9 +139,10 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * factor
         batch = collate(sampler.batch(step), np.random.default_rng([plan.seed, step, 1]))
-        random = torch.Generator().manual_seed(hash((plan.seed, step)) & 0x7FFF_FFFF)
+        random = torch.Generator().manual_seed(int(np.random.SeedSequence([plan.seed, step]).generate_state(1)[0]))
         images = transform.train(cache.batch(batch.images).to(accelerator.device), random)
-        queries, targets = wrapped(images, batch.source.to(accelerator.device), batch.target.to(accelerator.device), batch.text)
+        source, target, text = (part.to(accelerator.device) for part in batch[1:])
+        queries, targets = wrapped(images, source, target, text)
         loss = batch_softmax_loss(queries, targets, model.scale)
         value = loss.item()
         if not math.isfinite(value):
