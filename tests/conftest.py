@@ -18,7 +18,7 @@ settings.load_profile("lab")
 @pytest.fixture(scope="session")
 def tiny_css(tmp_path_factory):
     """A tiny made CSS set of 56 px, drawn once for all tests; nobody writes to it but the pixel cache."""
-    return make_css(tmp_path_factory.mktemp("data") / "css", "tiny", 56, 0, progress=False)
+    return make_css(tmp_path_factory.mktemp("data") / "css-tiny", "tiny", 56, 0, progress=False)
 
 
 @pytest.fixture(scope="session")

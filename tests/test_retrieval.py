@@ -217,7 +217,7 @@ def test_wrong_rankings_are_refused(tmp_path):
     with pytest.raises(RunError, match="maaf-lab evaluate"):
         Rankings.load(tmp_path / "none.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(RunError, match=r"broken\.parquet.*damaged"):
+    with pytest.raises(RunError, match=r"broken\.parquet: expected rankings, found damage"):
         Rankings.load(tmp_path / "broken.parquet")
 
 
