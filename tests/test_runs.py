@@ -1,0 +1,332 @@
+"""Runs, the ledger, tables beside the paper, the workbench and the command line."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from maaf_lab import cli, runs, tables
+from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.data import datasets
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.runs import LEDGER_COLUMNS, Run, evaluate, find, ledger, load_pretrained, train_and_evaluate
+from maaf_lab.tables import row_configs, run_table, table_frame
+from maaf_lab.views.tables import table_html, table_text
+from maaf_lab.workbench import open_table
+
+STEPS = {"train.steps": 3, "train.warmup_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory, smoke, tiny_css):
+    """A folder with two finished runs of three steps."""
+    root = tmp_path_factory.mktemp("runs")
+    for changes in ({}, {"model.name": "image_only", "train.seed": 4}):
+        train_and_evaluate(smoke(**{**STEPS, **changes}), tiny_css, root, device="cpu", progress=False)
+    return root
+
+
+@pytest.fixture
+def run(roots, smoke):
+    return Run(roots / smoke(**STEPS).name)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Training or evaluating anything fails the test."""
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("something was trained or evaluated")
+
+    monkeypatch.setattr(runs, "fit", refuse)
+    monkeypatch.setattr(runs, "evaluate", refuse)
+
+
+# --- a run's folder ---------------------------------------------------------------------------------------------------
+
+def test_a_runs_folder(run, smoke, css_test):
+    names = {path.name for path in run.folder.iterdir()}
+    assert names >= {"config.json", "environment.json", "vocabulary.json", "log.csv", "model.safetensors", "rankings.parquet",
+                     "metrics.json", "state"}
+    assert not [name for name in names if name.endswith(".tmp")]
+    assert run.config == smoke(**STEPS) and run.config.name == run.name and run.finished
+    assert run.log["step"].tolist() == [3] and run.log["loss"].notna().all()
+    assert len(run.rankings) == len(css_test.queries)
+    hits = run.rankings.hits(1)
+    assert run.metrics["metrics"]["R1"]["value"] == pytest.approx(100 * hits.mean(), abs=1e-3)
+    assert run.metrics["protocol"] == css_test.protocol.describe() and run.metrics["queries"] == 320
+    assert "finished" in repr(run) and "unfinished" not in repr(run)
+
+
+def test_a_record_holds_no_paths(run, tiny_css):
+    """Nothing that is committed names a folder or a machine."""
+    told = "".join((run.folder / f"{name}.json").read_text() for name in ("environment", "config", "metrics", "vocabulary"))
+    assert str(tiny_css) not in told and str(run.folder.parent) not in told
+    for value in _texts(run.environment) + _texts(run.config.to_dict()):
+        assert not re.search(r"(^|[\s\"'(=])(/[\w.-]+){2,}|[A-Za-z]:\\", value), value
+    assert os.uname().nodename not in run.environment.values()
+    assert run.environment["versions"]["torch"] and run.environment["device"].startswith("cpu") and run.environment["commit"]
+    assert run.environment["train_seconds"] >= 0
+
+
+def _texts(value):
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in _texts(part)]
+    if isinstance(value, (list, tuple)):
+        return [text for part in value for text in _texts(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_unfinished_and_damaged_runs(tmp_path, run):
+    empty = Run(tmp_path / "none")
+    assert not empty.finished and "unfinished" in repr(empty)
+    for name in ("config", "environment", "metrics"):
+        with pytest.raises(RunError, match=rf"expected {name}\.json, found none.*not finished"):
+            getattr(empty, name)
+    with pytest.raises(RunError, match=r"expected log\.csv"):
+        _ = empty.log
+    with pytest.raises(RunError, match="maaf-lab evaluate"):
+        _ = empty.rankings
+    with pytest.raises(RunError, match=r"no config\.json, vocabulary\.json, model\.safetensors"):
+        empty.load_model()
+    damaged = Run(tmp_path)
+    (tmp_path / "config.json").write_text((run.folder / "config.json").read_text()[:-20])
+    with pytest.raises(RunError, match=r"config\.json: expected JSON, found damage"):
+        _ = damaged.config
+    (tmp_path / "config.json").write_text(json.dumps({**run.config.to_dict(), "colour": 3}))
+    with pytest.raises(ConfigError, match="unknown setting colour; known: "):
+        _ = damaged.config
+
+
+def test_config_is_named_by_its_settings(smoke):
+    config = smoke()
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert re.fullmatch(r"css-maaf-[0-9a-f]{10}", config.name)
+    changes = (
+        {}, {"train.seed": 1}, {"model.dropout": 0.2}, {"data.origin": "other"}, {"train.steps": 31}, {"profile": "laptop"},
+    )
+    names = {config.replace(**change).name for change in changes}
+    assert len(names) == 6 and config.name in names
+    with pytest.raises(ConfigError, match=r"unknown setting widht; known: .*width"):
+        config.replace(**{"model.widht": 3})
+    with pytest.raises(ConfigError, match="unknown part 'modell'"):
+        config.replace(**{"modell.width": 3})
+
+
+def test_find(tmp_path, roots, run, smoke):
+    assert find(smoke(**STEPS), (tmp_path, "", roots)) == run
+    assert find(smoke(**STEPS, **{"train.seed": 9}), (tmp_path, roots)) is None
+    (tmp_path / run.name).mkdir()  # begun there, finished elsewhere
+    assert find(smoke(**STEPS), (tmp_path, roots)) == run
+
+
+def test_other_data_than_was_named(tmp_path, smoke, tiny_css):
+    config = smoke(**STEPS, **{"data.origin": "published sha256:0"})
+    with pytest.raises(ConfigError, match=r"expected the data 'published sha256:0', found 'made css"):
+        train_and_evaluate(config, tiny_css, tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluating_again_changes_nothing(run, tiny_css):
+    before = {**run.metrics, "evaluate_seconds": 0}
+    ranks = run.rankings.frame["rank"].tolist()
+    evaluate(run, tiny_css, device="cpu", progress=False)
+    assert {**run.metrics, "evaluate_seconds": 0} == before and run.rankings.frame["rank"].tolist() == ranks
+
+
+def test_ledger(tmp_path, roots, run, css_test):
+    frame = ledger(roots, tmp_path, "")
+    assert list(frame.columns) == list(LEDGER_COLUMNS)
+    assert len(frame) == 2 * len(css_test.protocol.ks) and set(frame["metric"]) == {f"R{k}" for k in css_test.protocol.ks}
+    line = frame[(frame["run"] == run.name) & (frame["metric"] == "R10")].iloc[0]
+    assert line["value"] == run.metrics["metrics"]["R10"]["value"] and line["low"] <= line["value"] <= line["high"]
+    assert line["data"].startswith("made css") and "without the query's own reference" in line["protocol"]
+    assert set(zip(frame["model"], frame["seed"], frame["steps"])) == {("maaf", 0, 3), ("image_only", 4, 3)}
+    (tmp_path / "unfinished").mkdir()
+    assert len(ledger(tmp_path)) == 0 and list(ledger(tmp_path).columns) == list(LEDGER_COLUMNS)
+
+
+def test_unknown_pretrained_models_list_the_known():
+    with pytest.raises(RunError, match=r"no pretrained model 'nonsense'; known: "):
+        load_pretrained("nonsense")
+
+
+# --- tables beside the paper ------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory, tiny_css):
+    """Table 1 run in the smoke profile, three steps a row."""
+    runs_root = tmp_path_factory.mktemp("table")
+    bench = open_table("1", profile="smoke", data_root=tiny_css.parent, runs_root=runs_root, steps=3, device="cpu")
+    bench.run()
+    return bench
+
+
+def test_table_1_stands_beside_the_paper(bench):
+    frame = bench.frame().set_index("row")
+    assert frame.loc["TIRG", "paper"] == 73.7 and frame.loc["MAAF", "paper"] == 87.8
+    here = frame["here"].notna()
+    assert set(frame.index[here]) == {row.label for row in bench.table.rows if row.changes is not None}
+    assert set(frame.index[here]) >= {"Image only", "Text only", "TIRG", "MAAF"}
+    assert set(frame.index[~here]) == {"Show and Tell", "Parameter hashing", "Relationship", "FiLM", "Locally Bounded Features"}
+    assert (frame.loc[~here, "seeds"] == 0).all() and frame.loc[~here, "paper"].notna().all()
+    run = bench.run()["TIRG"][0]
+    assert run.config.model.name == "tirg" and frame.loc["TIRG", "here"] == run.metrics["metrics"]["R1"]["value"]
+    assert bench.run()["MAAF"][0].config.model.attention == "identity"
+
+
+def test_printed_tables(bench):
+    text, html = table_text(bench.frame(), bench.caption()), table_html(bench.frame(), bench.caption())
+    lines = {line.split("  ")[0]: line for line in text.splitlines()}
+    assert "not run" in lines["FiLM"] and "not run" not in lines["TIRG"] and "73.7" in lines["TIRG"] and "87.8" in lines["MAAF"]
+    assert "MADE DATA" in text and "gallery: all images" in text and "95%" in text
+    assert html.count("<tr") == 1 + len(bench.frame()) and html.count("not run") == 5 and "MADE DATA" in html
+
+
+def test_a_table_that_is_run_trains_nothing_again(bench, no_training):
+    again = open_table("1", profile="smoke", data_root=bench.data_root, runs_root=bench.runs_root, steps=3, device="cpu")
+    pd.testing.assert_frame_equal(again.frame(), bench.frame())
+
+
+def test_records_stand_in_for_runs_and_data(bench, tmp_path, no_training):
+    """With records of finished runs neither data nor runs are made."""
+    nowhere = {"data_root": tmp_path / "data", "runs_root": tmp_path / "runs"}
+    read = open_table("1", profile="smoke", **nowhere, records=bench.runs_root, steps=3)
+    pd.testing.assert_frame_equal(read.frame(), bench.frame())
+    assert not list(tmp_path.iterdir())
+
+
+def test_seeds_give_a_spread(bench):
+    runs_of = dict(bench.run())
+    runs_of["MAAF"] = [*runs_of["MAAF"], *runs_of["TIRG"]]  # two runs, as if of two seeds
+    values = [run.metrics["metrics"]["R1"]["value"] for run in runs_of["MAAF"]]
+    line = table_frame("1", runs_of).set_index("row").loc["MAAF"]
+    assert line["seeds"] == 2 and line["here"] == pytest.approx(np.mean(values))
+    assert line["spread"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_rows_as_settings():
+    three = row_configs("1", "TIRG", "paper", "published", (0, 1, 2))
+    assert [config.train.seed for config in three] == [0, 1, 2] and len({config.name for config in three}) == 3
+    assert three[0].model.image_encoder == "resnet50" and three[0].train.steps == 75_000
+    assert row_configs("1", "FiLM", "paper", "published", (0,)) == []
+    with pytest.raises(ConfigError, match=r"no row 'Tirg'; rows: .*TIRG"):
+        row_configs("1", "Tirg", "paper", "", (0,))
+    with pytest.raises(ConfigError, match="no table '99' in the lab; known: 1"):
+        tables.table("99")
+    with pytest.raises(ConfigError, match="no table '99'"):
+        run_table("99", "smoke", "", "", origin="")
+    with pytest.raises(ConfigError, match=r"unknown profile 'lapdog'; known: .*laptop"):
+        open_table("1", profile="lapdog")
+    with pytest.raises(ConfigError, match="at least one"):
+        open_table("1", seeds=())
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_samples_without_files_are_those_of_the_files(tmp_path, tiny_css, split):
+    """The same pictures, drawn again from the seed."""
+    with_files = open_table("1", profile="smoke", data_root=tiny_css.parent)
+    without = open_table("1", profile="smoke", data_root=tmp_path)
+    a, b = with_files.samples(split, 6, seed=3), without.samples(split, 6, seed=3)
+    assert with_files.origin == without.origin == datasets.origin("css", tiny_css)
+    assert len(a) == len(b) == 6 and not list(tmp_path.iterdir())
+    for one, other in zip(a, b, strict=True):
+        assert one["text"] == other["text"]
+        for key in ("source", "target"):
+            assert one[key].shape == (56, 56, 3) and one[key].dtype == np.uint8
+            assert np.array_equal(one[key], other[key])
+        assert not np.array_equal(one["source"], one["target"])
+    assert {sample["text"].split()[0] for sample in a} == {"add", "make", "remove"}
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def shell(monkeypatch, capsys):
+    """shell("check", "css", ...) -> (exit code, stdout, stderr) of the console script."""
+
+    def call(*args):
+        monkeypatch.setattr("sys.argv", ["maaf-lab", *map(str, args)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_make_and_check(shell, tmp_path, tiny_css):
+    code, out, _ = shell("make", "css", "--out", tmp_path / "css", "--size", "tiny", "--pixels", "56")
+    assert code == 0 and out.split() == [str(tmp_path / "css")]
+    name = "css_test_000007.png"
+    assert (tmp_path / "css" / "images" / name).read_bytes() == (tiny_css / "images" / name).read_bytes()
+    assert shell("check", "css", "--root", tmp_path / "css")[0] == 0
+    (tmp_path / "css" / "images" / name).unlink()
+    code, out, _ = shell("check", "css", "--root", tmp_path / "css")
+    assert code == 1 and name in out
+    code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
+    assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
+    code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
+    assert code == 2 and "known: css" in err
+
+
+def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monkeypatch):
+    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path, "--profile", "smoke", "--steps", "3"]
+    settings = ["--device", "cpu", "--set", "train.warmup_steps=1", "--set", "model.attention=identity"]
+    code, out, err = shell("train", "--model", "maaf", *where, *settings)
+    folder = next(tmp_path.iterdir())
+    assert code == 0 and out.splitlines()[-1] == str(folder) and "R1" in err
+    config = Run(folder).config
+    assert (config.train.steps, config.train.warmup_steps, config.model.attention, config.profile) == (3, 1, "identity", "smoke")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr(runs, "fit", None)
+    code, out, _ = shell("train", "--model", "maaf", *where, *settings)
+    assert code == 0 and out.splitlines()[-1] == str(folder)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
+    assert code == 0 and "R1" in out and "320 queries" in out
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, tirg, image_only, text_only"),
+    (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
+    (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "TrainConfig.steps"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
+], ids=str)
+def test_wrong_settings_are_a_message_and_exit_code_2(shell, tmp_path, tiny_css, args, message):
+    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path]
+    code, out, err = shell("train", *where, *args)
+    assert code == 2 and out == ""
+    assert "maaf-lab: " in err and message in err and "Traceback" not in err
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
+    where = ["--dataset", "css", "--data-root", tmp_path, "--runs-root", tmp_path / "runs"]
+    code, _, err = shell("train", "--model", "maaf", *where)
+    assert code == 2 and "maaf-lab: " in err and "Traceback" not in err
+    code, _, err = shell("evaluate", tmp_path, "--data-root", tmp_path)
+    assert code == 2 and "not finished" in err
+
+
+def test_table_command(shell, bench, no_training):
+    where = ["--data-root", bench.data_root, "--runs-root", bench.runs_root]
+    code, out, _ = shell("table", "1", "--profile", "smoke", *where, "--steps", "3")
+    assert code == 0 and out.strip() == table_text(bench.frame(), bench.caption()).strip()
+    code, _, err = shell("table", "17", "--profile", "smoke")
+    assert code == 2 and "no table '17'" in err
+
+
+def test_profiles_of_css():
+    assert profile_config("paper", "css").train.steps == 75_000 and profile_config("paper", "css").model.resolutions == (7,)
+    assert profile_config("laptop", "css").model.image_encoder == "tiny"
+    with pytest.raises(ConfigError, match="knows no dataset 'mnist'; known: css"):
+        profile_config("smoke", "mnist")
