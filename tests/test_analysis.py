@@ -8,6 +8,7 @@ from maaf_lab.analysis.positions import POSITIONS, PositionMaps, _cell_share, po
 from maaf_lab.data.pixels import build_transform
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import tokenize
+from maaf_lab.errors import ConfigError
 
 
 def flat(side=9):
@@ -96,3 +97,8 @@ def test_one_example_alone(made_model, css_test, css_test_cache, attention):
         _, record = model.embed_query(images, q.texts, return_attention=True)
     word = tokenize(q.texts[0]).index("bottomleft")
     assert np.allclose(found.maps["bottom-left"], record.words_to_image()[1, 0, :, word].mean(0).numpy(), atol=1e-6)
+
+
+def test_a_system_without_attention_is_refused(made_model, css_test, css_test_cache):
+    with pytest.raises(ConfigError, match="tirg has no attention"):
+        position_maps(made_model("tirg"), css_test, css_test_cache, progress=False)

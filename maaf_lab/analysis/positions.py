@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from maaf_lab.data.pixels import PixelCache, build_transform
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
 
 POSITIONS = tuple(f"{v}-{h}" for v in ("top", "middle", "bottom") for h in ("left", "center", "right"))
@@ -44,7 +45,8 @@ class PositionMaps:
             inside = cells[n // 3, n % 3]
             others = (cells.sum() - inside) / 8
             ratio = inside / others
-            lines.append({"word": word, "inside": inside, "others": others, "ratio": ratio, "examples": self.counts[word]})
+            line = {"word": word, "inside": inside, "others": others, "ratio": ratio}
+            lines.append({**line, "examples": self.counts[word]})
         return pd.DataFrame(lines)
 
 
@@ -59,7 +61,10 @@ def _cell_share(side: int) -> np.ndarray:
 def position_maps(
     model: ComposedModel, split: Split, cache: PixelCache, *, block: int = 0, chunk: int = 256, progress: bool = True
 ) -> PositionMaps:
-    """Figure 3 for any split with position words; every example that names a position takes part."""
+    """Figure 3 for any split with position words; every example that names a position takes part.
+
+    Puts the model in evaluation mode. Raises ConfigError for a system without attention to words.
+    """
     model.eval()
     prepare = build_transform("plain", cache.size)
     keys = {tokenize(word)[0]: word for word in POSITIONS}
@@ -75,6 +80,8 @@ def position_maps(
         picked = {r: tokens[torch.from_numpy(places).to(model.device)] for r, tokens in features.items()}
         texts = [join(q.texts) for q in queries]
         _, record = model.fuse(picked, model.read(texts))
+        if record is None:
+            raise ConfigError(f"expected a system that attends, such as maaf; {model.config.name} has no attention")
         side = math.isqrt(features[min(features)].shape[1])
         maps = record.words_to_image(f"{side}x{side}")[block].mean(1)  # (B, words, rows, columns), mean over heads
         for b, (_, token) in enumerate(part):
