@@ -47,7 +47,7 @@ def overview_figure(model: ComposedModel, split: Split, cache: PixelCache, galle
         if line == 0:
             for axis, title in zip(axes[0], ("reference", "", "ranked 1", "2", "3", "4", "5", ""), strict=True):
                 axis.set_title(title, fontsize=10)
-        axes[line, 7].set_title(f"“{word}” attends", fontsize=9)
+        axes[line, 7].set_title(f"“{word}”\nattends to", fontsize=9)
     return figure
 
 
