@@ -90,7 +90,9 @@ def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
 
 def _read_weights(path: Path, kind: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise DataError(f"{kind}: expected weights at {path}, found no file. image_weights is \"imagenet\", \"none\" or a file.")
+        raise DataError(
+            f"{kind}: expected a weights file at {path}, found none. image_weights is \"imagenet\", \"none\" or a file."
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -105,7 +107,9 @@ def _fill(net: nn.Module, state: dict[str, Tensor], kind: str, weights: str) -> 
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        raise DataError(f"{kind}: expected weights of a {kind}, found another network's in {weights} ({error})") from error
+        raise DataError(
+            f"{kind}: expected the weights of a {kind}, found those of another network in {weights} ({error})"
+        ) from error
 
 
 class EfficientNetLite0(nn.Module):
