@@ -6,7 +6,11 @@
 import argparse
 from pathlib import Path
 
-from maaf_lab.views.overview import write_overview
+from maaf_lab.data import datasets
+from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.retrieval import embed_split
+from maaf_lab.runs import pretrained_run
+from maaf_lab.views.overview import overview_figure
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -14,4 +18,8 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, nargs="+", default=[40, 5200, 12007], help="test queries to show")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".png"))
     arguments = parser.parse_args()
-    print(write_overview(arguments.data_root, arguments.out, arguments.rows))
+    run, split = pretrained_run("css-laptop"), datasets.load("css", arguments.data_root, "test")
+    model, cache = run.load_model(), pixel_cache(split, run.config.data.pixels)
+    _, gallery = embed_split(model, split, cache)
+    overview_figure(model, split, cache, gallery, arguments.rows).savefig(arguments.out, dpi=110)
+    print(arguments.out)

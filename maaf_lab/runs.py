@@ -227,9 +227,14 @@ LEDGER_COLUMNS: Sequence[str] = (
 )
 
 
+def dataset_folder(dataset: str, data_root: str | Path, profile: str) -> Path:
+    """Where a dataset stands below `data_root`; the smoke profile's tiny set has a folder of its own."""
+    return Path(data_root) / (f"{dataset}-tiny" if profile == "smoke" else dataset)
+
+
 def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:
     """The folder of a dataset below `data_root`; the smoke and laptop profiles make it where it is missing."""
-    root = Path(data_root) / (dataset if profile != "smoke" else f"{dataset}-tiny")
+    root = dataset_folder(dataset, data_root, profile)
     if profile in MADE_SIZE:
         if dataset != "css":
             raise ConfigError(f"no made stand-in for {dataset!r} yet; known: css")

@@ -17,7 +17,7 @@ from maaf_lab.data import datasets
 from maaf_lab.data.pixels import decode
 from maaf_lab.errors import ConfigError
 from maaf_lab.metrics import paired_difference
-from maaf_lab.runs import MADE_SIZE, Run, dataset_root
+from maaf_lab.runs import MADE_SIZE, Run, dataset_folder, dataset_root
 from maaf_lab.tables import Table, run_table, table, table_frame
 
 MADE_SEED = 0  # of the made sets that the profiles learn from
@@ -59,7 +59,7 @@ class TableBench:
 
     @property
     def _folder(self) -> Path:
-        return self.data_root / (f"{self.table.dataset}-tiny" if self.profile == "smoke" else self.table.dataset)
+        return dataset_folder(self.table.dataset, self.data_root, self.profile)
 
     def run(self) -> dict[str, list[Run]]:
         """Every row's finished runs; trains what is missing, and makes the data first where there is none."""

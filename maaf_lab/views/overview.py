@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -20,7 +18,8 @@ def overview_figure(model: ComposedModel, split: Split, cache: PixelCache, galle
     gallery: unit vectors (G, D) of all images of the split. rows: query indices.
     """
     prepare = build_transform("plain", cache.size)
-    figure = Figure(figsize=(11, 1.75 * len(rows) + 0.3), layout="constrained")
+    figure = Figure(figsize=(11, 1.75 * len(rows) + 0.5), layout="constrained")
+    figure.suptitle(f"{split.title}: {split.origin.split(' v')[0].replace('made css', 'made data')}", fontsize=10)
     axes = figure.subplots(len(rows), 8, squeeze=False, width_ratios=[1, 1.35, 1, 1, 1, 1, 1, 1])
     for line, row in enumerate(rows):
         query = split.queries[row]
@@ -55,18 +54,3 @@ def _lines(text: str) -> list[str]:
     import textwrap
 
     return textwrap.wrap(text, 18)
-
-
-def write_overview(data_root: Path, out: Path, rows: list[int]) -> Path:
-    """Draw the picture from the shipped model and a made CSS folder."""
-    from maaf_lab.data import datasets
-    from maaf_lab.data.pixels import pixel_cache
-    from maaf_lab.retrieval import embed_split
-    from maaf_lab.runs import load_pretrained
-
-    split = datasets.load("css", data_root, "test")
-    cache = pixel_cache(split, 56)
-    model = load_pretrained("css-laptop")
-    _, gallery = embed_split(model, split, cache)
-    overview_figure(model, split, cache, gallery, rows).savefig(out, dpi=110)
-    return out
