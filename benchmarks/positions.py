@@ -14,7 +14,7 @@ from pathlib import Path
 
 from maaf_lab.analysis.positions import position_maps
 from maaf_lab.data import datasets
-from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.runs import Run, pretrained_run
 from maaf_lab.views.pictures import position_maps_figure
 

@@ -22,8 +22,9 @@ import torch
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.batches import Collator, GroupSampler, set_seed
-from maaf_lab.data.pixels import build_transform, pixel_cache
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.models.build import build_model
 from maaf_lab.retrieval import embed_split, rank
 from maaf_lab.tables import table

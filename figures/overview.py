@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from maaf_lab.data import datasets
-from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.retrieval import embed_split
 from maaf_lab.runs import pretrained_run
 from maaf_lab.views.overview import overview_figure

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
-from maaf_lab.data.pixels import PixelCache, build_transform
+from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import RunError
 from maaf_lab.models.attention import AttentionRecord  # noqa: F401  (re-exported: what embed_* may return)
 from maaf_lab.models.base import ComposedModel
@@ -140,6 +141,9 @@ def rank(
         cosine = (queries[rows] @ gallery.T).float()
         if split.protocol.exclude_source:
             cosine.scatter_(1, source_Q[rows, None], -torch.inf)
+            for row, query in enumerate(split.queries[low : low + chunk]):
+                if query.exclude:
+                    cosine[row, list(query.exclude)] = -torch.inf
         if inside is not None:
             outside = ~torch.stack([inside[q.category] for q in split.queries[low : low + chunk]])
             cosine.masked_fill_(outside, -torch.inf)

@@ -24,7 +24,7 @@ import torch
 from maaf_lab.config import RunConfig
 from maaf_lab.data import datasets
 from maaf_lab.data.batches import set_seed
-from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError, RunError

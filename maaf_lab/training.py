@@ -21,8 +21,9 @@ from tqdm.auto import tqdm
 
 from maaf_lab.config import RunConfig, TrainConfig
 from maaf_lab.data.batches import Collator, GroupSampler
-from maaf_lab.data.pixels import PixelCache, build_transform
+from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import RunError, TrainingError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state, write_text

@@ -14,7 +14,7 @@ import pandas as pd
 
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
-from maaf_lab.data.pixels import decode
+from maaf_lab.data.images import decode
 from maaf_lab.errors import ConfigError
 from maaf_lab.metrics import paired_difference
 from maaf_lab.runs import MADE_SIZE, Run, dataset_folder, dataset_root

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
-from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.made.css import make_css
 from maaf_lab.models.build import build_model

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from maaf_lab.analysis.positions import POSITIONS, PositionMaps, _cell_share, position_maps
-from maaf_lab.data.pixels import build_transform
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import tokenize
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from maaf_lab.data import datasets
-from maaf_lab.data.css import ANNOTATION, check_css, image_name, load_css, origin_css
+from maaf_lab.data.css import ANNOTATION, image_name
 from maaf_lab.data.css_scenes import CELLS, COLORS, SHAPES, SIZES, scene_label
 from maaf_lab.errors import ConfigError, DataError
 
@@ -59,7 +59,7 @@ def image(root, index, split="test"):
 
 
 def test_a_split(root):
-    split = load_css(root, "test")
+    split = datasets.load("css", root, "test")
     assert [i.id for i in split.images] == [f"css_test_{i:06d}" for i in range(5)]
     assert all(i.path.is_file() for i in split.images)
     assert split.images[3].label == "top-right large blue sphere; bottom-left small cyan cylinder"
@@ -72,22 +72,23 @@ def test_a_split(root):
 
 
 def test_origin(root):
-    first = load_css(root, "test").origin
-    assert first.startswith("published sha256:") and len(first) == len("published sha256:") + 12 and first == origin_css(root)
+    first = datasets.load("css", root, "test").origin
+    assert first.startswith("published sha256:") and len(first) == len("published sha256:") + 12
+    assert first == datasets.origin("css", root)
     data = annotation()
     data["test"]["mods"][0]["to_str"] = "make red object large"
     np.save(root / ANNOTATION, data, allow_pickle=True)
-    assert origin_css(root) != first
+    assert datasets.origin("css", root) != first
     write(root, made={"dataset": "css", "version": 1, "size": "tiny", "pixels": 12, "seed": 0, "origin": "made css v1 size=tiny"})
-    assert load_css(root, "test").origin == origin_css(root) == datasets.origin("css", root) == "made css v1 size=tiny"
+    assert datasets.load("css", root, "test").origin == datasets.origin("css", root) == "made css v1 size=tiny"
 
 
 @pytest.mark.parametrize("content", [
-    "{", "[]", '{"dataset": "birds", "origin": "x", "size": "tiny"}', '{"dataset": "css", "origin": "x"}'])
+    "{", "[]", '{"dataset": "birds", "origin": "x", "counts": {}}', '{"dataset": "css", "origin": "x", "counts": 3}'])
 def test_a_spoilt_mark(root, content):
     (root / "made.json").write_text(content)
     with pytest.raises(DataError, match=r"made\.json"):
-        load_css(root, "test")
+        datasets.load("css", root, "test")
 
 
 def test_the_names_of_2d_drawings(root):
@@ -96,33 +97,33 @@ def test_the_names_of_2d_drawings(root):
         for scene in part["objects_img"]:
             for obj in scene:
                 obj["shape"] = {"cube": "rectangle", "sphere": "circle", "cylinder": "triangle"}[obj["shape"]]
-    labels = [i.label for i in load_css(root, "test").images]
+    labels = [i.label for i in datasets.load("css", root, "test").images]
     np.save(root / ANNOTATION, data, allow_pickle=True)
-    assert [i.label for i in load_css(root, "test").images] == labels
+    assert [i.label for i in datasets.load("css", root, "test").images] == labels
 
 
 def test_labels_of_the_file_decide(root):
     data = annotation()
     data["test"]["labels"] = [10, 11, 12, 13, 12]  # as the scenes
     np.save(root / ANNOTATION, data, allow_pickle=True)
-    split = load_css(root, "test")
+    split = datasets.load("css", root, "test")
     assert split.images[2].label == split.images[4].label == "middle-center large red cube"
     data["test"]["labels"] = np.array([10, 11, 12, 13, 14])  # two equal scenes kept apart
     np.save(root / ANNOTATION, data, allow_pickle=True)
-    split = load_css(root, "test")
+    split = datasets.load("css", root, "test")
     assert split.images[2].label != split.images[4].label and split.images[4].label.startswith("middle-center large red cube")
-    assert any("not the same groups" in note for note in check_css(root, progress=False).notes)
+    assert any("not the same groups" in note for note in datasets.check("css", root, progress=False).notes)
     data["test"]["labels"] = [1, 2]
     np.save(root / ANNOTATION, data, allow_pickle=True)
     with pytest.raises(DataError, match="a label for each of 5 images, found 2"):
-        load_css(root, "test")
+        datasets.load("css", root, "test")
 
 
 def test_positions_on_the_edge(root):
     data = annotation()
     data["test"]["objects_img"][0] = [thing(pos=(1.0, -0.01)), thing(pos=np.array([0.0, 1.0]))]
     np.save(root / ANNOTATION, data, allow_pickle=True)
-    assert load_css(root, "test").images[0].label == "top-right small red cube; bottom-left small red cube"
+    assert datasets.load("css", root, "test").images[0].label == "top-right small red cube; bottom-left small red cube"
 
 
 @pytest.mark.parametrize("place, value, words", [
@@ -147,9 +148,9 @@ def test_a_bad_annotation_names_the_place(root, place, value, words):
     data["test"][place[0]][place[1]] = value
     np.save(root / ANNOTATION, data, allow_pickle=True)
     with pytest.raises(DataError, match=words):
-        load_css(root, "test")
-    assert len(load_css(root, "train").queries) == 3  # the other split is whole
-    report = check_css(root, progress=False)
+        datasets.load("css", root, "test")
+    assert len(datasets.load("css", root, "train").queries) == 3  # the other split is whole
+    report = datasets.check("css", root, progress=False)
     assert not report.complete and [r.split for r in report.rows] == ["train"] and place[0] in str(report)
 
 
@@ -165,31 +166,31 @@ def test_a_bad_outline(root, data, words):
     box[()] = data
     np.save(root / ANNOTATION, box, allow_pickle=True)
     with pytest.raises(DataError, match=words):
-        load_css(root, "test")
+        datasets.load("css", root, "test")
 
 
 def test_wrong_folders(root, tmp_path):
     with pytest.raises(DataError, match=r"no such folder.*google/tirg"):
-        load_css(tmp_path / "nowhere", "test")
+        datasets.load("css", tmp_path / "nowhere", "test")
     with pytest.raises(DataError, match=r"found css\. .*css holds it"):
-        load_css(tmp_path, "test")
+        datasets.load("css", tmp_path, "test")
     with pytest.raises(DataError, match=r"found css_test_000000\.png, .* holds it: pass that folder") as error:
-        load_css(root / "images", "test")
+        datasets.load("css", root / "images", "test")
     assert f"{root} holds it" in str(error.value)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"an empty folder.*What to get"):
-        load_css(tmp_path / "empty", "test")
+        datasets.load("css", tmp_path / "empty", "test")
     with pytest.raises(DataError, match="found a file"):
-        load_css(root / ANNOTATION, "test")
+        datasets.load("css", root / ANNOTATION, "test")
     shutil.rmtree(root / "images")
     with pytest.raises(DataError, match="no folder images/"):
-        load_css(root, "test")
+        datasets.load("css", root, "test")
 
 
 def test_an_unfinished_made_set(root):
     (root / "made.json.part").write_text("{}")
     with pytest.raises(DataError, match="did not finish"):
-        load_css(root, "test")
+        datasets.load("css", root, "test")
 
 
 def test_a_half_written_annotation(root):
@@ -197,8 +198,8 @@ def test_a_half_written_annotation(root):
     for length in (0, 5, 60, 200, len(whole) // 2, len(whole) - 1):
         (root / ANNOTATION).write_bytes(whole[:length])
         with pytest.raises(DataError, match=ANNOTATION):
-            load_css(root, "test")
-        report = check_css(root, progress=False)
+            datasets.load("css", root, "test")
+        report = datasets.check("css", root, progress=False)
         assert not report.complete and not report.rows and ANNOTATION in report.problems[0]
 
 
@@ -206,19 +207,19 @@ def test_missing_and_damaged_images(root):
     image(root, 3).unlink()
     image(root, 4).write_bytes(image(root, 4).read_bytes()[:-30])
     with pytest.raises(DataError) as error:
-        load_css(root, "test")
+        datasets.load("css", root, "test")
     text = str(error.value)
     assert "1 of 5 images missing (first: css_test_000003.png)" in text
     assert "1 of 5 images damaged (first: css_test_000004.png: " in text
     assert "they cost 2 queries" in text and 'missing="skip"' in text and str(root / "images") in text
 
-    split = load_css(root, "test", missing="skip")
+    split = datasets.load("css", root, "test", missing="skip")
     assert [i.id for i in split.images] == ["css_test_000000", "css_test_000001", "css_test_000002"]
     assert [(q.source, q.target) for q in split.queries] == [(0, 2)]
     assert split.origin.endswith("; 2 queries dropped: 2 images missing or damaged")
-    assert len(load_css(root, "train").queries) == 3
+    assert len(datasets.load("css", root, "train").queries) == 3
 
-    report = check_css(root, progress=False)
+    report = datasets.check("css", root, progress=False)
     test = report.rows[1]
     assert not report.complete and test.missing == ("css_test_000003.png",) and test.queries_lost == 2
     assert [name for name, _ in test.unreadable] == ["css_test_000004.png"]
@@ -228,7 +229,7 @@ def test_missing_and_damaged_images(root):
 
 def test_skip_moves_indices(root):
     image(root, 1).unlink()
-    split = load_css(root, "test", missing="skip")
+    split = datasets.load("css", root, "test", missing="skip")
     assert [(q.source, q.target) for q in split.queries] == [(0, 1), (0, 3)]
     assert [split.images[q.target].id for q in split.queries] == ["css_test_000002", "css_test_000004"]
 
@@ -237,13 +238,13 @@ def test_nothing_left(root):
     for i in (0, 1):
         image(root, i).unlink()
     with pytest.raises(DataError, match=r"they cost 3 queries\. No query of this split is left"):
-        load_css(root, "test", missing="skip")
+        datasets.load("css", root, "test", missing="skip")
     for i in (2, 3, 4):
         image(root, i).unlink()
     with pytest.raises(DataError, match=r"5 of 5 images missing.*What to get"):
-        load_css(root, "test", missing="skip")
+        datasets.load("css", root, "test", missing="skip")
     with pytest.raises(ConfigError, match="'drop'"):
-        load_css(root, "test", missing="drop")
+        datasets.load("css", root, "test", missing="drop")
 
 
 def test_an_image_is_judged_by_its_contents_not_its_last_bytes(root):
@@ -252,29 +253,30 @@ def test_an_image_is_judged_by_its_contents_not_its_last_bytes(root):
     PILImage.new("RGB", (12, 12)).save(image(root, 1), format="JPEG")
     image(root, 2).write_bytes(b"")
     with pytest.raises(DataError, match=r"1 of 5 images damaged \(first: css_test_000002\.png"):
-        load_css(root, "test")
+        datasets.load("css", root, "test")
 
 
 def test_the_report_of_a_whole_copy(tmp_path):
-    made = {"dataset": "css", "version": 1, "size": "tiny", "pixels": 4, "seed": 0, "origin": "made css v1 size=tiny pixels=4"}
+    made = {"dataset": "css", "version": 1, "size": "tiny", "pixels": 4, "seed": 0, "origin": "made css v1 size=tiny pixels=4",
+            "counts": {"train": [360, 320], "test": [360, 320]}}
     part = {"objects_img": [[thing()]] * 360, "mods": [{"from": [i % 40], "to": [40 + i], "to_str": "x"} for i in range(320)]}
     root = write(tmp_path / "css", {"train": part, "test": part}, made, pixels=4)
     report = datasets.check("css", root, progress=False)
     assert report.complete and report.problems == () and report.origin == made["origin"] and ": complete" in repr(report)
     assert report.to_frame()["queries"].tolist() == [320, 320]
     image(root, 0).rename(root / "images" / "stray.png")
-    report = check_css(root, progress=False)
+    report = datasets.check("css", root, progress=False)
     assert not report.complete and report.rows[1].queries_lost == 8
 
 
 def test_published_counts(root):
-    report = check_css(root, progress=False)  # whole files, but five images are not CSS
+    report = datasets.check("css", root, progress=False)  # whole files, but five images are not CSS
     assert not report.complete and any("expected - and about 16,000" in p for p in report.problems)
     assert any("2 reference scenes and 2 modifications (published: 1,000 and 6,004)" in note for note in report.notes)
 
 
 def test_the_registry(root):
-    assert datasets.load("css", root, "train").queries == load_css(root, "train").queries
+    assert datasets.load("css", root, "train").queries == datasets.load("css", root, "train").queries
     for call, *arguments in ((datasets.load, "train"), (datasets.check,), (datasets.origin,)):
         with pytest.raises(ConfigError, match="unknown dataset 'ccs'; known: css"):
             call("ccs", root, *arguments)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from maaf_lab.data import css_scenes
-from maaf_lab.data.css import ANNOTATION, check_css, load_css
+from maaf_lab.data import css_scenes, datasets
+from maaf_lab.data.css import ANNOTATION
 from maaf_lab.data.css_scenes import COLORS, SHAPES, SIZES, cell_of, parse_label, parse_modification, scene_label
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.made import css, render, scenes
@@ -276,14 +276,14 @@ def test_the_same_seed_gives_the_same_files(made, tmp_path):
 
 def test_the_loader_reads_what_was_made(made, tiny):
     for name, part in tiny.items():
-        split = load_css(made, name)
+        split = datasets.load("css", made, name)
         assert len(split.images) == 360 and len(split.queries) == 320
         assert split.origin == "made css v1 size=tiny pixels=32 seed=3" == css.origin("tiny", 32, 3)
         assert [i.label for i in split.images] == [scene_label(objects) for objects in part["objects_img"]]
         assert (ceiling(split) == ceiling_of_annotation(part)).all()
         for i in (0, 41, 359):
             assert (np.asarray(PILImage.open(split.images[i].path)) == draw(part["objects_img"][i:i + 1], PIXELS)[0]).all()
-    assert not check_css(made, progress=False).problems
+    assert not datasets.check("css", made, progress=False).problems
 
 
 def test_the_sidecar_names_every_object(made, tiny):
@@ -315,7 +315,7 @@ def test_an_interrupted_make_looks_unfinished_and_is_redone(made, tmp_path, monk
         make_css(out, "tiny", 24, seed=5, progress=False)  # other settings than the next call's
     assert list((out / "images").iterdir()) and not (out / "made.json").exists() and not (out / ANNOTATION).exists()
     with pytest.raises(DataError):
-        load_css(out, "train")
+        datasets.load("css", out, "train")
     monkeypatch.setattr(css, "_save", real)
     make_css(out, "tiny", PIXELS, seed=3, progress=False)
     assert hashes(out) == hashes(made)

@@ -11,9 +11,12 @@ import torch
 from PIL import Image as PILImage
 from torchvision.transforms import v2
 
-from maaf_lab.data import pixels as px
-from maaf_lab.data.pixels import PixelCache, build_transform, damage, decode, normalise, pixel_cache, to_square
+from maaf_lab.data import cache as px
+from maaf_lab.data import transforms
+from maaf_lab.data.cache import PixelCache, pixel_cache
+from maaf_lab.data.images import damage, decode, to_square
 from maaf_lab.data.split import Image, Split
+from maaf_lab.data.transforms import build_transform, normalise
 from maaf_lab.errors import ConfigError, DataError
 
 NOISE = np.random.default_rng(0)
@@ -311,7 +314,7 @@ def batch(n=6, height=16, width=16):
 
 def test_normalise_is_torchvisions():
     images = batch()
-    want = v2.functional.normalize(images.float() / 255, list(px.IMAGENET_MEAN), list(px.IMAGENET_STD))
+    want = v2.functional.normalize(images.float() / 255, list(transforms.IMAGENET_MEAN), list(transforms.IMAGENET_STD))
     torch.testing.assert_close(normalise(images), want)
     assert normalise(images).is_contiguous(memory_format=torch.channels_last)
     assert normalise(images, "meta").shape == images.shape
@@ -323,7 +326,7 @@ def test_plain():
     torch.testing.assert_close(plain.eval(images), normalise(images))
     wide = batch(2, 40, 52)
     want = v2.Compose([v2.Resize(16, antialias=True), v2.CenterCrop(16), v2.ToDtype(torch.float32, scale=True),
-                       v2.Normalize(px.IMAGENET_MEAN, px.IMAGENET_STD)])(wide)
+                       v2.Normalize(transforms.IMAGENET_MEAN, transforms.IMAGENET_STD)])(wide)
     assert (plain.eval(wide) - want).abs().max() < 0.02  # torchvision rounds to bytes in between
     assert plain.eval(torch.empty(4, 3, 16, 16, dtype=torch.uint8, device="meta")).shape == (4, 3, 16, 16)
 
@@ -344,7 +347,7 @@ def test_crops_follow_the_generator():
 
 
 def test_a_crop_is_torchvisions_resized_crop():
-    crops = px.Crops(16, noise=0.0)
+    crops = transforms.Crops(16, noise=0.0)
     coarse = torch.rand(40, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     smooth = v2.functional.resize(coarse, [32, 32]).mul(255).to(torch.uint8)
     theta = crops._boxes(40, 32, 32, torch.Generator().manual_seed(0))
@@ -358,14 +361,14 @@ def test_a_crop_is_torchvisions_resized_crop():
         assert 0.75 <= width * height / 32**2 <= 1.0 and 0.7 <= width / height <= 1.38  # after rounding to pixels
         want = v2.functional.resized_crop(image.float() / 255, round(top), round(left), height, width, [16, 16], antialias=False)
         flips += box[0, 0] < 0
-        want = px._standardise((want.flip(-1) if box[0, 0] < 0 else want)[None])[0]
+        want = transforms._standardise((want.flip(-1) if box[0, 0] < 0 else want)[None])[0]
         torch.testing.assert_close(out, want, atol=2e-3, rtol=0)
     assert 10 <= flips <= 30
 
 
 def test_the_noise_is_added_in_image_units():
     images, generator = torch.full((64, 3, 16, 16), 128, dtype=torch.uint8), torch.Generator().manual_seed(0)
-    out = px.Crops(16).train(images, generator) * torch.tensor(px.IMAGENET_STD).view(1, 3, 1, 1)
+    out = transforms.Crops(16).train(images, generator) * torch.tensor(transforms.IMAGENET_STD).view(1, 3, 1, 1)
     torch.testing.assert_close(out.std((0, 2, 3)), torch.full((3,), 0.01), atol=3e-4, rtol=0)
 
 

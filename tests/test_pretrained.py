@@ -5,7 +5,7 @@ import torch
 
 import maaf_lab
 from maaf_lab.data import datasets
-from maaf_lab.data.pixels import pixel_cache
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.errors import RunError
 from maaf_lab.metrics import recall
 from maaf_lab.retrieval import embed_split, rank

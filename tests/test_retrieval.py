@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from maaf_lab.data.pixels import build_transform
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.data.text import join
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import RunError
 from maaf_lab.metrics import bootstrap, paired_difference, recall
 from maaf_lab.retrieval import Rankings, embed_split, ordered_keys, rank

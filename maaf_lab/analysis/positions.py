@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from maaf_lab.data.pixels import PixelCache, build_transform
+from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
 

@@ -1,244 +1,172 @@
-"""CSS3D (Vo et al., CVPR 2019; TIRG's project page): 3x3 scenes of simple objects and texts that change them.
+"""CSS (Vo et al., CVPR 2019; TIRG's project page): 3x3 scenes of simple objects and texts that change them.
 
     root/css_toy_dataset_novel2_small.dup.npy    a pickled dict: split -> objects_img, mods (from, to, to_str), maybe labels
-    root/images/css_{split}_{index:06d}.png
+    root/images/css_{split}_{index:06d}.png      rendered: CSS3D
+    root/images_2d/css_{split}_{index:06d}.png   flat drawings of the same scenes, which TIRG's code draws as it goes;
+                                                 here `maaf-lab make css2d --out ROOT` draws them once, from the annotation
     root/made.json                               only where the files were drawn by `maaf_lab.made`, which keeps this layout
+
+Three datasets read it: "css" (3D), "css2d" (flat pictures alone) and "css2d3d" (flat reference, rendered gallery).
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from maaf_lab.data.check import CheckReport, CheckRow, first_names, in_threads, row_problems
 from maaf_lab.data.css_scenes import COLORS, SIZES, scene_label, shape_of
-from maaf_lab.data.pixels import damage, decode
-from maaf_lab.data.split import Image, Protocol, Query, Split
+from maaf_lab.data.layout import Counts, Layout, Part
+from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.data.unpickle import loads_pickled_npy
-from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.errors import DataError
 
 ANNOTATION = "css_toy_dataset_novel2_small.dup.npy"
 IMAGES = "images"
-MARK = "made.json"
-PROTOCOL = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene")
-DOWNLOAD = (f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root folder; "
-            f"or draw a made set: maaf-lab make css --out ROOT")
-_MADE_COUNTS = {"full": (17_000, 16_000), "tiny": (360, 320)}  # images, queries of a split
-_PUBLISHED_QUERIES = 16_000  # "16K for training and 16K for test" (paper 3.1)
+IMAGES_2D = "images_2d"
+RENDERED = "rendered"  # the gallery of 2D-to-3D retrieval
 _PUBLISHED_REFERENCES = 1_000  # of a split (TIRG, section on CSS)
 _PUBLISHED_MODS = {"train": 6_004, "test": 6_019}  # entries of `mods`, as counted in google/tirg's issue 9
 _EDGE = 1 - 1e-9  # the largest position that still lies in the last cell
 
 
 def image_name(split: str, index: int) -> str:
-    """The file of an image, inside `images/`."""
+    """The file of an image, inside `images/` and `images_2d/`."""
     return f"css_{split}_{index:06d}.png"
 
 
-def load_css(root: str | Path, split: str, missing: str = "error") -> Split:
-    """One split of CSS from the folder that holds the annotation and `images/`.
+class CSS(Layout):
+    """CSS3D: rendered references, rendered gallery.
 
     Images in the annotation's order, labelled by their scene; a query for each (from, to) pair, in file order, with `to_str` as
     its text. Where the file has `labels`, they decide which images are the same answer (TIRG's loader does so); the label's text
-    is that of the first such scene. missing: "error", or "skip" to leave out images that are missing or damaged, and the
-    queries that need them; `Split.origin` then says how many. Raises DataError for a wrong, half-written or damaged folder.
+    is that of the first such scene.
     """
-    if missing not in ("error", "skip"):
-        raise ConfigError(f"load_css: expected missing='error' or 'skip', found {missing!r}")
-    root = Path(root)
-    annotation = _read(root)
-    labels, pairs = annotation.split(split)
-    bad = {i: why for i, why in enumerate(_damaged(root, split, len(labels))) if why}
-    lost = sum(source in bad or target in bad for source, target, _ in pairs)
-    nothing_left = len(bad) == len(labels) or lost == len(pairs)
-    if bad and (missing == "error" or nothing_left):
-        raise DataError(_bad_images(root, split, len(labels), bad, lost, nothing_left))
-    place = {old: new for new, old in enumerate(i for i in range(len(labels)) if i not in bad)}
-    folder = root / IMAGES
-    images = [Image(Path(name).stem, folder / name, labels[i]) for i in place for name in [image_name(split, i)]]
-    queries = [Query(place[s], (text,), labels[t], place[t]) for s, t, text in pairs if s in place and t in place]
-    origin = annotation.origin
-    if bad:
-        origin += f"; {lost:,} queries dropped: {len(bad):,} images missing or damaged"
-    return Split(split, images, queries, PROTOCOL, dataset="css", origin=origin)
 
+    key = "css"
+    title = "CSS"
+    download = (f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root "
+                f"folder; or draw a made set: maaf-lab make css --out ROOT")
+    published = MappingProxyType({s: Counts(None, 16_000, exact=False) for s in ("train", "test")})  # paper 3.1
+    protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene")
 
-def origin_css(root: str | Path) -> str:
-    """What the files in `root` are: made.json's words, or "published sha256:" and 12 digits of the annotation's hash."""
-    return _origin(Path(root), None)
+    def made_as(self) -> str:
+        return "css"
 
+    def annotations(self) -> Sequence[Path]:
+        return [self.root / ANNOTATION]
 
-def check_css(root: str | Path, progress: bool = True) -> CheckReport:
-    """What a copy of CSS holds: every image is decoded, queries that would be lost are counted, counts are compared.
+    def read(self, split: str) -> Part:
+        labels, pairs = self.scenes(split)
+        folder = self.root / self.pictures
+        images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]
+        return Part(images, [Query(s, (text,), labels[t], t) for s, t, text in pairs], self.protocol)
 
-    Never raises for what is wrong with the files: the report says it.
-    """
-    root = Path(root)
-    problems, notes, rows, origin, annotation = [], [], [], "", None
-    files, pictures = _files(root)
-    with _noting(problems):
-        annotation = _read(root)
-        origin = annotation.origin
-    for split in annotation.data if annotation else ():
-        with _noting(problems):
-            labels, pairs = annotation.split(split)
-            rows.append(_check_split(root, split, len(labels), pairs, annotation.promised, progress))
-            notes += annotation.notes(split)
-    extra = pictures - sum(r.images - len(r.missing) for r in rows)
-    if annotation and not problems and extra:
-        notes.append(f"{extra:,} png files in {IMAGES}/ belong to no split of the annotation")
-    return CheckReport("css", root, origin, files, tuple(rows), tuple(problems + row_problems(rows)), tuple(notes), DOWNLOAD)
-
-
-def _files(root: Path) -> tuple[tuple[tuple[str, str], ...], int]:
-    """What stands in the folder, for the report, and the number of pictures."""
-    path, problems, pictures = root / ANNOTATION, [], 0
-    with _noting(problems):
-        pictures = sum(name.endswith(".png") for name in _listing(root))
-    return ((ANNOTATION, f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"),
-            (f"{IMAGES}/", "missing or unreadable" if problems else f"{pictures:,} png files"),
-            (MARK, "present: made data" if (root / MARK).exists() else "absent: not made data")), pictures
-
-
-@contextlib.contextmanager
-def _noting(problems: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        problems.append(str(error))
-
-
-# --- the annotation ---------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class _Annotation:
-    path: Path
-    data: Mapping[str, Any]
-    origin: str
-    promised: tuple[int | None, int, bool]  # images and queries of a split, and whether that is exact
-
-    def split(self, name: str) -> tuple[list[str], list[tuple[int, int, str]]]:
+    def scenes(self, split: str) -> tuple[list[str], list[tuple[int, int, str]]]:
         """-> a label for each image, and (from, to, text) of each query. Raises DataError naming what does not fit."""
-        if name not in self.data:
-            raise DataError(f"{self.path}: expected split {name!r}, found {', '.join(map(str, self.data))}")
-        part, where = self.data[name], f"{self.path}, {name}"
+        part, where = self._annotation(split)
+        labels = _labels(part, where)
+        return labels, _pairs(part["mods"], len(labels), where)
+
+    def objects(self, split: str) -> Sequence[Any]:
+        """The scenes themselves: `objects_img` of the annotation."""
+        return self._annotation(split)[0]["objects_img"]
+
+    def notes(self, split: str, part: Part) -> Sequence[str]:
+        """Counts beside the published ones, and whether the file's labels and its scenes make the same groups."""
+        raw, where = self._annotation(split)
+        notes = []
+        if self.made() is None:
+            references = len({int(i) for mod in raw["mods"] for i in mod["from"]})
+            told = _PUBLISHED_MODS.get(split)
+            notes.append(f"{split}: {references:,} reference scenes and {len(raw['mods']):,} modifications "
+                         f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if told is None else f'{told:,}'})")
+        if raw.get("labels") is None:
+            return [*notes, f"{split}: the file has no labels; equal scenes are the same answer"]
+        scenes = _scenes(raw["objects_img"], where)
+        joined, labels = len(set(zip(scenes, map(str, raw["labels"])))), len(set(map(str, raw["labels"])))
+        if joined == labels == len(set(scenes)):
+            return notes
+        return [*notes, f"{split}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same "
+                        f"groups; the file's labels are used"]
+
+    def _annotation(self, split: str) -> tuple[Mapping[str, Any], str]:
+        """The split's part of the file, and where it stands, for messages."""
+        path = self.root / ANNOTATION
+        if not (self.root / self.pictures).is_dir():
+            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: expected a readable file; {error.strerror or error}") from error
+        data = loads_pickled_npy(raw, path)
+        if not isinstance(data, Mapping) or not data:
+            raise DataError(f"{path}: expected a dict of splits, found {type(data).__name__}: is it the right file?")
+        if split not in data:
+            raise DataError(f"{path}: expected split {split!r}, found {', '.join(map(str, data))}")
+        part, where = data[split], f"{path}, {split}"
         if not isinstance(part, Mapping):
             raise DataError(f"{where}: expected a dict with objects_img and mods, found {type(part).__name__}")
         for key in ("objects_img", "mods"):
             if key not in part:
                 raise DataError(f"{where}: expected the key {key!r}, found {', '.join(map(str, part)) or 'none'}")
-        labels = self._labels(part, where)
-        return labels, _pairs(part["mods"], len(labels), where)
-
-    def notes(self, name: str) -> list[str]:
-        """Counts beside the published ones, and whether the file's labels and its scenes make the same groups."""
-        part = self.data[name]
-        notes = []
-        if not self.promised[2]:
-            references = len({int(i) for mod in part["mods"] for i in mod["from"]})
-            told = _PUBLISHED_MODS.get(name)
-            notes.append(f"{name}: {references:,} reference scenes and {len(part['mods']):,} modifications "
-                         f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if told is None else f'{told:,}'})")
-        if part.get("labels") is None:
-            return [*notes, f"{name}: the file has no labels; equal scenes are the same answer"]
-        scenes = _scenes(part["objects_img"], f"{self.path}, {name}")
-        joined, labels = len(set(zip(scenes, map(str, part["labels"])))), len(set(map(str, part["labels"])))
-        if joined == labels == len(set(scenes)):
-            return notes
-        return [*notes, f"{name}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same "
-                        f"groups; the file's labels are used"]
-
-    @staticmethod
-    def _labels(part: Mapping[str, Any], where: str) -> list[str]:
-        scenes = _scenes(part["objects_img"], where)
-        given = part.get("labels")
-        if given is None:
-            return scenes
-        if len(given) != len(scenes):
-            raise DataError(f"{where}: expected a label for each of {len(scenes):,} images, found {len(given):,}")
-        texts: dict[str, str] = {}  # the file's label -> its text
-        uses: dict[str, int] = {}
-        for label, scene in zip(map(str, given), scenes):
-            if label not in texts:
-                uses[scene] = uses.get(scene, 0) + 1
-                texts[label] = scene if uses[scene] == 1 else f"{scene} (label {uses[scene]} of this scene)"
-        return [texts[str(label)] for label in given]
+        return part, where
 
 
-def _read(root: Path) -> _Annotation:
-    path = root / ANNOTATION
-    if not path.is_file():
-        raise DataError(_wrong_folder(root))
-    if (root / f"{MARK}.part").exists() and not (root / MARK).exists():
-        raise DataError(f"{root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
-                        f"`maaf-lab make css` again; it starts over")
-    if not (root / IMAGES).is_dir():
-        raise DataError(f"{root}: found {ANNOTATION} but no folder {IMAGES}/. What to get: {DOWNLOAD}")
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable file; {error.strerror or error}") from error
-    data = loads_pickled_npy(raw, path)
-    if not isinstance(data, Mapping) or not data:
-        raise DataError(f"{path}: expected a dict of splits, found {type(data).__name__}: is it the right file?")
-    return _Annotation(path, data, _origin(root, raw), _promised(root))
+class CSS2D(CSS):
+    """The flat drawings alone: references and gallery (TIRG reports it beside 3D)."""
+
+    key = "css2d"
+    title = "CSS 2D"
+    pictures = IMAGES_2D
+    download = (f"CSS's {ANNOTATION} (see `maaf-lab check css`), then draw its scenes flat: maaf-lab make css2d --out ROOT")
 
 
-def _origin(root: Path, raw: bytes | None) -> str:
-    made = _made(root)
-    if made is not None:
-        return made["origin"]
-    if raw is None:
-        try:
-            raw = (root / ANNOTATION).read_bytes()
-        except OSError:
-            raise DataError(_wrong_folder(root)) from None
-    return f"published sha256:{hashlib.sha256(raw).hexdigest()[:12]}"
+class CSS2Dto3D(CSS):
+    """Flat references, rendered answers: every query searches the rendered pictures of all scenes (TIRG's 2D-to-3D retrieval).
+
+    The split's images are the rendered ones and, after them, the flat ones; only the first stand in the gallery, without the
+    rendered picture of the reference's own scene (TIRG's code takes it out by its number).
+    """
+
+    key = "css2d3d"
+    title = "CSS 2D to 3D"
+    download = f"all of CSS3D, and its scenes drawn flat: {CSS.download}; then maaf-lab make css2d --out ROOT"
+    protocol = Protocol(gallery="category", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene, rendered")
+
+    def read(self, split: str) -> Part:
+        labels, pairs = self.scenes(split)
+        n = len(labels)
+        rendered = [Image(f"css_{split}_{i:06d}", self.root / IMAGES / image_name(split, i), label, (RENDERED,))
+                    for i, label in enumerate(labels)]
+        flat = [Image(f"css2d_{split}_{i:06d}", self.root / IMAGES_2D / image_name(split, i), label)
+                for i, label in enumerate(labels)]
+        queries = [Query(n + s, (text,), labels[t], t, RENDERED, (s,)) for s, t, text in pairs]
+        return Part(rendered + flat, queries, self.protocol)
+
+    def counts(self, split: str) -> Counts:
+        three = super().counts(split)
+        return Counts(None if three.images is None else 2 * three.images, three.queries, three.exact)
 
 
-def _promised(root: Path) -> tuple[int | None, int, bool]:
-    made = _made(root)
-    if made is None:
-        return None, _PUBLISHED_QUERIES, False
-    return *_MADE_COUNTS[made["size"]], True
-
-
-def _made(root: Path) -> dict[str, Any] | None:
-    path = root / MARK
-    try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}): delete the folder and make the set again") from error
-    ok = isinstance(made, dict) and made.get("dataset") == "css" and isinstance(made.get("origin"), str)
-    if not ok or made.get("size") not in _MADE_COUNTS:
-        raise DataError(f"{path}: expected dataset 'css', an origin, and size {' or '.join(_MADE_COUNTS)}; found {made}")
-    return made
-
-
-def _wrong_folder(root: Path) -> str:
-    if not root.exists():
-        return f"{root}: no such folder. What to get: {DOWNLOAD}"
-    if not root.is_dir():
-        return f"{root}: expected the folder that holds {ANNOTATION}, found a file"
-    try:
-        found = sorted(os.listdir(root))
-        near = [root.parent, *(root / name for name in found[:1000])]
-        better = [p for p in near if (p / ANNOTATION).is_file()]
-    except OSError as error:
-        return f"{root}: expected a readable folder; {error.strerror or error}"
-    hint = f" {better[0]} holds it: pass that folder." if better else f" What to get: {DOWNLOAD}"
-    return f"{root}: expected {ANNOTATION} and {IMAGES}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
+def _labels(part: Mapping[str, Any], where: str) -> list[str]:
+    scenes = _scenes(part["objects_img"], where)
+    given = part.get("labels")
+    if given is None:
+        return scenes
+    if len(given) != len(scenes):
+        raise DataError(f"{where}: expected a label for each of {len(scenes):,} images, found {len(given):,}")
+    texts: dict[str, str] = {}  # the file's label -> its text
+    uses: dict[str, int] = {}
+    for label, scene in zip(map(str, given), scenes):
+        if label not in texts:
+            uses[scene] = uses.get(scene, 0) + 1
+            texts[label] = scene if uses[scene] == 1 else f"{scene} (label {uses[scene]} of this scene)"
+    return [texts[str(label)] for label in given]
 
 
 def _scenes(objects_img: Any, where: str) -> list[str]:
@@ -299,59 +227,3 @@ def _indices(values: Any, n: int, at: str) -> list[int]:
     if outside:
         raise DataError(f"{at}: expected image indices from 0 to {n - 1}, found {outside[0]}")
     return whole
-
-
-# --- the images -------------------------------------------------------------------------------------------------------
-
-def _listing(root: Path) -> set[str]:
-    try:
-        return set(os.listdir(root / IMAGES))
-    except OSError as error:
-        raise DataError(f"{root / IMAGES}: expected a readable folder of images; {error.strerror or error}") from error
-
-
-def _damaged(root: Path, split: str, n: int) -> list[str | None]:
-    """Why each image cannot be used, or None; whole PNG files are judged by their two ends."""
-    names = [image_name(split, i) for i in range(n)]
-    there = _listing(root)
-    present = [i for i, name in enumerate(names) if name in there]
-    reasons: list[str | None] = ["missing"] * n
-    for i, why in zip(present, in_threads(damage, [root / IMAGES / names[i] for i in present], "", progress=False)):
-        reasons[i] = why
-    return reasons
-
-
-def _bad_images(root: Path, split: str, n: int, bad: Mapping[int, str], lost: int, nothing_left: bool) -> str:
-    gone = [image_name(split, i) for i, why in bad.items() if why == "missing"]
-    broken = [f"{image_name(split, i)}: {why}" for i, why in bad.items() if why != "missing"]
-    parts = []
-    if gone:
-        parts.append(f"{len(gone):,} of {n:,} images missing (first: {first_names(gone)})")
-    if broken:
-        parts.append(f"{len(broken):,} of {n:,} images damaged (first: {'; '.join(broken[:3])})")
-    if nothing_left:
-        advice = f"No query of this split is left. What to get: {DOWNLOAD}"
-    else:
-        advice = 'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check css` lists what is missing.'
-    return f"CSS {split}: {' and '.join(parts)} under {root / IMAGES}; they cost {lost:,} queries. {advice}"
-
-
-def _check_split(root: Path, split: str, n: int, pairs: list[tuple[int, int, str]], promised: tuple[int | None, int, bool],
-                 progress: bool) -> CheckRow:
-    there = _listing(root)
-    names = [image_name(split, i) for i in range(n)]
-    present = [i for i in range(n) if names[i] in there]
-    results = list(in_threads(_undecodable, [root / IMAGES / names[i] for i in present], f"checking css {split}", progress))
-    unreadable = {i: why for i, why in zip(present, results) if why}
-    bad = {i for i in range(n) if names[i] not in there} | set(unreadable)
-    lost = sum(s in bad or t in bad for s, t, _ in pairs)
-    return CheckRow(split, n, tuple(name for name in names if name not in there),
-                    tuple((names[i], why) for i, why in unreadable.items()), len(pairs), lost, *promised)
-
-
-def _undecodable(path: Path) -> str | None:
-    try:
-        decode(path)
-    except DataError as error:
-        return str(error).removeprefix(f"{path}: ")
-    return None

@@ -5,10 +5,12 @@ A loader in this package reads a published layout and returns a `Split`; trainin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from maaf_lab.errors import DataError
 
@@ -34,6 +36,8 @@ class Query:
     target_label: the label that is right, or None where a split is published without answers.
     target: index of the image that stands as the answer in training (any image with the label is right in ranking).
     category: the gallery that is searched, where the protocol has one gallery a category.
+    exclude: images besides the reference that are no candidates (2D-to-3D: the rendered picture of the reference's scene);
+    taken out of the gallery together with the reference.
     """
 
     source: int
@@ -41,6 +45,7 @@ class Query:
     target_label: str | None
     target: int | None = None
     category: str | None = None
+    exclude: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Protocol:
 class Split:
     """The images and queries of one split, and the protocol under which it is ranked.
 
+    Where training queries are sampled (Fashion200k, MIT-States), `queries` is one such sample and `draw` gives another.
     Raises DataError when a query points at an image that does not exist, or asks for a label that no image has.
     """
 
@@ -83,11 +89,12 @@ class Split:
     protocol: Protocol = field(default_factory=Protocol)
     dataset: str = ""
     origin: str = ""  # what these files are, e.g. "made css ..." or "published sha256:..."
+    draw: Callable[[np.random.Generator], Sequence[Query]] | None = None  # the queries of an epoch, where they are sampled
 
     def __post_init__(self) -> None:
         n, labels = len(self.images), {image.label for image in self.images}
         for i, q in enumerate(self.queries):
-            if not 0 <= q.source < n or (q.target is not None and not 0 <= q.target < n):
+            if not all(0 <= index < n for index in (q.source, 0 if q.target is None else q.target, *q.exclude)):
                 raise DataError(f"{self.title}: query {i} points at image {q.source} -> {q.target}; the split has {n} images")
             if q.target_label is not None and q.target_label not in labels:
                 raise DataError(f"{self.title}: query {i} asks for {q.target_label!r}; no image of the split has that label")

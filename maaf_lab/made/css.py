@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,20 @@ import numpy as np
 from PIL import Image as PILImage
 from tqdm.auto import tqdm
 
-from maaf_lab.data.css import ANNOTATION, IMAGES, MARK, image_name
-from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.data.css import ANNOTATION, CSS, IMAGES, IMAGES_2D, image_name
+from maaf_lab.errors import DataError
 from maaf_lab.made import render
+from maaf_lab.made.flat import flat
+from maaf_lab.made.folder import checked_settings, make_set, write_whole
 from maaf_lab.made.scenes import SIZES_OF_SET, SPLITS, css_annotations
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 SIDECAR = "objects.npz"
-_PART = f"{MARK}.part"  # there while a set is being made
 
 
 def origin(size: str = "full", pixels: int = 64, seed: int = 0) -> str:
     """What the files are: this string and this version's code give every byte."""
-    return f"made css v{VERSION} size={size} pixels={pixels} seed={seed}"
+    return checked_settings("css", VERSION, size, pixels, seed)["origin"]
 
 
 def draw(objects_of_images: Sequence[Sequence[Mapping[str, Any]]], pixels: int) -> np.ndarray:
@@ -43,41 +43,47 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (per split 1,000 references, 16,000 queries, 17,000 pictures) or "tiny" (40, 320, 360). The same settings
-    give the same bytes. The mark `made.json` is written last: a folder without it is unfinished, and is made again from the
-    start. A finished folder with these settings is left as it is. Raises DataError where the folder holds anything else.
+    give the same bytes. What a folder keeps when a making stops, and what is refused, is in `made/folder.py`.
     """
-    out = Path(out)
-    if size not in SIZES_OF_SET:
-        raise ConfigError(f"make_css: expected size {' or '.join(map(repr, SIZES_OF_SET))}, found {size!r}")
-    for name, value, low in (("pixels", pixels, render.LEAST_PIXELS), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ConfigError(f"make_css: expected {name} to be a whole number of at least {low}, found {value!r}")
-    settings = {"dataset": "css", "version": VERSION, "size": size, "pixels": pixels, "seed": seed,
-                "origin": origin(size, pixels, seed)}
-    if _finished(out, settings):
-        if progress:
-            print(f"{out} already holds {settings['origin']}: nothing to do")
-        return out
-    _clear(out)
-    (out / IMAGES).mkdir(parents=True, exist_ok=True)
-    _write(out / _PART, lambda f: f.write(json.dumps(settings).encode()))
+    settings = checked_settings("css", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=render.LEAST_PIXELS)
 
-    data = css_annotations(size, seed)
-    sidecar: dict[str, np.ndarray] = {}
-    bar = tqdm(total=sum(len(data[s]["objects_img"]) for s in SPLITS), desc="made css", unit="image", disable=not progress)
-    with bar:
-        for split in SPLITS:
-            columns = []
-            for start, drawing in render.stream(data[split]["objects_img"], pixels, "cpu", finish=partial(_save, out, split)):
-                columns.append((drawing.scene + start, drawing.object, drawing.box, drawing.visible, drawing.share))
-                bar.update(len(drawing.images))
-            for name, parts in zip(("image", "object", "box", "visible", "share"), zip(*columns)):
-                sidecar[f"{split}_{name}"] = np.concatenate(parts)
-    _write(out / SIDECAR, lambda f: np.savez(f, **sidecar))
-    _write(out / ANNOTATION, lambda f: np.save(f, np.array(data, dtype=object), allow_pickle=True))
-    _write(out / MARK, lambda f: f.write((json.dumps(settings, indent=2) + "\n").encode()))
-    (out / _PART).unlink()
-    return out
+    def fill(folder: Path) -> dict[str, tuple[int, int]]:
+        (folder / IMAGES).mkdir()
+        data = css_annotations(size, seed)
+        sidecar: dict[str, np.ndarray] = {}
+        total = sum(len(data[s]["objects_img"]) for s in SPLITS)
+        with tqdm(total=total, desc="made css", unit="image", disable=not progress) as bar:
+            for split in SPLITS:
+                columns = []
+                finish = partial(_save, folder, split)
+                for start, drawing in render.stream(data[split]["objects_img"], pixels, "cpu", finish=finish):
+                    columns.append((drawing.scene + start, drawing.object, drawing.box, drawing.visible, drawing.share))
+                    bar.update(len(drawing.images))
+                for name, parts in zip(("image", "object", "box", "visible", "share"), zip(*columns)):
+                    sidecar[f"{split}_{name}"] = np.concatenate(parts)
+        write_whole(folder / SIDECAR, lambda file: np.savez(file, **sidecar))
+        write_whole(folder / ANNOTATION, lambda file: np.save(file, np.array(data, dtype=object), allow_pickle=True))
+        return {split: (len(data[split]["objects_img"]), sum(len(mod["to"]) for mod in data[split]["mods"])) for split in SPLITS}
+
+    return make_set(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
+
+
+def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Path:
+    """Draw the scenes of a CSS folder, published or made, flat on white into `images_2d/`, and return the folder.
+
+    64 px is what TIRG uses. Drawings that are there at this size are left as they are. Raises DataError for a folder
+    without a readable annotation.
+    """
+    layout, folder = CSS(root), Path(root) / IMAGES_2D
+    for split in layout.splits:
+        objects = layout.objects(split)
+        folder.mkdir(exist_ok=True)
+        for i, scene in enumerate(tqdm(objects, desc=f"css2d {split}", unit="image", disable=not progress)):
+            path = folder / image_name(split, i)
+            beside = path.with_name(path.name + ".part")
+            PILImage.fromarray(flat(scene, pixels)).save(beside, format="PNG", compress_level=2)
+            os.replace(beside, path)
+    return Path(root)
 
 
 def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
@@ -95,48 +101,6 @@ def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
     return columns
 
 
-def _finished(out: Path, settings: dict[str, Any]) -> bool:
-    """Whether `out` holds this very set, whole. Raises DataError where it holds another one, or lacks files."""
-    mark = out / MARK
-    if not mark.exists():
-        return False
-    try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{mark} is no JSON ({error}): pass another folder, or delete that one first") from error
-    if found != settings:
-        holds = found.get("origin", found) if isinstance(found, dict) else found
-        raise DataError(f"{out} holds {holds!r}, and {settings['origin']!r} was asked for: pass another folder, or delete that "
-                        f"one first")
-    references, uses = SIZES_OF_SET[settings["size"]]
-    expected, there = len(SPLITS) * references * (1 + uses), len(list((out / IMAGES).glob("css_*.png")))
-    missing = [name for name in (ANNOTATION, SIDECAR) if not (out / name).exists()]
-    if missing or there != expected:
-        raise DataError(f"{out} is marked as finished, but holds {there:,} of {expected:,} images"
-                        f"{' and lacks ' + ', '.join(missing) if missing else ''}: delete the folder to have it made again")
-    return True
-
-
-def _clear(out: Path) -> None:
-    """Take away what an interrupted run left, whatever its settings were. Raises DataError for files that are not ours."""
-    stale = [*(out / IMAGES).glob("css_*.png"), *(p for p in (out / ANNOTATION, out / SIDECAR) if p.exists())]
-    if stale and not (out / _PART).exists():
-        raise DataError(f"{out} holds CSS files ({stale[0].name}, ...) but neither {MARK} nor {_PART}, so they were not made "
-                        f"here: pass an empty or new folder")
-    for path in stale:
-        path.unlink()
-
-
 def _save(out: Path, split: str, start: int, drawing: render.Drawing) -> None:
     for i, image in enumerate(drawing.images.numpy()):
         PILImage.fromarray(image).save(out / IMAGES / image_name(split, start + i), format="PNG", compress_level=2)
-
-
-def _write(path: Path, fill: Callable[[Any], Any]) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        fill(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

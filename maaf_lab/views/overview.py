@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from maaf_lab.data.pixels import PixelCache, build_transform
+from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
+from maaf_lab.data.transforms import build_transform
 from maaf_lab.models.base import ComposedModel
 
 

@@ -1,0 +1,123 @@
+"""Pixels -> the model's input: the paper's two transforms, batched and on the batch's device.
+
+Shapes: B images of a batch, S side of the square in pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from maaf_lab.errors import ConfigError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalise(batch: Tensor, device: torch.device | str | None = None) -> Tensor:
+    """uint8 (B, 3, S, S) -> float32 (B, 3, S, S), minus ImageNet's mean, over its standard deviation; on `device`."""
+    batch = batch if device is None else batch.to(device)
+    return _standardise(batch.to(torch.float32) / 255)
+
+
+def _standardise(batch: Tensor) -> Tensor:
+    mean, std = (torch.tensor(v, dtype=batch.dtype, device=batch.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (batch - mean) / std
+
+
+def _check_batch(batch: Tensor) -> None:
+    if batch.dtype != torch.uint8 or batch.ndim != 4 or batch.shape[1] != 3:
+        raise ConfigError(f"transform: expected a uint8 batch (B, 3, height, width), found {batch.dtype} {tuple(batch.shape)}")
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Resize (shorter side), centre crop, ImageNet normalisation; training and evaluation alike (CSS, MIT-States, Fashion200k).
+
+    Batches from a `PixelCache` of the same size are squares already and are only normalised.
+    """
+
+    pixels: int
+
+    def train(self, batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """As `eval`; draws nothing from `generator`."""
+        return self.eval(batch)
+
+    def eval(self, batch: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) -> float32 (B, 3, pixels, pixels)."""
+        _check_batch(batch)
+        height, width = batch.shape[-2:]
+        if (height, width) == (self.pixels, self.pixels):
+            return normalise(batch)
+        image = batch.to(torch.float32) / 255
+        if min(height, width) != self.pixels:
+            long = int(self.pixels * max(height, width) / min(height, width))
+            new = (self.pixels, long) if height <= width else (long, self.pixels)
+            image = F.interpolate(image, new, mode="bilinear", antialias=True, align_corners=False)
+            height, width = new
+        top, left = round((height - self.pixels) / 2), round((width - self.pixels) / 2)
+        return _standardise(image[..., top:top + self.pixels, left:left + self.pixels])
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Random resized crop, flip, noise, ImageNet normalisation for training; `Plain` for evaluation (Fashion IQ, Birds, Spot).
+
+    The authors' code: crops of 0.8 to 1 of the area with sides' ratio 0.75 to 1.3, flipped half the time, noise of std 0.01 added
+    to values in [0, 1], so before normalisation. They crop the whole image; here a crop comes from the cached square, whose
+    middle is all that evaluation sees. From squares of `pixels` a crop is only ever enlarged, so bilinear reading needs no
+    antialiasing (larger squares would alias: cache at `pixels`). All random numbers follow from one CPU generator: its state
+    is all that an exact resume needs, and crops and flips are the same on every device (noise is drawn on the batch's device).
+    """
+
+    pixels: int
+    scale: tuple[float, float] = (0.8, 1.0)
+    ratio: tuple[float, float] = (0.75, 1.3)
+    noise: float = 0.01
+
+    def train(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """uint8 (B, 3, S, S) -> float32 (B, 3, pixels, pixels); `generator` must be a CPU one."""
+        _check_batch(batch)
+        theta = self._boxes(len(batch), batch.shape[-2], batch.shape[-1], generator)  # (B, 2, 3)
+        noise_seed = int(torch.randint(2**62, (), generator=generator))
+        grid = F.affine_grid(theta.to(batch.device), [len(batch), 3, self.pixels, self.pixels], align_corners=False)
+        image = F.grid_sample(batch.to(torch.float32) / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        noise = torch.Generator(batch.device).manual_seed(noise_seed)
+        image = image + self.noise * torch.randn(image.shape, generator=noise, device=image.device)
+        return _standardise(image).contiguous(memory_format=torch.channels_last)
+
+    def eval(self, batch: Tensor) -> Tensor:
+        return Plain(self.pixels).eval(batch)
+
+    def _boxes(self, n: int, height: int, width: int, generator: torch.Generator, tries: int = 10) -> Tensor:
+        """Each image's crop as an affine map from output to input, both in [-1, 1]: (B, 2, 3)."""
+        u = torch.rand(n, tries, 4, generator=generator, dtype=torch.float64)
+        flip = torch.rand(n, generator=generator, dtype=torch.float64) < 0.5
+        area = height * width * (self.scale[0] + (self.scale[1] - self.scale[0]) * u[..., 0])
+        low, high = np.log(self.ratio[0]), np.log(self.ratio[1])
+        ratio = torch.exp(low + (high - low) * u[..., 1])
+        w, h = torch.sqrt(area * ratio).round(), torch.sqrt(area / ratio).round()  # (B, tries)
+        fits = (w >= 1) & (w <= width) & (h >= 1) & (h <= height)
+        first = fits.to(torch.int8).argmax(1, keepdim=True)
+        w, h, x, y, ok = (t.gather(1, first)[:, 0] for t in (w, h, u[..., 2], u[..., 3], fits))
+        w, h = torch.where(ok, w, min(height, width)), torch.where(ok, h, min(height, width))  # nothing fitted: the middle square
+        left = torch.where(ok, torch.floor(x * (width - w + 1)), (width - w) / 2)
+        top = torch.where(ok, torch.floor(y * (height - h + 1)), (height - h) / 2)
+        theta = torch.zeros(n, 2, 3, dtype=torch.float64)
+        theta[:, 0, 0] = w / width * torch.where(flip, -1.0, 1.0)
+        theta[:, 1, 1] = h / height
+        theta[:, 0, 2] = (2 * left + w) / width - 1
+        theta[:, 1, 2] = (2 * top + h) / height - 1
+        return theta.to(torch.float32)
+
+
+def build_transform(name: str, pixels: int) -> Plain | Crops:
+    """The transform that `DataConfig.transform` names: "plain" or "crops". Raises ConfigError for another name."""
+    known = {"plain": Plain, "crops": Crops}
+    if name not in known:
+        raise ConfigError(f"unknown transform {name!r}; known: {', '.join(known)}")
+    return known[name](pixels)
