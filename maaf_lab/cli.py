@@ -10,11 +10,15 @@ import typer
 
 from maaf_lab.errors import LabError
 
+# Written out here so that the shell's help need not import torch; a test compares it with `made.sets`.
+MADE_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="The lab for composed image retrieval: MAAF, the systems it is compared with, its tables and figures.")
 
 Root = Annotated[Path, typer.Option("--root", help="the dataset's folder, in its published layout")]
-DataRoot = Annotated[Path, typer.Option(help="the dataset's folder, in its published layout")]
+DataRoot = Annotated[Path, typer.Option(help="the dataset's folder, or the folder that holds it under its name")]
+Workers = Annotated[int, typer.Option(help="processes that read batches ahead; changes nothing but the speed")]
 RunsRoot = Annotated[Path, typer.Option(help="folder of all runs")]
 Profile = Annotated[str, typer.Option(help="smoke, laptop or paper")]
 Steps = Annotated[int | None, typer.Option(help="train for this many steps instead of the profile's")]
@@ -24,23 +28,25 @@ Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when 
 
 @app.command()
 def make(
-    dataset: Annotated[str, typer.Argument(help="css")],
+    dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join(("css", "css2d", *MADE_TOO)))],
     out: Annotated[Path, typer.Option(help="folder to write")],
     size: Annotated[str, typer.Option(help="tiny or full")] = "full",
-    pixels: Annotated[int, typer.Option(help="side of the pictures")] = 56,
+    pixels: Annotated[int | None, typer.Option(help="side of the pictures; left out: 56 for css, 64 for css2d, else 224")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
-    """Draw a made dataset and write it in the published layout."""
-    from maaf_lab.errors import ConfigError
-    from maaf_lab.made.css import make_css
+    """Draw a made dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
+    if dataset == "css2d":
+        from maaf_lab.made.css import make_css2d
 
-    if dataset != "css":
-        raise ConfigError(f"no made stand-in for {dataset!r} yet; known: css")
-    print(make_css(out, size, pixels, seed))
+        print(make_css2d(out, pixels or 64))
+        return
+    from maaf_lab.made import sets
+
+    print(sets.make(dataset, out, size, pixels, seed))
 
 
 @app.command()
-def check(dataset: Annotated[str, typer.Argument(help="css")], root: Root) -> None:
+def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion_iq")], root: Root) -> None:
     """Say what of a dataset is there, what is missing and what that costs; exit code 0 only when it is whole."""
     from maaf_lab.data import datasets
 
@@ -52,25 +58,27 @@ def check(dataset: Annotated[str, typer.Argument(help="css")], root: Root) -> No
 @app.command()
 def train(
     model: Annotated[str, typer.Option(help="maaf, tirg, image_only or text_only")],
-    dataset: Annotated[str, typer.Option(help="css")],
+    dataset: Annotated[str, typer.Option(help="css, fashion_iq, ...")],
     data_root: DataRoot,
     runs_root: RunsRoot,
     profile: Profile = "laptop",
     steps: Steps = None,
     seed: Seed = 0,
     device: Device = None,
+    workers: Workers = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="any setting, e.g. --set model.attention=identity")] = None,
 ) -> None:
     """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
     from maaf_lab.config import profile_config
     from maaf_lab.data import datasets
-    from maaf_lab.runs import train_and_evaluate
+    from maaf_lab.runs import dataset_folder, train_and_evaluate
 
+    data_root = dataset_folder(dataset, data_root, profile)
     changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, data_root)}
     if steps is not None:
         changes |= {"train.steps": steps}
     config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
-    run = train_and_evaluate(config, data_root, runs_root, device=device)
+    run = train_and_evaluate(config, data_root, runs_root, device=device, workers=workers)
     print(_told(run), file=sys.stderr)
     print(run.folder)
 
@@ -78,15 +86,16 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
-    data_root: Annotated[Path | None, typer.Option(help="the dataset's folder; left out: data/ and the dataset's name")] = None,
+    data_root: DataRoot = Path("data"),
     device: Device = None,
 ) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
-    from maaf_lab.runs import Run
+    from maaf_lab.runs import Run, dataset_folder
     from maaf_lab.runs import evaluate as again
 
     opened = Run(run)
-    print(_told(again(opened, data_root or Path("data") / opened.config.data.dataset, device=device)))
+    config = opened.config
+    print(_told(again(opened, dataset_folder(config.data.dataset, data_root, config.profile), device=device)))
 
 
 @app.command()
@@ -103,7 +112,7 @@ def record(
 @app.command()
 def table(
     key: Annotated[str, typer.Argument(help="the table's number in the paper")],
-    data_root: Annotated[Path, typer.Option(help="folder of all datasets")] = Path("data"),
+    data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
     runs_root: RunsRoot = Path("runs"),
     profile: Profile = "laptop",
     steps: Steps = None,
@@ -122,7 +131,7 @@ def table(
 
 @app.command()
 def demo(
-    data_root: Annotated[Path, typer.Option(help="folder of all datasets")] = Path("data"),
+    data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
     runs_root: RunsRoot = Path("runs"),
     steps: Steps = None,
     seed: Seed = 0,

@@ -35,7 +35,8 @@ class DataConfig:
     dataset: a loader's key ("css"). origin: what the files are ("made css ..." with size and seed, or "published
     sha256:..."), so that another copy is another run. pixels: side of the model's input. transform: "plain" (resize,
     centre crop; CSS, MIT-States, Fashion200k) or "crops" (random crops, flips, noise; Fashion IQ, Birds, Spot).
-    missing: "error", or "skip" to drop queries whose images are missing.
+    missing: "error", or "skip" to drop queries whose images are missing. cache: how decoded images are kept, "raw" or "jpeg"
+    (a fraction of the disk; values differ by a few steps, so it names another run).
     """
 
     dataset: str = "css"
@@ -43,11 +44,13 @@ class DataConfig:
     pixels: int = 224
     transform: str = "plain"
     missing: str = "error"
+    cache: str = "raw"
 
     def __post_init__(self) -> None:
         _at_least(self, 8, "pixels")
         _one_of(self, "transform", ("plain", "crops"))
         _one_of(self, "missing", ("error", "skip"))
+        _one_of(self, "cache", ("raw", "jpeg"))
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ class TrainConfig:
     """How a model is trained (paper 2.4; PAPER_NOTES for what the paper leaves out).
 
     steps, batch_size: optimizer steps and queries a step.
-    group_size: consecutive queries of a batch that share one reference image.
+    group_size: consecutive queries of a batch that share one reference image. single_category: all queries of a batch are of
+    one category (Fashion IQ).
     learning_rate: of everything but the image model's backbone, which has image_learning_rate.
     schedule: "step" (divide by `decay_factor` every `decay_every` steps) or "cosine" (to zero at the last step).
     warmup_steps: steps over which all rates rise linearly from zero. clip_norm: largest gradient norm, 0 for none.
@@ -130,6 +134,7 @@ class TrainConfig:
     steps: int = 150_000
     batch_size: int = 32
     group_size: int = 1
+    single_category: bool = False
     learning_rate: float = 0.01
     image_learning_rate: float = 0.001
     momentum: float = 0.9
@@ -156,6 +161,10 @@ class TrainConfig:
             raise ConfigError(f"TrainConfig: batch_size {self.batch_size} is not a multiple of group_size {self.group_size}")
 
 
+# Settings that older runs do not know: at their defaults they stay out of the hash, so that those runs keep their names.
+_ADDED_LATER: tuple[tuple[str, str, Any], ...] = (("train", "single_category", False), ("data", "cache", "raw"))
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that names a run. `profile` says where the settings came from."""
@@ -168,7 +177,11 @@ class RunConfig:
     @property
     def name(self) -> str:
         """`{dataset}-{model}-{hash}`: the same settings give the same name, on any machine."""
-        digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:10]
+        named = self.to_dict()
+        for part, setting, default in _ADDED_LATER:
+            if named[part][setting] == default:
+                del named[part][setting]
+        digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:10]
         return f"{self.data.dataset}-{self.model.name}-{digest}"
 
     def to_dict(self) -> dict[str, Any]:

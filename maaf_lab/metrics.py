@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,20 +27,48 @@ def bootstrap(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> Estim
 
     Raises ValueError when there is no query.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if not len(values):
-        raise ValueError("expected at least one query, found none: there is nothing to average")
+    return bootstrap_mean([values], resamples, seed)
+
+
+def bootstrap_mean(groups: Sequence[np.ndarray], resamples: int = 1000, seed: int = 0) -> Estimate:
+    """The mean of the groups' means in percent; queries are resampled within their group.
+
+    Raises ValueError when a group has no query.
+    """
     random = np.random.default_rng(seed)
-    distinct, counts = np.unique(values, return_counts=True)  # resampling queries is drawing how often each value occurs
-    drawn = random.multinomial(len(values), counts / counts.sum(), size=resamples)
-    means = drawn @ distinct / len(values)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(100 * float(values.mean()), 100 * float(low), 100 * float(high))
+    means, drawn = [], []
+    for values in groups:
+        values = np.asarray(values, dtype=np.float64)
+        if not len(values):
+            raise ValueError("expected at least one query, found none: there is nothing to average")
+        distinct, counts = np.unique(values, return_counts=True)  # resampling queries is drawing how often each value occurs
+        times = random.multinomial(len(values), counts / counts.sum(), size=resamples)
+        means.append(float(values.mean()))
+        drawn.append(times @ distinct / len(values))
+    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+    return Estimate(100 * float(np.mean(means)), 100 * float(low), 100 * float(high))
 
 
 def recall(rankings: Rankings, k: int) -> Estimate:
     """Recall at k in percent with its interval."""
     return bootstrap(rankings.hits(k))
+
+
+def recalls(rankings: Rankings, ks: Sequence[int]) -> dict[str, Estimate]:
+    """Recall at each k: {"R10": ..., "R50": ...}, in percent.
+
+    Where queries are of several categories: "R10 dress", ... for each, "R10" as the mean of the categories' recalls, and
+    "mean", the mean of all of them (the paper's one number for Fashion IQ, Tables 2 to 5).
+    """
+    kinds = rankings.frame["category"]
+    if kinds.nunique() < 2:
+        return {f"R{k}": recall(rankings, k) for k in ks}
+    rows = {kind: (kinds == kind).to_numpy() for kind in sorted(kinds.unique())}
+    found = {f"R{k} {kind}": bootstrap(rankings.hits(k)[of]) for kind, of in rows.items() for k in ks}
+    for k in ks:
+        found[f"R{k}"] = bootstrap_mean([rankings.hits(k)[of] for of in rows.values()])
+    found["mean"] = bootstrap_mean([np.mean([rankings.hits(k)[of] for k in ks], axis=0) for of in rows.values()])
+    return found
 
 
 def paired_difference(first: Rankings, second: Rankings, k: int) -> Estimate:

@@ -25,15 +25,17 @@ from maaf_lab.config import RunConfig
 from maaf_lab.data import datasets
 from maaf_lab.data.batches import set_seed
 from maaf_lab.data.cache import pixel_cache
+from maaf_lab.data.layout import MARK
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.metrics import recall
+from maaf_lab.made.sets import make
+from maaf_lab.metrics import recalls
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model
 from maaf_lab.models.checkpoints import load_model, save_model, write_json
 from maaf_lab.retrieval import Rankings, embed_split, rank
-from maaf_lab.training import fit, make_accelerator
+from maaf_lab.training import fit, make_accelerator, processes_of_this_run
 
 MADE_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from made data, and how much of it
 
@@ -93,12 +95,14 @@ class Run:
 
 
 def train_and_evaluate(
-    config: RunConfig, data_root: str | Path, runs_root: str | Path, *, device: str | None = None, progress: bool = True
+    config: RunConfig, data_root: str | Path, runs_root: str | Path, *, device: str | None = None, workers: int = 0,
+    progress: bool = True,
 ) -> Run:
     """Train what is not trained, evaluate what is not evaluated; a finished run is returned as it is.
 
     data_root: the folder of `config.data.dataset`. Everything that could stop the run (missing images, an unknown name) is
-    checked before the first step. The same call goes on with a run that was stopped.
+    checked before the first step. The same call goes on with a run that was stopped. workers: see `training.fit`.
+    Under `accelerate launch` all processes call this; the first one alone writes and evaluates.
     """
     run = Run(Path(runs_root) / config.name)
     if run.finished:
@@ -107,25 +111,35 @@ def train_and_evaluate(
     if config.data.origin and config.data.origin != found:
         raise ConfigError(f"{run.name}: expected the data {config.data.origin!r}, found {found!r} in {data_root}; "
                           "name the folder that holds it, or make it again")
+    processes = processes_of_this_run(device)
     if not (run.folder / "model.safetensors").is_file():
         train_split = datasets.load(config.data.dataset, data_root, "train", config.data.missing)
-        cache = pixel_cache(train_split, config.data.pixels, progress=progress)
+        with processes.main_process_first():
+            cache = pixel_cache(train_split, config.data.pixels, progress=progress and processes.is_main_process,
+                                store=config.data.cache)
         set_seed(config.train.seed)
         model = build_model(config.model, Vocabulary.build(train_split.texts))
-        write_json(run.folder / "config.json", config.to_dict())
-        seconds = fit(model, train_split, cache, config, run.folder, device=device, progress=progress)
-        write_json(run.folder / "environment.json", {**environment(model.device), "train_seconds": round(seconds, 1)})
-        save_model(run.folder, model, config)
-    return evaluate(run, data_root, device=device, progress=progress)
+        if processes.is_main_process:
+            write_json(run.folder / "config.json", config.to_dict())
+        seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, progress=progress)
+        if processes.is_main_process:
+            write_json(run.folder / "environment.json", {**environment(model.device), "train_seconds": round(seconds, 1)})
+            save_model(run.folder, model, config)
+    if processes.is_main_process:
+        evaluate(run, data_root, device=device, progress=progress)
+    processes.wait_for_everyone()
+    return run
 
 
 def evaluate(
     run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True
 ) -> Run:
-    """Rank the test split with the run's trained model; writes rankings.parquet and metrics.json."""
+    """Rank a split, by default the dataset's usual one, with the run's trained model; writes rankings.parquet, metrics.json."""
     config = run.config
-    test = datasets.load(config.data.dataset, data_root, split or "test", config.data.missing)
-    cache = pixel_cache(test, config.data.pixels, progress=progress)
+    test = datasets.load(config.data.dataset, data_root, split or datasets.evaluation(config.data.dataset), config.data.missing)
+    if any(q.target_label is None for q in test.queries):
+        raise RunError(f"{test.title}: published without answers, so nothing can be counted; rank another split")
+    cache = pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
     model = run.load_model(make_accelerator("fp32", device).device)
     start = time.monotonic()
     queries, gallery = embed_split(model, test, cache, transform=config.data.transform, progress=progress)
@@ -136,8 +150,8 @@ def evaluate(
 
 
 def summary(rankings: Rankings, split: Split, seconds: float) -> dict[str, Any]:
-    """Recall at the protocol's k with intervals, in percent, and what they were measured on."""
-    values = {f"R{k}": recall(rankings, k) for k in split.protocol.ks}
+    """Recall at the protocol's k with intervals, in percent, and what they were measured on (see `metrics.recalls`)."""
+    values = recalls(rankings, split.protocol.ks)
     return {
         "dataset": split.dataset, "split": split.name, "data": split.origin, "queries": len(split.queries),
         "images": len(split.images), "protocol": rankings.protocol, "interval": "95%, bootstrap over queries",
@@ -227,21 +241,22 @@ LEDGER_COLUMNS: Sequence[str] = (
 )
 
 
-def dataset_folder(dataset: str, data_root: str | Path, profile: str) -> Path:
-    """Where a dataset stands below `data_root`; the smoke profile's tiny set has a folder of its own."""
-    return Path(data_root) / (f"{dataset}-tiny" if profile == "smoke" else dataset)
+def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop") -> Path:
+    """Where a dataset stands: `data_root` itself where it is that dataset's folder, else the folder of its name in it.
+
+    The smoke profile's tiny set has a folder of its own, `{dataset}-tiny`.
+    """
+    data_root = Path(data_root)
+    if datasets.layout(dataset, data_root).looks_right():
+        return data_root
+    return data_root / (f"{dataset}-tiny" if profile == "smoke" else dataset)
 
 
 def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:
     """The folder of a dataset below `data_root`; the smoke and laptop profiles make it where it is missing."""
     root = dataset_folder(dataset, data_root, profile)
-    if profile in MADE_SIZE:
-        if dataset != "css":
-            raise ConfigError(f"no made stand-in for {dataset!r} yet; known: css")
-        from maaf_lab.made.css import make_css
-
-        if not (root / "made.json").is_file():
-            make_css(root, MADE_SIZE[profile], pixels, seed, progress=progress)
+    if profile in MADE_SIZE and not (root / MARK).is_file():
+        make(dataset, root, MADE_SIZE[profile], pixels, seed, progress=progress)
     return root
 
 

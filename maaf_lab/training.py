@@ -6,6 +6,7 @@ Shapes: B queries of a batch, D width.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from maaf_lab.config import RunConfig, TrainConfig
-from maaf_lab.data.batches import Collator, GroupSampler
+from maaf_lab.data.batches import Feed, batches
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform
@@ -31,10 +32,37 @@ from maaf_lab.models.checkpoints import load_state, save_state, write_text
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
 
-def batch_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of each query over the batch's targets (equation 5); logits are s^2 * cosine. Query -> target only."""
-    logits_BB = scale.float() ** 2 * queries_BD.float() @ targets_BD.float().T
-    return nn.functional.cross_entropy(logits_BB, torch.arange(len(logits_BB), device=logits_BB.device))
+def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, first: int = 0) -> Tensor:
+    """Cross-entropy of each query over the batch's targets (equation 5); logits are s^2 * cosine. Query -> target only.
+
+    The answer of query i is target `first` + i; T is B unless several processes put their targets together.
+    """
+    logits_BT = scale.float() ** 2 * queries_BD.float() @ targets_TD.float().T
+    return nn.functional.cross_entropy(logits_BT, first + torch.arange(len(logits_BT), device=logits_BT.device))
+
+
+class _Gathered(torch.autograd.Function):
+    """Rows of all processes, in their order; backward adds up what every process asks of this one's rows."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        distributed.all_reduce(gradient)
+        return gradient.chunk(distributed.get_world_size())[distributed.get_rank()]
+
+
+def spread_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -> Tensor:
+    """`batch_softmax_loss` of this process's queries over the targets of all processes.
+
+    Averaging gradients over processes, as DistributedDataParallel does, then gives the gradient of the whole batch's loss.
+    """
+    return batch_softmax_loss(queries_BD, _Gathered.apply(targets_BD), scale, first=distributed.get_rank() * len(queries_BD))
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
@@ -64,6 +92,12 @@ def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
     return Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
 
 
+def processes_of_this_run(device: str | None = None) -> PartialState:
+    """This process among those that `accelerate launch` started; started plainly, it is the only one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return PartialState(cpu=device == "cpu")
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process a run: two would overwrite each other's checkpoints."""
@@ -73,6 +107,9 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", "0")):  # one of several that train this run together; the first one holds the lock
+        yield
+        return
     with open(folder / "lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,27 +120,30 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def fit(
     model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path,
-    *, device: str | None = None, progress: bool = True,
+    *, device: str | None = None, workers: int = 0, progress: bool = True,
 ) -> float:
     """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
 
     On a CPU a run that was killed and started again ends with the same bytes of weights as one that never stopped: model,
     optimizer, schedule, sampling and random states are all in the checkpoint or functions of the step.
+    workers: processes that read batches ahead. Under `accelerate launch` with several processes, each takes its share of every
+    batch and the loss compares with the targets of all; batch norm then counts each process's own images (on GPUs: all).
     Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite: the last good
     checkpoint stays, and the message names the step.
     """
     with _alone(folder / "state"):
-        return _fit(model, split, cache, config, folder, device, progress)
+        return _fit(model, split, cache, config, folder, device, workers, progress)
 
 
 def _fit(
-    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path, device: str | None, progress: bool
+    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path, device: str | None, workers: int,
+    progress: bool,
 ) -> float:
     plan, checkpoint = config.train, folder / "state" / "checkpoint.pt"
     accelerator = make_accelerator(plan.precision, device)
     optimizer = torch.optim.SGD(parameter_groups(model, plan), momentum=plan.momentum, weight_decay=plan.weight_decay)
-    collate = Collator(split, model.vocabulary)
-    sampler = GroupSampler(collate.sources, plan.batch_size, plan.group_size, plan.seed)
+    several = accelerator.num_processes > 1
+    feed = Feed(split, model.vocabulary, plan, process=accelerator.process_index, processes=accelerator.num_processes)
     transform = build_transform(config.data.transform, config.data.pixels)
 
     start, log, window, seconds = 0, [], [], 0.0
@@ -112,6 +152,8 @@ def _fit(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start, log, window, seconds = state["step"], state["log"], state["window"], state["seconds"]
+    if several and accelerator.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     if checkpoint.exists():
         _set_random_state(state["random"])
@@ -135,17 +177,20 @@ def _fit(
     clock = time.monotonic()
     bar = tqdm(total=plan.steps, initial=start, desc=f"{config.model.name} ({config.name[-10:]})", unit="step",
                disable=not (progress and main), mininterval=0.5)
-    for step in range(start, plan.steps):
+    ahead = batches(feed, cache, range(start, plan.steps), workers)
+    for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
         factor = learning_rate_factor(step, plan)
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * factor
-        batch = collate(sampler.batch(step), np.random.default_rng([plan.seed, step, 1]))
-        random = torch.Generator().manual_seed(int(np.random.SeedSequence([plan.seed, step]).generate_state(1)[0]))
-        images = transform.train(cache.batch(batch.images).to(accelerator.device), random)
+        place = [accelerator.process_index] if several else []
+        random = torch.Generator().manual_seed(_number([plan.seed, step, *place]))
+        if several:  # dropout differs between processes, and no checkpoint has to hold the states of all
+            torch.manual_seed(_number([plan.seed, step, *place, 3]))
+        images = transform.train(pixels.to(accelerator.device), random)
         source, target, text = (part.to(accelerator.device) for part in batch[1:])
         queries, targets = wrapped(images, source, target, text)
-        loss = batch_softmax_loss(queries, targets, model.scale)
-        value = loss.item()
+        loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)
+        value = accelerator.gather(loss.detach()).mean().item()
         if not math.isfinite(value):
             raise TrainingError(_not_finite(config, step, checkpoint, "the loss"))
         optimizer.zero_grad(set_to_none=True)
@@ -170,6 +215,11 @@ def _fit(
     if start < plan.steps:
         save(plan.steps)
     return seconds + time.monotonic() - clock
+
+
+def _number(words: list[int]) -> int:
+    """A seed from several whole numbers."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 
 def _not_finite(config: RunConfig, step: int, checkpoint: Path, what: str) -> str:

@@ -15,7 +15,9 @@ import pandas as pd
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.images import decode
+from maaf_lab.data.layout import MARK
 from maaf_lab.errors import ConfigError
+from maaf_lab.made.sets import made_origin
 from maaf_lab.metrics import paired_difference
 from maaf_lab.runs import MADE_SIZE, Run, dataset_folder, dataset_root
 from maaf_lab.tables import Table, run_table, table, table_frame
@@ -50,12 +52,10 @@ class TableBench:
         """What the data is; for made data known before a byte of it is drawn."""
         if not self.made:
             return datasets.origin(self.table.dataset, self._folder)
-        from maaf_lab.made.css import origin
-
         folder = self._folder
-        if (folder / "made.json").is_file():
+        if (folder / MARK).is_file():
             return datasets.origin(self.table.dataset, folder)
-        return origin(MADE_SIZE[self.profile], self.pixels, MADE_SEED)
+        return made_origin(self.table.dataset, MADE_SIZE[self.profile], self.pixels, MADE_SEED)
 
     @property
     def _folder(self) -> Path:
@@ -106,7 +106,7 @@ class TableBench:
         from maaf_lab.made.ceiling import best_recall, ceiling, ceiling_of_annotation
         from maaf_lab.made.scenes import css_annotations
 
-        if self.made and not (self._folder / "made.json").is_file():
+        if self.made and not (self._folder / MARK).is_file():
             fitting = ceiling_of_annotation(css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split])
         else:
             fitting = ceiling(datasets.load(self.table.dataset, self._folder, split))
@@ -118,7 +118,7 @@ class TableBench:
         Reads the files where they are; otherwise draws the same pictures again from the seed, without writing the set.
         """
         folder = self._folder
-        if self.made and not (folder / "made.json").is_file():
+        if self.made and not (folder / MARK).is_file():
             from maaf_lab.made.css import draw
             from maaf_lab.made.scenes import css_annotations
 

@@ -1,9 +1,5 @@
-"""Decoding odd files, the cache's promises (made once, whole or absent, found by contents) and the transforms."""
+"""Decoding odd files, and the transforms."""
 
-import io
-import os
-import pickle
-import time
 
 import numpy as np
 import pytest
@@ -11,11 +7,8 @@ import torch
 from PIL import Image as PILImage
 from torchvision.transforms import v2
 
-from maaf_lab.data import cache as px
 from maaf_lab.data import transforms
-from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import damage, decode, to_square
-from maaf_lab.data.split import Image, Split
 from maaf_lab.data.transforms import build_transform, normalise
 from maaf_lab.errors import ConfigError, DataError
 
@@ -24,31 +17,6 @@ NOISE = np.random.default_rng(0)
 
 def noise(height=16, width=16):
     return NOISE.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def split(tmp_path):
-    return write(tmp_path / "set", 7)
-
-
-def write(root, n, size=16):
-    (root / "images").mkdir(parents=True)
-    images = [Image(f"im{i}", root / "images" / f"im{i}.png", f"label {i}") for i in range(n)]
-    for image in images:
-        PILImage.fromarray(noise(size, size)).save(image.path)
-    return Split("test", images, [], dataset="toy", origin="a test")
-
-
-def files(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.fixture
-def decodes(monkeypatch):
-    """The files decoded since the last look."""
-    seen, real = [], px.decode
-    monkeypatch.setattr(px, "decode", lambda path, data=None: (seen.append(path), real(path, data))[1])
-    return seen
 
 
 # --- decode -----------------------------------------------------------------------------------------------------------
@@ -127,185 +95,6 @@ def test_squares_are_torchvisions(height, width, size):
     np.testing.assert_array_equal(to_square(image, size), np.asarray(want))
 
 
-# --- the cache --------------------------------------------------------------------------------------------------------
-
-def test_images_of_the_right_size_keep_their_bytes(split, decodes):
-    cache = pixel_cache(split, 16, progress=False)
-    assert len(cache) == 7 and cache.size == 16 and len(decodes) == 7
-    for i, image in enumerate(split.images):
-        np.testing.assert_array_equal(cache.image(i), np.asarray(PILImage.open(image.path)))
-    assert cache.path.parent == split.images[0].path.parents[1] / ".cache"
-
-
-def test_other_sizes(split):
-    cache = pixel_cache(split, 8, progress=False)
-    np.testing.assert_array_equal(cache.image(3), to_square(decode(split.images[3].path), 8))
-
-
-def test_batches(split):
-    cache = pixel_cache(split, 16, progress=False)
-    for indices in (np.array([4, 0, 4]), torch.tensor([4, 0, 4]), [4, 0, 4]):
-        batch = cache.batch(indices)
-        assert batch.shape == (3, 3, 16, 16) and batch.dtype == torch.uint8
-        assert batch.is_contiguous(memory_format=torch.channels_last)
-        np.testing.assert_array_equal(batch.permute(0, 2, 3, 1).numpy(), np.stack([cache.image(i) for i in (4, 0, 4)]))
-    batch[:] = 0  # a batch is its own memory
-    assert cache.image(4).any() and cache.batch([]).shape == (0, 3, 16, 16)
-    with pytest.raises(IndexError):
-        cache.batch([7])
-
-
-def test_made_once(split, decodes):
-    first = pixel_cache(split, 16, progress=False)
-    decodes.clear()
-    again = pixel_cache(split, 16, progress=False)
-    assert not decodes and again.key == first.key and again.path == first.path
-
-
-def test_other_processes_map_the_same_file(split):
-    cache = pixel_cache(split, 16, progress=False)
-    sent = pickle.dumps(cache)
-    assert len(sent) < 1000
-    np.testing.assert_array_equal(pickle.loads(sent).pixels, cache.pixels)
-    assert isinstance(pickle.loads(sent).pixels, np.memmap)
-
-
-def test_a_changed_file_is_seen(split, decodes):
-    first = pixel_cache(split, 16, progress=False)
-    old = first.pixels[2].copy()
-    PILImage.fromarray(noise()).save(split.images[2].path)
-    decodes.clear()
-    second = pixel_cache(split, 16, progress=False)
-    assert len(decodes) == 7 and second.key != first.key and not np.array_equal(second.pixels[2], old)
-    assert np.array_equal(first.pixels[2], old)  # who holds the old one keeps it
-    assert [name for name in files(second.path.parent) if name.startswith("pixels-")] == [second.path.name]  # the old one goes
-    assert len(files(second.path.parent)) == 2
-
-
-@pytest.mark.skipif(os.name == "nt", reason="ctime is the time of creation there")
-def test_a_change_that_keeps_bytes_and_mtime_is_seen(tmp_path):
-    split = write(tmp_path / "set", 3)
-    for image in split.images:  # stored without compression: same number of bytes whatever the picture
-        PILImage.fromarray(noise()).save(image.path, compress_level=0)
-    first = pixel_cache(split, 16, progress=False)
-    path, before = split.images[1].path, os.stat(split.images[1].path)
-    time.sleep(0.02)  # a tick of the file system's clock
-    PILImage.fromarray(noise()).save(path, compress_level=0)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = os.stat(path)
-    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert pixel_cache(split, 16, progress=False).key != first.key
-
-
-def test_touched_or_moved_files_are_not_decoded_again(tmp_path, decodes):
-    split = write(tmp_path / "set", 4)
-    first = pixel_cache(split, 16, progress=False)
-    for image in split.images:
-        os.utime(image.path, ns=(1, 1))
-    decodes.clear()
-    assert pixel_cache(split, 16, progress=False).key == first.key
-    (tmp_path / "set").rename(tmp_path / "moved")
-    moved = Split("test", [Image(i.id, tmp_path / "moved" / "images" / i.path.name, i.label) for i in split.images], [])
-    assert pixel_cache(moved, 16, progress=False).key == first.key and not decodes
-
-
-def test_order_and_size_are_part_of_the_key(split):
-    cache = pixel_cache(split, 16, progress=False)
-    turned = Split("test", split.images[::-1], [])
-    other = pixel_cache(turned, 16, progress=False)
-    assert other.key != cache.key and pixel_cache(split, 8, progress=False).key != cache.key
-    np.testing.assert_array_equal(other.image(0), cache.image(6))
-    assert pixel_cache(split, 16, progress=False).key == cache.key
-
-
-@pytest.mark.parametrize("stop_at", ["decode", "fsync", "replace"])
-def test_an_interrupted_build_leaves_nothing(split, monkeypatch, tmp_path, stop_at):
-    def stop(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        if stop_at == "decode":
-            patch.setattr(px, "decode", stop)
-        else:
-            patch.setattr(px.os, stop_at, stop)
-        with pytest.raises(KeyboardInterrupt):
-            pixel_cache(split, 16, tmp_path / "cache", progress=False)
-    assert files(tmp_path / "cache") == []
-    assert len(pixel_cache(split, 16, tmp_path / "cache", progress=False)) == 7
-
-
-def test_a_damaged_cache_is_built_again(split):
-    cache = pixel_cache(split, 16, progress=False)
-    good, path = np.array(cache.pixels), cache.path
-    del cache
-    for content in (b"", path.read_bytes()[:500]):
-        path.write_bytes(content)
-        np.testing.assert_array_equal(pixel_cache(split, 16, progress=False).pixels, good)
-    for manifest in path.parent.glob("manifest-*"):
-        manifest.write_text("{")
-    np.testing.assert_array_equal(pixel_cache(split, 16, progress=False).pixels, good)
-
-
-def test_remains_of_killed_builds_go(split, tmp_path):
-    (tmp_path / "cache").mkdir()
-    for name, age in (("pixels-old.partial", 2 * 86_400), ("pixels-new.partial", 60)):
-        (tmp_path / "cache" / name).write_bytes(b"x")
-        os.utime(tmp_path / "cache" / name, (time.time() - age,) * 2)
-    pixel_cache(split, 16, tmp_path / "cache", progress=False)
-    assert [name for name in files(tmp_path / "cache") if name.endswith(".partial")] == ["pixels-new.partial"]
-
-
-def test_all_bad_files_in_one_error(split, tmp_path):
-    for i in (1, 3, 4, 6):
-        split.images[i].path.write_bytes(b"" if i == 1 else split.images[i].path.read_bytes()[:60])
-    with pytest.raises(DataError) as error:
-        pixel_cache(split, 16, tmp_path / "cache", progress=False)
-    text = str(error.value)
-    assert "4 of 7 images unreadable" in text and all(f"im{i}.png" in text for i in (1, 3, 4)) and "im6.png" not in text
-    assert files(tmp_path / "cache") == []
-    for i in (0, 2):
-        split.images[i].path.unlink()
-    with pytest.raises(DataError, match=r"2 of 7 images missing under .*first: im0\.png, im2\.png"):
-        pixel_cache(split, 16, tmp_path / "cache", progress=False)
-
-
-def test_a_folder_that_cannot_be_written(split, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="Pass another cache_dir"):
-        pixel_cache(split, 16, tmp_path / "file", progress=False)
-    (split.images[0].path.parents[1] / ".cache").write_text("in the way")
-    with pytest.warns(UserWarning, match="stay in memory"):
-        cache = pixel_cache(split, 16, progress=False)
-    assert cache.path is None and "in memory" in repr(cache)
-    np.testing.assert_array_equal(cache.image(2), decode(split.images[2].path))
-    assert cache.key == pixel_cache(split, 16, tmp_path / "cache", progress=False).key
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(cache)).pixels, cache.pixels)
-
-
-def test_a_full_disk(split, tmp_path, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(px.os, "fsync", full)
-    with pytest.raises(DataError, match=r"No space left on device.*Make room"):
-        pixel_cache(split, 16, tmp_path / "cache", progress=False)
-    assert files(tmp_path / "cache") == []
-
-
-def test_nonsense(split):
-    with pytest.raises(ConfigError, match="size"):
-        pixel_cache(split, 0)
-    with pytest.raises(DataError, match="no images"):
-        pixel_cache(Split("test", [], []), 16)
-
-
-def test_the_bar_shows_only_on_request(split, tmp_path, capsys):
-    pixel_cache(split, 16, tmp_path / "a", progress=False)
-    assert capsys.readouterr().err == ""
-    pixel_cache(split, 16, tmp_path / "b", progress=True)
-    assert "toy test -> 16 px" in capsys.readouterr().err
-
-
 # --- transforms -------------------------------------------------------------------------------------------------------
 
 def batch(n=6, height=16, width=16):
@@ -378,8 +167,3 @@ def test_transforms_refuse_what_they_do_not_know():
     for wrong in (torch.zeros(2, 3, 16, 16), batch()[0], batch().permute(0, 2, 3, 1)):
         with pytest.raises(ConfigError, match="expected a uint8 batch"):
             build_transform("plain", 16).eval(wrong)
-
-
-def test_a_cache_in_memory_needs_no_file():
-    cache = PixelCache("key", np.zeros((2, 4, 4, 3), np.uint8), None)
-    assert cache.batch([1]).shape == (1, 3, 4, 4) and io.BytesIO(pickle.dumps(cache)).getbuffer().nbytes > 96

@@ -12,7 +12,7 @@ from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import RunError
-from maaf_lab.metrics import bootstrap, paired_difference, recall
+from maaf_lab.metrics import bootstrap, paired_difference, recall, recalls
 from maaf_lab.retrieval import Rankings, embed_split, ordered_keys, rank
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -252,6 +252,22 @@ def test_bootstrap_at_the_ends():
     assert (all_right.value, all_right.low, all_right.high) == (100, 100, 100)
     with pytest.raises(ValueError, match="at least one query"):
         bootstrap(np.array([]))
+
+
+def test_recalls_of_categories_are_averaged_not_pooled():
+    found = rankings([1, 20, 1, 60, 60, 60])
+    assert set(recalls(found, (10, 50))) == {"R10", "R50"} and recalls(found, (10, 50))["R10"] == recall(found, 10)
+    found = Rankings(found.frame.assign(category=["shirt", "shirt", "dress", "dress", "dress", "dress"]), "p")
+    values = {name: e.value for name, e in recalls(found, (10, 50)).items()}
+    assert values == pytest.approx({
+        "R10 shirt": 50, "R50 shirt": 100, "R10 dress": 25, "R50 dress": 25, "R10": 37.5, "R50": 62.5, "mean": 50})
+    many = Rankings(pd.concat([found.frame] * 200, ignore_index=True), "p")
+    e = recalls(many, (10, 50))["mean"]
+    random = np.random.default_rng(0)
+    shirt, dress = np.array([1, 0.5] * 200), np.array([1, 0, 0, 0] * 200)
+    plain = [100 * (random.choice(shirt, 400).mean() + random.choice(dress, 800).mean()) / 2 for _ in range(3000)]
+    low, high = np.quantile(plain, [0.025, 0.975])
+    assert e.low == pytest.approx(low, abs=0.3) and e.high == pytest.approx(high, abs=0.3)
 
 
 def test_paired_difference():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from maaf_lab import cli, runs, tables
 from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import datasets
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.runs import LEDGER_COLUMNS, Run, evaluate, find, ledger, load_pretrained, train_and_evaluate
+from maaf_lab.made import sets
+from maaf_lab.runs import LEDGER_COLUMNS, Run, dataset_folder, evaluate, find, ledger, load_pretrained, train_and_evaluate
 from maaf_lab.tables import row_configs, run_table, table_frame
 from maaf_lab.views.tables import table_html, table_text
 from maaf_lab.workbench import open_table
@@ -272,7 +274,26 @@ def test_make_and_check(shell, tmp_path, tiny_css):
     code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
     assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
     code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
-    assert code == 2 and "known: css" in err
+    assert code == 2 and "no made stand-in for 'fashion'; known: css, fashion_iq" in err
+
+
+def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
+    shutil.copytree(tiny_css, tmp_path / "css", ignore=shutil.ignore_patterns(".cache"))
+    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 1
+    assert shell("make", "css2d", "--out", tmp_path / "css")[0] == 0
+    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 0
+
+
+def test_the_shell_names_every_made_set():
+    assert set(cli.MADE_TOO) | {"css"} == set(sets.MADE)
+    assert set(sets.MADE) <= set(datasets.DATASETS)
+
+
+def test_a_datasets_folder(tmp_path, tiny_css):
+    assert dataset_folder("css", tiny_css, "smoke") == dataset_folder("css", tiny_css, "laptop") == tiny_css
+    assert dataset_folder("css", tiny_css.parent, "smoke") == tiny_css  # css-tiny
+    assert dataset_folder("css", tmp_path, "laptop") == tmp_path / "css"
+    assert dataset_folder("fashion_iq", tiny_css, "paper") == tiny_css / "fashion_iq"
 
 
 def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monkeypatch):

@@ -152,7 +152,7 @@ def toy_split():
 def test_collator_names_each_image_once():
     split = toy_split()
     vocabulary = Vocabulary.build(split.texts)
-    collate = Collator(split, vocabulary)
+    collate = Collator(split.queries, vocabulary)
     rows = np.array([3, 0, 2, 1, 4])
     batch = collate(rows)
     assert batch.images.tolist() == [0, 1, 3, 4, 5]
@@ -167,7 +167,7 @@ def test_collator_names_each_image_once():
 def test_captions_in_random_order_when_training():
     split = toy_split()
     vocabulary = Vocabulary.build(split.texts)
-    collate, orders = Collator(split, vocabulary), {join(q.texts[::way]): way for q in split.queries for way in (1, -1)}
+    collate, orders = Collator(split.queries, vocabulary), {join(q.texts[::way]): way for q in split.queries for way in (1, -1)}
     spelled = {tuple(vocabulary.ids(text)): way for text, way in orders.items()}
     found = set()
     for seed in range(5):
@@ -182,7 +182,7 @@ def test_a_query_without_a_target_is_refused():
     split = toy_split()
     lacking = Split("train", split.images, [*split.queries, Query(0, ("x",), None)])
     with pytest.raises(ConfigError, match="found 1 without one"):
-        Collator(lacking, Vocabulary.build(lacking.texts))
+        Collator(lacking.queries, Vocabulary.build(lacking.texts))
 
 
 # --- runs that stop and go on -----------------------------------------------------------------------------------------

@@ -5,14 +5,17 @@ Shapes: U distinct images of the batch, B queries.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from maaf_lab.data.split import Split
+from maaf_lab.config import TrainConfig
+from maaf_lab.data.cache import PixelCache
+from maaf_lab.data.split import Query, Split
 from maaf_lab.data.text import TextBatch, Vocabulary, join, pad
 from maaf_lab.errors import ConfigError
 
@@ -23,16 +26,26 @@ class GroupSampler:
     An epoch deals every query once: each reference's queries are shuffled and cut into groups, the groups are shuffled and cut
     into batches. A reference whose queries do not fill its last group lends queries of that epoch again; where a reference has
     fewer queries than a group, groups of several references are joined. What does not fill a batch waits for the next epoch.
+    categories: one a query; then all queries of a batch are of one category, and the categories' batches are shuffled
+    together (Fashion IQ, authors' code).
     """
 
-    def __init__(self, sources: np.ndarray, batch_size: int, group_size: int, seed: int) -> None:
-        if len(sources) < batch_size:
-            raise ConfigError(f"expected at least one batch of {batch_size} queries, found {len(sources)}: lower batch_size")
+    def __init__(
+        self, sources: np.ndarray, batch_size: int, group_size: int, seed: int, categories: Sequence[str | None] | None = None
+    ) -> None:
+        sources = np.asarray(sources)
+        kinds = np.zeros(len(sources), np.int64)
+        if categories is not None:
+            kinds = np.unique(np.array(categories, str), return_inverse=True)[1]
         self.batch_size, self.group_size, self.seed = batch_size, group_size, seed
-        by_source = defaultdict(list)
-        for i, source in enumerate(np.asarray(sources).tolist()):
-            by_source[source].append(i)
-        self._by_source = [np.array(rows) for _, rows in sorted(by_source.items())]
+        self._by_source: list[list[np.ndarray]] = []  # for each category, the queries of each of its references
+        for kind in range(kinds.max(initial=0) + 1):
+            rows = np.flatnonzero(kinds == kind)
+            if len(rows) < batch_size:
+                of = f" in category {categories[rows[0]]!r}" if categories is not None and len(rows) else ""
+                raise ConfigError(f"expected at least one batch of {batch_size} queries{of}, found {len(rows)}: lower batch_size")
+            rows = rows[np.argsort(sources[rows], kind="stable")]
+            self._by_source.append(np.split(rows, np.flatnonzero(np.diff(sources[rows])) + 1))
         self._epoch, self._batches = -1, np.empty((0, batch_size), dtype=np.int64)
         self.batches_per_epoch = len(self._deal(0))
 
@@ -41,8 +54,14 @@ class GroupSampler:
         if epoch == self._epoch:
             return self._batches
         random = np.random.default_rng([self.seed, epoch])
+        dealt = [self._deal_category(by_source, random) for by_source in self._by_source]
+        batches = dealt[0] if len(dealt) == 1 else random.permutation(np.concatenate(dealt))
+        self._epoch, self._batches = epoch, batches
+        return batches
+
+    def _deal_category(self, by_source: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
         groups, loose = [], []
-        for rows in self._by_source:
+        for rows in by_source:
             rows = random.permutation(rows)
             whole = len(rows) // self.group_size * self.group_size
             groups.extend(rows[:whole].reshape(-1, self.group_size))
@@ -57,8 +76,7 @@ class GroupSampler:
         order = random.permutation(len(groups))
         per_batch = self.batch_size // self.group_size
         order = order[: len(order) // per_batch * per_batch]
-        self._epoch, self._batches = epoch, np.stack(groups)[order].reshape(-1, self.batch_size)
-        return self._batches
+        return np.stack(groups)[order].reshape(-1, self.batch_size)
 
     def batch(self, step: int) -> np.ndarray:
         """Query indices (B,) of step 0, 1, 2, ...: the same for the same seed, whatever was asked before."""
@@ -76,14 +94,14 @@ class Batch(NamedTuple):
 
 
 class Collator:
-    """Query indices -> Batch. Captions are tokenized once, when it is made; queries without a target are an error."""
+    """Query indices -> Batch. Queries without a target are an error."""
 
-    def __init__(self, split: Split, vocabulary: Vocabulary) -> None:
-        lacking = sum(q.target is None for q in split.queries)
+    def __init__(self, queries: Sequence[Query], vocabulary: Vocabulary, title: str = "training") -> None:
+        lacking = sum(q.target is None for q in queries)
         if lacking:
-            raise ConfigError(f"{split.title}: expected a target for every training query, found {lacking} without one")
-        self._pairs = np.array([(q.source, q.target) for q in split.queries], dtype=np.int64).reshape(-1, 2)
-        self._ids = [[vocabulary.ids(text) for text in q.texts] for q in split.queries]
+            raise ConfigError(f"{title}: expected a target for every training query, found {lacking:,} without one")
+        self._queries, self._vocabulary = queries, vocabulary
+        self._pairs = np.array([(q.source, q.target) for q in queries], dtype=np.int64).reshape(-1, 2)
         self._joiner = vocabulary.ids(join(["", ""]))
 
     @property
@@ -96,13 +114,81 @@ class Collator:
         places = torch.from_numpy(places.reshape(-1, 2))
         captions = []
         for row in rows:
-            parts = self._ids[row]
+            parts = [self._vocabulary.ids(text) for text in self._queries[row].texts]
             order = random.permutation(len(parts)) if random is not None and len(parts) > 1 else range(len(parts))
             ids: list[int] = []
             for n, part in enumerate(order):
                 ids += (self._joiner if n else []) + parts[part]
             captions.append(ids)
         return Batch(images, places[:, 0].contiguous(), places[:, 1].contiguous(), pad(captions))
+
+
+class Feed:
+    """Step -> Batch, a pure function of the split, the settings and the step.
+
+    So any step can be asked for first: a resumed run, a loader's worker and another process see the same batches. Where the
+    split draws its training queries, each epoch has its own, from (seed, epoch). With `processes` above one, each gets its
+    share of a step's groups: together they see the batch that one process would see.
+    """
+
+    def __init__(self, split: Split, vocabulary: Vocabulary, plan: TrainConfig, *, process: int = 0, processes: int = 1) -> None:
+        self._split, self._vocabulary, self._plan = split, vocabulary, plan
+        self._process, self._processes = process, processes
+        if plan.batch_size // plan.group_size % processes:
+            raise ConfigError(f"batch_size {plan.batch_size} in groups of {plan.group_size} does not divide over {processes} "
+                              f"processes: change batch_size or group_size")
+        self._epoch, self._collate, self._sampler = -1, None, None
+        self._at(0)
+        self.batches_per_epoch = self._sampler.batches_per_epoch
+
+    def _at(self, epoch: int) -> None:
+        """Make `epoch` the one at hand; fixed queries are collated once."""
+        if epoch == self._epoch or (self._collate is not None and self._split.draw is None):
+            return
+        plan, split = self._plan, self._split
+        queries = split.queries if split.draw is None else split.draw(np.random.default_rng([plan.seed, epoch, 2]))
+        self._collate = Collator(queries, self._vocabulary, split.title)
+        kinds = [q.category for q in queries] if plan.single_category else None
+        self._sampler = GroupSampler(self._collate.sources, plan.batch_size, plan.group_size, plan.seed, kinds)
+        if epoch and self._sampler.batches_per_epoch < self.batches_per_epoch:
+            raise ConfigError(f"{split.title}: expected every epoch to draw as many queries as the first; epoch {epoch} fills "
+                              f"{self._sampler.batches_per_epoch} batches, the first {self.batches_per_epoch}")
+        self._epoch = epoch
+
+    def __call__(self, step: int) -> Batch:
+        """This process's share of step 0, 1, 2, ...: (B / processes) queries, captions in an order drawn for the step."""
+        epoch, place = divmod(step, self.batches_per_epoch)
+        self._at(epoch)
+        rows = self._sampler.batch(epoch * self._sampler.batches_per_epoch + place)
+        random = [self._plan.seed, step, 1]
+        if self._processes > 1:
+            rows = rows.reshape(-1, self._plan.group_size)[self._process :: self._processes].reshape(-1)
+            random.append(self._process)
+        return self._collate(rows, np.random.default_rng(random))
+
+
+class _Steps(Dataset):
+    """Steps as a map-style dataset: (Batch, its pixels uint8 (U, 3, S, S))."""
+
+    def __init__(self, feed: Feed, cache: PixelCache) -> None:
+        self._feed, self._cache = feed, cache
+
+    def __getitem__(self, step: int) -> tuple[Batch, Tensor]:
+        batch = self._feed(step)
+        return batch, self._cache.batch(batch.images)
+
+
+def batches(feed: Feed, cache: PixelCache, steps: Iterable[int], workers: int = 0) -> Iterator[tuple[Batch, Tensor]]:
+    """The batches of `steps` in order, with their pixels; `workers` processes read ahead and change nothing but the speed."""
+    loader = DataLoader(_Steps(feed, cache), batch_size=None, sampler=list(steps), num_workers=workers,
+                        collate_fn=_as_it_is, prefetch_factor=4 if workers else None,
+                        generator=torch.Generator(),  # its own: the loader must not draw from the state that dropout uses
+                        multiprocessing_context="spawn" if workers else None)
+    return iter(loader)
+
+
+def _as_it_is(item: tuple[Batch, Tensor]) -> tuple[Batch, Tensor]:
+    return item
 
 
 def set_seed(seed: int) -> None:

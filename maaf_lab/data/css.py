@@ -68,12 +68,15 @@ class CSS(Layout):
 
     def scenes(self, split: str) -> tuple[list[str], list[tuple[int, int, str]]]:
         """-> a label for each image, and (from, to, text) of each query. Raises DataError naming what does not fit."""
+        if not (self.root / self.pictures).is_dir():
+            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
         part, where = self._annotation(split)
         labels = _labels(part, where)
         return labels, _pairs(part["mods"], len(labels), where)
 
     def objects(self, split: str) -> Sequence[Any]:
-        """The scenes themselves: `objects_img` of the annotation."""
+        """The scenes themselves: `objects_img` of the annotation; the pictures need not be there."""
+        self.expect_folder()
         return self._annotation(split)[0]["objects_img"]
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
@@ -97,8 +100,6 @@ class CSS(Layout):
     def _annotation(self, split: str) -> tuple[Mapping[str, Any], str]:
         """The split's part of the file, and where it stands, for messages."""
         path = self.root / ANNOTATION
-        if not (self.root / self.pictures).is_dir():
-            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
         try:
             raw = path.read_bytes()
         except OSError as error:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maaf_lab.data.birds_to_words import BirdsToWords
 from maaf_lab.data.check import CheckReport
 from maaf_lab.data.css import CSS, CSS2D, CSS2Dto3D
+from maaf_lab.data.fashion200k import Fashion200k
+from maaf_lab.data.fashion_iq import FashionIQ
 from maaf_lab.data.layout import Layout
+from maaf_lab.data.mit_states import MITStates
 from maaf_lab.data.split import Split
+from maaf_lab.data.spot_the_diff import SpotTheDiff
 from maaf_lab.errors import ConfigError
 
-DATASETS: dict[str, type[Layout]] = {layout.key: layout for layout in (CSS, CSS2D, CSS2Dto3D)}
+DATASETS: dict[str, type[Layout]] = {layout.key: layout for layout in (
+    CSS, CSS2D, CSS2Dto3D, FashionIQ, Fashion200k, MITStates, BirdsToWords, SpotTheDiff)}
 
 
 def layout(dataset: str, root: str | Path) -> Layout:
@@ -18,6 +24,11 @@ def layout(dataset: str, root: str | Path) -> Layout:
     if dataset not in DATASETS:
         raise ConfigError(f"unknown dataset {dataset!r}; known: {', '.join(DATASETS)}")
     return DATASETS[dataset](root)
+
+
+def evaluation(dataset: str) -> str:
+    """The split that is ranked for the paper's tables."""
+    return layout(dataset, "").evaluation
 
 
 def load(dataset: str, root: str | Path, split: str, missing: str = "error") -> Split:

@@ -79,6 +79,10 @@ class Layout(ABC):
         """What is worth knowing about a split that is no problem."""
         return ()
 
+    def without(self, part: Part, bad: set[int]) -> Part:
+        """The part without some images (their indices) and the queries that need them."""
+        return without_images(part, bad)
+
     # --- the same for all ---------------------------------------------------------------------------------------------
 
     def load(self, split: str, missing: str = "error") -> Split:
@@ -89,13 +93,14 @@ class Layout(ABC):
         part = self._read(split)
         paths = [image.path for image in part.images]
         bad = {i: why for i, why in enumerate(in_threads(damage, paths, "", progress=False)) if why}
-        lost = sum(_needs(q, bad) for q in part.queries)
-        nothing_left = len(bad) == len(paths) or (lost == len(part.queries) and part.draw is None)
+        kept = self.without(part, set(bad)) if bad else part
+        lost = len(part.queries) - len(kept.queries)
+        nothing_left = len(bad) == len(paths) or not kept.queries
         if bad and (missing == "error" or nothing_left):
             raise DataError(self._bad_images(split, part, bad, lost, nothing_left))
         origin = self.origin()
         if bad:
-            part = without_images(part, set(bad))
+            part = kept
             origin += f"; {lost:,} queries dropped: {len(bad):,} images missing or damaged"
         return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw)
 
@@ -155,13 +160,28 @@ class Layout(ABC):
         return CheckReport(self.key, self.root, origin, self._files(), tuple(rows), tuple(problems + row_problems(rows)),
                            tuple(notes), self.download)
 
+    def looks_right(self) -> bool:
+        """Whether the folder can be this dataset's at all, whole or not."""
+        return self._looks_right(self.root)
+
+    def expect_folder(self) -> None:
+        """Raises DataError where the folder cannot be this dataset's, with a hint where a near one can."""
+        if not self.looks_right():
+            raise DataError(self._wrong_folder())
+
+    def need(self, split: str, files: Sequence[Path]) -> None:
+        """Raises DataError naming those annotation files that are missing: without them a split would load in part."""
+        lacking = [path.relative_to(self.root).as_posix() for path in files if not path.is_file()]
+        if lacking:
+            raise DataError(f"{self.title} {split}: {len(lacking)} of {len(files)} annotation files missing under {self.root} "
+                            f"({first_names(lacking)}). What to get: {self.download}")
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _read(self, split: str) -> Part:
         if split not in self.splits:
             raise ConfigError(f"{self.title} has no split {split!r}; it has {', '.join(self.splits)}")
-        if not self._looks_right(self.root):
-            raise DataError(self._wrong_folder())
+        self.expect_folder()
         if (self.root / f"{MARK}.part").exists() and not (self.root / MARK).exists():
             raise DataError(f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
                             f"`maaf-lab make {self.made_as()}` again; it starts over")
@@ -243,10 +263,11 @@ class Layout(ABC):
         results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}", progress))
         bad = {i: why for i, why in enumerate(results) if why}
         names = {i: self._name(part.images[i]) for i in bad}
+        lost = len(part.queries) - len(self.without(part, set(bad)).queries) if bad else 0
         counts = self.counts(split)
         return CheckRow(split, len(part.images), tuple(names[i] for i, why in bad.items() if why == "missing"),
                         tuple((names[i], why) for i, why in bad.items() if why != "missing"), len(part.queries),
-                        sum(_needs(q, bad) for q in part.queries), counts.images, counts.queries, counts.exact)
+                        lost, counts.images, counts.queries, counts.exact)
 
 
 def without_images(part: Part, bad: set[int]) -> Part:
@@ -263,12 +284,12 @@ def without_images(part: Part, bad: set[int]) -> Part:
     return Part(images, moved(part.queries), part.protocol, None if draw is None else lambda random: moved(draw(random)))
 
 
-def _needs(query: Query, bad: Mapping[int, Any] | set[int]) -> bool:
+def _needs(query: Query, bad: set[int]) -> bool:
     return query.source in bad or query.target in bad
 
 
 def _undecodable(path: Path) -> str | None:
-    if not path.exists():
+    if not os.path.exists(path):  # False, no error, for a name that the disk cannot hold
         return "missing"
     try:
         decode(path)

@@ -79,7 +79,8 @@ class Protocol:
 class Split:
     """The images and queries of one split, and the protocol under which it is ranked.
 
-    Where training queries are sampled (Fashion200k, MIT-States), `queries` is one such sample and `draw` gives another.
+    Where training queries are sampled, `draw` gives the queries of an epoch; `queries` is then one such sample (Fashion200k,
+    MIT-States) or all that can be drawn (Birds-to-Words, Spot-the-Diff).
     Raises DataError when a query points at an image that does not exist, or asks for a label that no image has.
     """
 

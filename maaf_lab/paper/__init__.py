@@ -47,3 +47,12 @@ def paper_table(key: str | int) -> pd.DataFrame:
     )
     table.attrs["title"] = f"Table {name}. {TITLES[name]}"
     return table
+
+
+def paper_captions(dataset: str | None = None) -> pd.DataFrame:
+    """What the paper says of each dataset's texts and sizes, to stand beside what a copy holds.
+
+    Returns columns dataset, statistic, value (float), where (section, and where other counts differ); all datasets or one.
+    """
+    table = pd.read_csv(Path(__file__).with_name("captions.csv"), dtype={"value": float})
+    return table if dataset is None else table[table["dataset"] == dataset].reset_index(drop=True)

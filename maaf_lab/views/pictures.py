@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,9 +28,30 @@ def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _wrapped(text: str, width: int = 22) -> str:
-    import textwrap
+def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: str = "") -> Figure:
+    """Queries as a page: reference, text, target beside one another, `columns` queries a line. Long texts become smaller."""
+    lines = -(-len(samples) // columns)
+    figure = Figure(figsize=(6.4 * columns, 2.05 * lines + (0.35 if title else 0)), layout="constrained")
+    axes = figure.subplots(lines, 3 * columns, squeeze=False, width_ratios=[1, 1.15, 1] * columns)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for n, sample in enumerate(samples):
+        line, place = divmod(n, columns)
+        source, middle, target = axes[line, 3 * place : 3 * place + 3]
+        source.imshow(sample["source"])
+        target.imshow(sample["target"])
+        size, width = next((size, width) for size, width, most in _TEXT_SIZES if len(sample["text"]) <= most)
+        text = "\n".join(part for words in sample["text"].split("\n") for part in (textwrap.wrap(words, width) or [""]))
+        middle.text(0.5, 0.5, text + "\n→", ha="center", va="center", fontsize=size, linespacing=1.25)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
 
+
+_TEXT_SIZES = ((10, 22, 60), (9, 25, 120), (8, 28, 200), (7, 32, 320), (6, 38, 10**9))  # points, letters a line, up to so many
+
+
+def _wrapped(text: str, width: int = 22) -> str:
     return "\n".join(textwrap.wrap(text, width)) + "\n↓"
 
 

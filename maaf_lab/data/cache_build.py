@@ -1,0 +1,223 @@
+"""Builds of a cache that may be stopped at any moment, in whatever way, and go on from there.
+
+A build keeps two files: the images so far, and a journal with a `RECORD` for each that is whole. Pixels reach the disk before
+their record is written, and a record holds the hash of its image's file: whatever is left of a journal can be trusted after a
+look at the files. The process that builds holds the journal's lock; others wait for it.
+
+Shapes: N images of a split, S side of the square in pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from maaf_lab.data.check import first_names, in_threads
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # no such locks on this system: every build has files of its own, and starts from the beginning
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from maaf_lab.data.cache import PixelCache
+
+VERSION = 1  # of decode and to_square; raise it whenever the same file gives other pixels
+RECORD = np.dtype([("stat", "<i8", 3), ("sha256", "u1", 32), ("end", "<i8")])  # end: of its pixels, from the file's start
+SAVE_EVERY = 1.0  # seconds of work that a kill may cost
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is to be cached: a list of image files, the side of their squares, the kind of cache. title: for messages."""
+
+    title: str
+    paths: list[Path]
+    size: int
+    kind: type[PixelCache]
+
+    @property
+    def need(self) -> str:
+        """For messages: how much there is to keep."""
+        raw = f"{len(self.paths) * self.size * self.size * 3 / 1e6:,.0f} MB of pixels"
+        return raw if self.kind.store == "raw" else f"{raw} as {self.kind.store}"
+
+    def stats(self) -> np.ndarray:
+        """(N, 3) int64: bytes, mtime and ctime in ns of each file. Raises DataError naming the missing ones."""
+        stats, missing = np.zeros((len(self.paths), 3), np.int64), []
+        for i, path in enumerate(self.paths):
+            try:
+                s = os.stat(path)
+                stats[i] = s.st_size, s.st_mtime_ns, s.st_ctime_ns
+            except OSError:
+                missing.append(path.name)
+        if missing:
+            raise DataError(f"{self.title}: {len(missing):,} of {len(self.paths):,} images missing under {self.paths[0].parent} "
+                            f"(first: {first_names(missing)}). Load the split with missing=\"skip\", or run the dataset's check.")
+        return stats
+
+    def name(self, folder: Path) -> str:
+        """Of this list in a cache folder. Paths count relative to it, so that a folder may move together with its cache."""
+        names, near = hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag} ".encode()), {}
+        for path in self.paths:
+            where, name = os.path.split(path)
+            if where not in near:
+                near[where] = os.path.relpath(where or ".", folder)
+            names.update(os.fsencode(f"{near[where]}/{name}\0"))
+        return names.hexdigest()[:16]
+
+    def key(self, records: np.ndarray) -> str:
+        """The name of the pixels: of their files' contents in order, their size and their encoding."""
+        key = hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag}".encode())
+        for start in range(0, len(records), 4096):
+            key.update(f" {records['sha256'][start:start + 4096].tobytes().hex(' ', 32)}".encode())
+        return key.hexdigest()[:20]
+
+    def refreshed(self, records: np.ndarray, stats: np.ndarray) -> np.ndarray:
+        """Records of the leading files as they are now; only those whose stats differ are read. Zeros for one that cannot be."""
+        def digest(i: int) -> bytes:
+            try:
+                with open(self.paths[i], "rb") as file:
+                    return hashlib.file_digest(file, "sha256").digest()
+            except OSError:
+                return bytes(32)
+
+        new = records.copy()
+        new["stat"] = stats[:len(records)]
+        changed = np.flatnonzero((records["stat"] != new["stat"]).any(1))
+        for i, now in zip(changed, in_threads(digest, changed, "", progress=False)):
+            new["sha256"][i] = np.frombuffer(now, np.uint8)
+        return new
+
+    def encoded(self, start: int, progress: bool) -> Iterator[tuple[bytes, bytes]]:
+        """(sha256 of the file, its square encoded) of all images from `start`. All bad files are named in one DataError."""
+        def one(path: Path) -> tuple[bytes, bytes, str]:
+            try:
+                data = path.read_bytes()
+                return hashlib.sha256(data).digest(), self.kind.encode(to_square(decode(path, data), self.size)), ""
+            except (OSError, DataError) as error:
+                return b"", b"", str(error).removeprefix(f"{path}: ")
+
+        rest, bad = self.paths[start:], []
+        desc = f"{self.title} -> {self.size} px" + (f" (the last {len(rest):,})" if start else "")
+        for path, (digest, image, why) in zip(rest, in_threads(one, rest, desc, progress)):
+            if why:
+                bad.append(f"{path.name}: {why}")
+            elif not bad:
+                yield digest, image
+        if bad:
+            raise DataError(f"{self.title}: {len(bad):,} of {len(self.paths):,} images unreadable under {self.paths[0].parent} "
+                            f"(first: {'; '.join(bad[:3])}). Get them again, or load the split with missing=\"skip\".")
+
+
+def fill(listing: Listing, partial: Path, journal: BinaryIO, stats: np.ndarray, progress: bool) -> np.ndarray:
+    """Write all pixels to `partial`, going on from where its journal ends; -> the records (N,) of all images.
+
+    Raises OSError where the disk is full, DataError where it will be, or where images are unreadable.
+    """
+    n, kind = len(listing.paths), listing.kind
+    records, header = np.zeros(n, RECORD), kind.header(n, listing.size)
+    records["stat"] = stats
+    with open(partial, "r+b" if partial.exists() else "w+b") as out:
+        kept = _unchanged(listing, journal, stats, len(header), out.seek(0, os.SEEK_END))
+        done = saved = len(kept)
+        records[:done] = kept
+        end = int(records["end"][done - 1]) if done else len(header)
+        journal.truncate(done * RECORD.itemsize)
+        out.truncate(end)
+        _check_room(listing, partial.parent, n - done)
+        out.seek(0)
+        out.write(header)
+        out.seek(end)
+
+        def save() -> None:
+            nonlocal saved
+            out.flush()
+            os.fsync(out.fileno())
+            journal.write(records[saved:done].tobytes())
+            journal.flush()
+            saved = done
+
+        clock = time.monotonic()
+        try:
+            for digest, image in listing.encoded(done, progress) if done < n else ():
+                out.write(image)
+                end += len(image)
+                records["sha256"][done], records["end"][done] = np.frombuffer(digest, np.uint8), end
+                done += 1
+                if time.monotonic() - clock >= SAVE_EVERY:
+                    save()
+                    clock = time.monotonic()
+        finally:
+            save()
+        out.seek(0)
+        out.write(kind.header(n, listing.size, records["end"]))
+        out.flush()
+        os.fsync(out.fileno())
+    return records
+
+
+def _unchanged(listing: Listing, journal: BinaryIO, stats: np.ndarray, begin: int, size: int) -> np.ndarray:
+    """Records of the leading images that an earlier build wrote, and whose files are still what they were.
+
+    begin, size: where the first image begins in the partial file, and how long that is.
+    """
+    journal.seek(0)
+    data = journal.read(len(listing.paths) * RECORD.itemsize)
+    records = np.frombuffer(data[:len(data) // RECORD.itemsize * RECORD.itemsize], RECORD)
+    starts = np.concatenate([[begin], records["end"][:-1]]) if len(records) else records["end"]
+    now = listing.refreshed(records, stats)
+    good = (now["sha256"] == records["sha256"]).all(1) & (records["end"] > starts) & (records["end"] <= size)
+    return now[:len(good) if good.all() else int(good.argmin())]
+
+
+def _check_room(listing: Listing, folder: Path, images: int) -> None:
+    """Before hours of decoding rather than after. (A black image is the smallest in any encoding.)"""
+    least = images * len(listing.kind.encode(np.zeros((listing.size, listing.size, 3), np.uint8)))
+    free = shutil.disk_usage(folder).free
+    if least > free:
+        raise DataError(f"{folder}: expected at least {least / 1e6:,.0f} MB of free space for {listing.title}, found "
+                        f"{free / 1e6:,.0f} MB. Make room, pass another cache_dir, or keep the pixels as JPEG (store \"jpeg\").")
+
+
+@contextlib.contextmanager
+def alone(path: Path, wait: Callable[[], None]) -> Iterator[tuple[BinaryIO, bool]]:
+    """The journal at `path`, open and locked; (journal, True). Calls `wait` before it waits for the one who has it.
+
+    Where the file system has no locks it is a new file of one's own; (journal, False).
+    """
+    while fcntl is not None:
+        with open(path, "a+b") as file:
+            try:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    wait()
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                path.unlink(missing_ok=True)
+                break
+            if _is(file, path):  # and not one that its builder removed while this process waited
+                yield file, True
+                return
+    with open(path.with_name(f"{path.name.partition('.')[0]}-{uuid.uuid4().hex}.journal.partial"), "a+b") as file:
+        yield file, False
+
+
+def _is(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
