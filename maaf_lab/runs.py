@@ -118,7 +118,7 @@ def train_and_evaluate(
             cache = pixel_cache(train_split, config.data.pixels, progress=progress and processes.is_main_process,
                                 store=config.data.cache)
         set_seed(config.train.seed)
-        model = build_model(config.model, Vocabulary.build(train_split.texts))
+        model = build_model(config.model, Vocabulary.build(train_split.vocabulary_texts))
         if processes.is_main_process:
             write_json(run.folder / "config.json", config.to_dict())
         seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, progress=progress)

@@ -54,13 +54,15 @@ class DatasetTour:
     def samples(self, count: int = 6, seed: int = 0, pixels: int = 224) -> list[dict[str, Any]]:
         """Queries of the ranked split as pictures, spread over categories and references: {"source", "text", "target"}."""
         split = self.ranked
-        answered = [q for q in split.queries if q.target is not None]
+        shown = {image.label: i for i, image in reversed(list(enumerate(split.images)))}  # the first image of a label
+        answered = [q for q in split.queries if q.target_label is not None]
         order = np.random.default_rng(seed).permutation(len(answered))
         kinds = sorted({q.category or "" for q in answered})
         by_kind = {kind: [answered[i] for i in order if (answered[i].category or "") == kind] for kind in kinds}
         chosen = [by_kind[kinds[n % len(kinds)]][n // len(kinds)] for n in range(min(count, len(answered)))]
+        answer = lambda q: shown[q.target_label] if q.target is None else q.target  # noqa: E731
         show = lambda i: to_square(decode(split.images[i].path), pixels)  # noqa: E731
-        return [{"source": show(q.source), "text": "\n".join(q.texts), "target": show(q.target)} for q in chosen]
+        return [{"source": show(q.source), "text": "\n".join(q.texts), "target": show(answer(q))} for q in chosen]
 
     def sizes(self) -> pd.DataFrame:
         """A line a split: images, queries, gallery of a query, captions a query."""
@@ -87,8 +89,10 @@ class DatasetTour:
 
 
 def open_tour(dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool = True) -> DatasetTour:
-    """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a made set that is drawn into
-    `data_root/DATASET-SIZE` (minutes at size "full", seconds at "tiny")."""
+    """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a made set.
+
+    The made set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".
+    """
     own = Path(data_root) / dataset
     if datasets.layout(dataset, own).looks_right():
         return DatasetTour(dataset, own)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from maaf_lab.config import DataConfig, RunConfig
+from maaf_lab.data import cache as cache_module
 from maaf_lab.data import cache_build
 from maaf_lab.data.cache import STORES, JpegCache, PixelCache, pixel_cache
-from maaf_lab.data.cache_build import RECORD
+from maaf_lab.data.cache_build import SEALED
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Image, Split
 from maaf_lab.errors import ConfigError, DataError
@@ -145,13 +147,21 @@ def test_other_processes_map_the_same_file(split, make):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_forked_processes_decode(split, make):
+def test_forked_processes_decode(split, make, monkeypatch):
+    monkeypatch.setattr(cache_module, "_workers", lambda: 2)
     cache = make(split, 16)
-    want = cache.batch(range(7))  # its threads run
-    loader = torch.utils.data.DataLoader(range(1), num_workers=1, multiprocessing_context="fork",
-                                         collate_fn=lambda _: cache.batch(range(7)), timeout=60)
-    assert torch.equal(next(iter(loader)), want)
+    want = cache.batch(range(7))  # its threads run; in the child they do not
+    child = os.fork()
+    if not child:
+        signal.alarm(60)  # ends a child that waits for them
+        os._exit(0 if torch.equal(cache.batch(range(7)), want) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_loaders_workers_decode(split, make):
+    cache = make(split, 16)
+    loader = torch.utils.data.DataLoader(range(1), num_workers=1, collate_fn=lambda _: cache.batch(range(7)), timeout=60)
+    assert torch.equal(next(iter(loader)), cache.batch(range(7)))
 
 
 def test_a_cache_in_memory_needs_no_file():
@@ -269,6 +279,19 @@ def test_a_stopped_build_goes_on(split, make, decodes, monkeypatch, tmp_path, af
     assert cache.path.read_bytes() == whole.path.read_bytes() and len(files(tmp_path / "cache")) == 2
 
 
+def test_stopped_again_and_again(split, make, decodes, monkeypatch, tmp_path):
+    for done in range(7):
+        decodes.clear()
+        left = stopped(make, split, tmp_path / "cache", monkeypatch, min(done, 1))  # one image further each time
+        if done:
+            assert left["journal.partial"].stat().st_size == done * SEALED.itemsize
+            for path in left.values():
+                path.write_bytes(path.read_bytes() + b"torn")
+    decodes.clear()
+    np.testing.assert_array_equal(squares(make(split, 16, tmp_path / "cache")), squares(make(split, 16, tmp_path / "other")))
+    assert len(decodes) == 1 + 7
+
+
 @pytest.mark.parametrize("at", ["fsync", "replace"])
 @pytest.mark.parametrize("call", [1, 2])
 def test_stopped_between_the_last_steps(split, make, decodes, monkeypatch, tmp_path, at, call):
@@ -289,9 +312,21 @@ def test_stopped_between_the_last_steps(split, make, decodes, monkeypatch, tmp_p
     assert len(decodes) == (7 if (at, call) == ("fsync", 1) else 0) and len(files(tmp_path / "cache")) == 2
 
 
+@dataclass(repr=False)
+class Remains:
+    """What a build left that was stopped after its last image: two files and their bytes; and the bytes of a whole cache."""
+
+    split: Split
+    whole: bytes
+    journal: Path
+    records: bytes
+    partial: Path
+    pixels: bytes
+
+
 @pytest.fixture(scope="module")
 def remains(tmp_path_factory):
-    """store -> (split, whole cache's bytes, journal, pixels) of a build stopped after its last image."""
+    """store -> Remains."""
     out = {}
     for store in STORES:
         root = tmp_path_factory.mktemp(store)
@@ -300,31 +335,33 @@ def remains(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
             pixel_cache(split, 16, root / "cache", progress=False, store=store)
-        parts = {path.name.partition(".")[2]: path for path in (root / "cache").iterdir()}
-        out[store] = split, whole.path.read_bytes(), parts["journal.partial"], parts["pixels.partial"]
-    return {store: (*rest, journal, journal.read_bytes(), pixels, pixels.read_bytes())
-            for store, (*rest, journal, pixels) in out.items()}
+        journal, partial = (next((root / "cache").glob(f"*.{part}.partial")) for part in ("journal", "pixels"))
+        out[store] = Remains(split, whole.path.read_bytes(), journal, journal.read_bytes(), partial, partial.read_bytes())
+    return out
 
 
 @given(store=st.sampled_from(list(STORES)), data=st.data())
 def test_whatever_a_kill_leaves_is_gone_on_with(remains, store, data):
     """Any beginning of the journal, the pixels it speaks of or fewer, torn or foreign bytes after: the same file in the end."""
-    split, whole, journal, records, pixels, squares_ = remains[store]
-    for old in journal.parent.iterdir():
+    left = remains[store]
+    for old in left.journal.parent.iterdir():
         old.unlink()
-    ends = np.frombuffer(records, RECORD)["end"].tolist()
-    cut = data.draw(st.integers(0, len(records)), "journal bytes")
-    torn = st.binary(max_size=130)
-    told = ends[cut // RECORD.itemsize - 1] if cut >= RECORD.itemsize else 0  # pixels that the journal speaks of
-    keep = data.draw(st.integers(0, len(squares_)), "pixel bytes")
-    journal.write_bytes(records[:cut] + data.draw(torn, "after the journal"))
-    pixels.write_bytes(squares_[:keep] + (data.draw(torn, "after the pixels") if keep >= told else b""))
+    ends = np.frombuffer(left.records, SEALED)["record"]["end"].tolist()
+    cut = data.draw(st.integers(0, len(left.records)), "journal bytes")
+    torn = st.one_of(st.binary(max_size=130), st.integers(0, 130).map(bytes))
+    told = ends[-(-cut // SEALED.itemsize) - 1] if cut else 0  # pixels that were on the disk before the journal spoke of them
+    keep = data.draw(st.integers(0, len(left.pixels)), "pixel bytes")
+    left.journal.write_bytes(left.records[:cut] + data.draw(torn, "after the journal"))
+    left.partial.write_bytes(left.pixels[:keep] + (data.draw(torn, "after the pixels") if keep >= told else b""))
+    found, size = left.journal.read_bytes(), left.partial.stat().st_size
+    sound = [(i + 1) * SEALED.itemsize <= len(found) and left.records.startswith(found[:(i + 1) * SEALED.itemsize])
+             and end <= size for i, end in enumerate(ends)]
     seen, real = [], cache_build.decode
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache_build, "decode", lambda *args: (seen.append(args), real(*args))[1])
-        cache = pixel_cache(split, 16, journal.parent, progress=False, store=store)
-    sound = min(cut // RECORD.itemsize, sum(end <= keep for end in ends))
-    assert cache.path.read_bytes() == whole and len(seen) == 5 - sound and len(files(journal.parent)) == 2
+        cache = pixel_cache(left.split, 16, left.journal.parent, progress=False, store=store)
+    assert cache.path.read_bytes() == left.whole and len(seen) == sound.count(False)
+    assert len(files(left.journal.parent)) == 2
 
 
 @pytest.mark.parametrize("changed", [0, 2, 5])
@@ -341,6 +378,7 @@ def test_a_file_that_changed_since_the_stop_is_decoded_again(split, make, decode
 CHILD = """
 import sys, time
 from pathlib import Path
+from maaf_lab.data import cache as cache_module
 from maaf_lab.data import cache_build
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.split import Image, Split
@@ -361,7 +399,7 @@ def test_a_killed_process_loses_at_most_what_was_not_saved(split, make, decodes,
     child = subprocess.Popen(args, cwd=Path(__file__).parents[1])
     try:
         deadline = time.monotonic() + 120
-        while not any(path.stat().st_size >= 3 * RECORD.itemsize for path in (tmp_path / "cache").glob("*.journal.partial")):
+        while not any(path.stat().st_size >= 3 * SEALED.itemsize for path in (tmp_path / "cache").glob("*.journal.partial")):
             assert child.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
     finally:
@@ -402,6 +440,24 @@ def test_many_builders_at_once(split, make, tmp_path):
     for thread in threads:
         thread.join(60)
     assert len(got) == 6 and {cache.path.read_bytes() for cache in got} == {whole} and len(files(tmp_path / "cache")) == 2
+
+
+@pytest.mark.skipif(cache_build.fcntl is None, reason="no locks here")
+def test_who_waited_locks_the_journal_that_is_there_now(tmp_path):
+    path, waiting, same = tmp_path / "a.journal.partial", threading.Event(), []
+
+    def second():
+        with cache_build.alone(path, waiting.set) as (journal, shared):
+            same.append(shared and os.path.samestat(os.fstat(journal.fileno()), path.stat()))
+
+    thread = threading.Thread(target=second)
+    with cache_build.alone(path, lambda: pytest.fail("nobody else has it")):
+        thread.start()
+        assert waiting.wait(60)
+        path.unlink()  # as a builder does when it has finished
+        path.touch()  # and a third has begun
+    thread.join(60)
+    assert same == [True]
 
 
 def test_without_locks_each_builds_its_own(split, make, tmp_path, monkeypatch):
@@ -477,7 +533,7 @@ def test_a_disk_that_will_be_full(split, make, tmp_path, monkeypatch, decodes):
             with pytest.raises(DataError, match=r"MB of free space for toy test, found 0 MB\. Make room"):
                 make(split, 16, folder)
             assert len(files(folder)) == keeps
-    assert not decodes and left["journal.partial"].stat().st_size == 3 * RECORD.itemsize
+    assert not decodes and left["journal.partial"].stat().st_size == 3 * SEALED.itemsize
     make(split, 16, tmp_path / "cache")
     assert len(decodes) == 4
 

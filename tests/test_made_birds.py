@@ -43,7 +43,8 @@ _C = f"({'|'.join(COLORS)})"
 _THINGS = {
     rf"(?:an? )?(?:({'|'.join(BILLS)}) )?(?:{_C} )?(?:bill|beak)s?":
         lambda b, m: m[1] in (None, b["bill"]) and m[2] in (None, b["bill_color"]),
-    rf"(?:an? )?(?:(short|long) )?(?:{_C} )?tails?": lambda b, m: m[1] in (None, b["tail_length"]) and m[2] in (None, b["tail"]),
+    rf"(?:an? )?(?:(short|long) )?(?:{_C} )?tails?":
+        lambda b, m: m[1] in (None, b["tail_length"]) and m[2] in (None, b["tail"]),
     rf"(?:an? )?{_C} (head|back)s?": lambda b, m: b[m[2]] == m[1],
     rf"(?:an? )?{_C} (?:belly|bellies|undersides?)": lambda b, m: b["belly"] == m[1],
     r"(?:a )?(long|short) necks?": lambda b, m: b["neck"] == m[1],
@@ -79,7 +80,8 @@ def true_of(text, a, b):
     subject, good = None, True
     for clause in clauses:
         match = re.fullmatch(r"(?:unlike )?(?:animal([12])|(the other one))(?: which)? has (.+)", clause)
-        longer = re.fullmatch(r"animal([12]) has a (longer|shorter) (neck|tail)|the (neck|tail) of animal([12]) is longer", clause)
+        longer = re.fullmatch(
+            r"animal([12]) has a (longer|shorter) (neck|tail)|the (neck|tail) of animal([12]) is longer", clause)
         size = re.fullmatch(
             r"animal([12]) (?:is|looks) (?:the )?(?:much )?(larger|bigger|smaller)(?: overall| in size| one of the two)?", clause)
         both = re.fullmatch(r"(?:both animals|they both|both) have (.+)", clause)
@@ -99,7 +101,8 @@ def true_of(text, a, b):
             good &= all(shows(bird, phrase) for bird in (a, b) for phrase in re.split(r", | and ", both[1]))
         else:
             assert state, clause
-            bird, facing = (a, b)[int(state[1]) - 1], re.fullmatch(r"(?:facing|facing to the|looking to the) (left|right)", state[2])
+            bird = (a, b)[int(state[1]) - 1]
+            facing = re.fullmatch(r"(?:facing|facing to the|looking to the) (left|right)", state[2])
             good &= bird["facing"] == facing[1] if facing else bird["place"] == _PLACES[state[2]]
     return good
 
@@ -133,14 +136,14 @@ def test_a_text_and_its_reference_lead_to_the_target(full):
         image_alone.append(near[target] == min(near.values()))
     assert min(fits) >= 1 and np.median(fits) < 30  # of 449: the text narrows the search, and seldom ends it
     assert np.mean(np.array(fits) > 1) > 0.3
-    assert np.mean(found) > 0.75 > 0.55 > np.mean(image_alone)  # both together do
+    assert np.mean(found) > max(0.75, 0.2 + np.mean(image_alone))  # only both together do
 
 
 def test_statistics_are_near_the_published_set(full):
     lengths = [len(tokenize(row[10])) for row in full[1]]
     assert 30 < np.mean(lengths) < 36 and min(lengths) >= 10 and max(lengths) < 85  # published: 32.1 a paragraph
     words = Counter(word for row in full[1] for word in tokenize(row[10]))
-    assert 90 < len(words) and words["animal1"] > 10_000 and words["animal"] > 300
+    assert len(words) > 90 and words["animal1"] > 10_000 and words["animal"] > 300
     assert len({row[10] for row in full[1]}) > 0.99 * len(full[1])
     kinds = Counter(row[7] for row in full[1])
     assert set(kinds) == {"visual", "sameSpecies", "sameGenus", "sameFamily", "sameOrder", "sameClass"}
@@ -161,15 +164,16 @@ def test_splits_share_no_picture_and_follow_the_seed(full):
 
 # --- pictures -----------------------------------------------------------------------------------------------------------
 
-CHANGES = {"back": "red", "belly": "white", "head": "yellow", "wing": "orange", "tail": "white", "bill": "long", "bill_color": "red",
-           "legs": "orange", "ring": "yellow", "pattern": "striped", "bars": True, "crest": True, "neck": "long",
-           "tail_length": "long", "size": "large"}
+CHANGES = {"back": "red", "belly": "white", "head": "yellow", "wing": "orange", "tail": "white", "bill": "long",
+           "bill_color": "red", "legs": "orange", "ring": "yellow", "pattern": "striped", "bars": True, "crest": True,
+           "neck": "long", "tail_length": "long", "size": "large"}
 
 
 @pytest.mark.parametrize("pose", PLACES)
 def test_every_attribute_that_a_text_may_tell_shows(pose):
-    base = Bird("blue", "gray", "black", "green", "black", "short", "gray", "black", "none", "plain", False, False, "short", "short",
-                "medium", pose, "right", PLACES[pose][0])
+    base = Bird("blue", "gray", "black", "green", "black", "short", "gray", "black", "none", "plain", False, False, "short",
+                "short", "medium", pose, "right", PLACES[pose][0])
+    assert {*CHANGES, "pose", "facing", "place"} == set(asdict(base))
     plain = draw_bird(base, 96, Dice(1)).astype(int)
     middle = {}
     for name, value in CHANGES.items():
@@ -182,9 +186,13 @@ def test_every_attribute_that_a_text_may_tell_shows(pose):
         middle[name] = np.median(xs), np.median(ys)
     assert middle["head"][0] > middle["wing"][0] > middle["tail"][0] and middle["head"][1] < middle["belly"][1]
     assert middle["crest"][1] < middle["head"][1] and middle["bill_color"][0] > middle["head"][0]
-    flipped = draw_bird(replace(base, facing="left", head="red"), 96, Dice(1)).astype(int)
-    red = (flipped[..., 0] > 120) & (flipped[..., 1:].max(-1) < 90)
-    assert red.sum() > 40 and np.median(np.nonzero(red)[1]) < 42
+    heads = {}
+    for facing in ("left", "right"):
+        picture = draw_bird(replace(base, facing=facing, head="red"), 96, Dice(1)).astype(int)
+        red = (picture[..., 0] > 120) & (picture[..., 1:].max(-1) < 90)
+        assert red.sum() > 40
+        heads[facing] = np.median(np.nonzero(red)[1])
+    assert heads["left"] + 6 < heads["right"]
 
 
 def test_colours_can_be_told_apart():

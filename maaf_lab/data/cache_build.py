@@ -1,8 +1,8 @@
 """Builds of a cache that may be stopped at any moment, in whatever way, and go on from there.
 
-A build keeps two files: the images so far, and a journal with a `RECORD` for each that is whole. Pixels reach the disk before
-their record is written, and a record holds the hash of its image's file: whatever is left of a journal can be trusted after a
-look at the files. The process that builds holds the journal's lock; others wait for it.
+A build keeps two files: the images so far, and a journal with a record for each that is whole. Pixels reach the disk before
+their record is written, and a record holds the hash of its image's file and a checksum of its own: whatever is left of a
+journal can be trusted after a look at the files. The process that builds holds the journal's lock; others wait for it.
 
 Shapes: N images of a split, S side of the square in pixels.
 """
@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from maaf_lab.data.cache import PixelCache
 
 VERSION = 1  # of decode and to_square; raise it whenever the same file gives other pixels
-RECORD = np.dtype([("stat", "<i8", 3), ("sha256", "u1", 32), ("end", "<i8")])  # end: of its pixels, from the file's start
+# Of an image: bytes, mtime and ctime of its file, the hash of its contents, and where its pixels end in the file of pixels.
+RECORD = np.dtype([("stat", "<i8", 3), ("sha256", "u1", 32), ("end", "<i8")])
+SEALED = np.dtype([("record", RECORD), ("crc32", "<u4")])  # as a journal holds it: a record that was torn does not pass
 SAVE_EVERY = 1.0  # seconds of work that a kill may cost
 
 
@@ -135,7 +138,7 @@ def fill(listing: Listing, partial: Path, journal: BinaryIO, stats: np.ndarray, 
         done = saved = len(kept)
         records[:done] = kept
         end = int(records["end"][done - 1]) if done else len(header)
-        journal.truncate(done * RECORD.itemsize)
+        journal.truncate(done * SEALED.itemsize)
         out.truncate(end)
         _check_room(listing, partial.parent, n - done)
         out.seek(0)
@@ -146,7 +149,7 @@ def fill(listing: Listing, partial: Path, journal: BinaryIO, stats: np.ndarray, 
             nonlocal saved
             out.flush()
             os.fsync(out.fileno())
-            journal.write(records[saved:done].tobytes())
+            journal.write(_sealed(records[saved:done]))
             journal.flush()
             saved = done
 
@@ -175,12 +178,22 @@ def _unchanged(listing: Listing, journal: BinaryIO, stats: np.ndarray, begin: in
     begin, size: where the first image begins in the partial file, and how long that is.
     """
     journal.seek(0)
-    data = journal.read(len(listing.paths) * RECORD.itemsize)
-    records = np.frombuffer(data[:len(data) // RECORD.itemsize * RECORD.itemsize], RECORD)
+    data = journal.read(len(listing.paths) * SEALED.itemsize)
+    found = np.frombuffer(data[:len(data) // SEALED.itemsize * SEALED.itemsize], SEALED)
+    records = found["record"].copy()
+    whole = np.frombuffer(_sealed(records), SEALED)["crc32"] == found["crc32"]
+    records = records[:len(whole) if whole.all() else int(whole.argmin())]
     starts = np.concatenate([[begin], records["end"][:-1]]) if len(records) else records["end"]
     now = listing.refreshed(records, stats)
     good = (now["sha256"] == records["sha256"]).all(1) & (records["end"] > starts) & (records["end"] <= size)
     return now[:len(good) if good.all() else int(good.argmin())]
+
+
+def _sealed(records: np.ndarray) -> bytes:
+    sealed = np.zeros(len(records), SEALED)
+    sealed["record"] = records
+    sealed["crc32"] = [zlib.crc32(record) for record in records.view(f"V{RECORD.itemsize}")]
+    return sealed.tobytes()
 
 
 def _check_room(listing: Listing, folder: Path, images: int) -> None:

@@ -99,7 +99,8 @@ class Fashion200k(Layout):
 
     def _drawn(self, images: Sequence[Image]) -> Part:
         partners = Partners([image.label for image in images])
-        return Part(images, partners.queries(np.random.default_rng(0)), self.protocol, partners.queries)
+        captions = list(dict.fromkeys(image.label for image in images))
+        return Part(images, partners.queries(np.random.default_rng(0)), self.protocol, partners.queries, captions)
 
     def _test_queries(self, images: Sequence[Image]) -> list[Query]:
         place = {image.id: i for i, image in enumerate(images)}

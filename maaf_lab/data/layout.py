@@ -29,12 +29,14 @@ class Part:
     """What the annotation of one split says, before anybody has looked for the pictures.
 
     draw: for datasets whose training queries are sampled, a pure function of a random generator -> the queries of an epoch.
+    words: texts with the words that other draws may use and `queries` may lack, for the vocabulary.
     """
 
     images: Sequence[Image]
     queries: Sequence[Query]
     protocol: Protocol
     draw: Callable[[np.random.Generator], Sequence[Query]] | None = None
+    words: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Layout(ABC):
         if bad:
             part = kept
             origin += f"; {lost:,} queries dropped: {len(bad):,} images missing or damaged"
-        return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw)
+        return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
 
     def origin(self) -> str:
         """What the files are: made.json's words, or "published sha256:" and 12 digits of the annotations' hash."""
@@ -281,7 +283,8 @@ def without_images(part: Part, bad: set[int]) -> Part:
                 for q in queries if not _needs(q, bad)]
 
     draw = part.draw
-    return Part(images, moved(part.queries), part.protocol, None if draw is None else lambda random: moved(draw(random)))
+    again = None if draw is None else lambda random: moved(draw(random))
+    return Part(images, moved(part.queries), part.protocol, again, part.words)
 
 
 def _needs(query: Query, bad: set[int]) -> bool:

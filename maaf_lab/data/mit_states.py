@@ -122,7 +122,8 @@ class MITStates(Layout):
             places[noun][adjective].append(i)
         if training:
             draw = self._drawn(images, places)
-            return Part(images, draw(np.random.default_rng(0)), self.protocol, draw)
+            adjectives = sorted({adjective for by_adjective in places.values() for adjective in by_adjective})
+            return Part(images, draw(np.random.default_rng(0)), self.protocol, draw, adjectives)
         queries = []
         for i, image in enumerate(images):
             own, noun = image.label.split(" ")

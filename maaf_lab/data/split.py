@@ -91,6 +91,7 @@ class Split:
     dataset: str = ""
     origin: str = ""  # what these files are, e.g. "made css ..." or "published sha256:..."
     draw: Callable[[np.random.Generator], Sequence[Query]] | None = None  # the queries of an epoch, where they are sampled
+    words: Sequence[str] = ()  # texts with the words that other draws may use
 
     def __post_init__(self) -> None:
         n, labels = len(self.images), {image.label for image in self.images}
@@ -109,8 +110,13 @@ class Split:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Every caption of every query, in file order (for building a vocabulary)."""
+        """Every caption of every query, in file order."""
         return [text for q in self.queries for text in q.texts]
+
+    @property
+    def vocabulary_texts(self) -> list[str]:
+        """What a vocabulary is built from: the captions, and what other draws may use."""
+        return [*self.texts, *self.words]
 
     def __repr__(self) -> str:
         return f"Split({self.title}: {len(self.images):,} images, {len(self.queries):,} queries; {self.origin})"

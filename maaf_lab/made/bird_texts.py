@@ -6,7 +6,7 @@ should be. It never says everything: what it leaves out has to be seen in the re
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from maaf_lab.made.bird_drawing import BILL_COLORS, BILLS, COLORS, LEG_COLORS, PATTERNS, PLACES, RING_COLORS, SIZES, Bird, settled
 from maaf_lab.made.brush import between, shuffled
@@ -173,6 +173,3 @@ def _told(a: Bird, b: Bird, topic: str) -> bool:
 def _shown(bird: Bird, topic: str) -> bool:
     """Whether a likeness in this topic is worth saying: that both lack a crest is not."""
     return {"size": False, "ring": bird.ring != "none", "bars": bird.bars, "crest": bird.crest}.get(topic, True)
-
-
-assert {f.name for f in fields(Bird)} == {*_OPTIONS, "pose", "facing", "place"}

@@ -85,6 +85,11 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
     return birds, rows
 
 
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The training captions, with no pixels."""
+    return [row[-1] for row in plan(size, seed)[1] if row[8] == "train"]
+
+
 def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
     """What every picture shows: file name -> the fields of `Bird`. Raises DataError where the folder has no sidecar."""
     path = Path(out) / SIDECAR

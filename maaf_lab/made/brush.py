@@ -130,11 +130,16 @@ def blotches(dice: Dice, pixels: int, cells: int) -> np.ndarray:
     return np.asarray(small.resize((pixels, pixels), PILImage.Resampling.BICUBIC), float) / 255
 
 
-def photographed(picture: np.ndarray, dice: Dice, light: float = 0.12, cast: float = 0.04, noise: int = 4) -> np.ndarray:
-    """What a camera adds: brightness and colour cast within `light` and `cast` (shares), grain of a few grey levels."""
+def photographed(
+    picture: np.ndarray, dice: Dice, light: float = 0.12, cast: float = 0.04, noise: int = 4, block: int = 1
+) -> np.ndarray:
+    """What a camera adds to a picture (height, width, 3): brightness and colour cast within `light` and `cast` (shares), and
+    grain of up to `noise` grey levels in blocks of so many pixels, as compressed video has it."""
     gain = (1 + between(dice, -light, light)) * (1 + (dice.uniform(3) * 2 - 1) * cast)
     table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.int16)  # (256, 3)
     height, width = picture.shape[:2]
-    grain = ((dice.uniform(height, width, 1) - 0.5) * 2 * noise).astype(np.int16)
+    grain = ((dice.uniform(-(-height // block), -(-width // block), 1) - 0.5) * 2 * noise).astype(np.int16)
+    if block > 1:
+        grain = grain.repeat(block, 0).repeat(block, 1)[:height, :width]
     out = np.stack([table[picture[..., c], c] for c in range(3)], -1) + grain
     return np.clip(out, 0, 255).astype(np.uint8)

@@ -68,6 +68,11 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
     return make_set(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
 
 
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The training texts, one a query, with no pixels."""
+    return [mod["to_str"] for mod in css_annotations(size, seed)["train"]["mods"] for _ in mod["to"]]
+
+
 def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Path:
     """Draw the scenes of a CSS folder, published or made, flat on white into `images_2d/`, and return the folder.
 

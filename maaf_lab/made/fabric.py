@@ -155,16 +155,18 @@ _LETTERS = {  # 3 x 5, a row a number
 }
 
 
+_SAYINGS = ("HELLO", "SMILE", "PALM", "MOTEL", "HOTEL", "LIME", "PLUM", "TULIP", "OASIS", "SALT", "TIME", "HOPE", "HOME", "PLAY",
+            "MILE", "ISLE")
+
+
 def _text(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck: np.ndarray) -> None:
-    names, rows = "".join(_LETTERS), 2 + (luck[4] < 0.5)
+    rows, tall = 2 + (luck[4] < 0.5), r * 0.62 / 5
     for row in range(rows):
-        n = 4 + int(2 * luck[5 + row % 3])
-        cell = 2 * r / (4 * n - 1)
+        saying = _SAYINGS[int(luck[5 + row] * len(_SAYINGS))]
+        cell = 2 * r / (4 * len(saying) - 1)
         top = y + (row - rows / 2) * r * 0.82
-        tall = r * 0.62 / 5
-        for k in range(n):
-            letter = _LETTERS[names[int((luck[(k + row) % 8] * 977 + k * 7 + row * 3) % len(names))]]
-            for line, bits in enumerate(letter):
+        for k, letter in enumerate(saying):
+            for line, bits in enumerate(_LETTERS[letter]):
                 for column in range(3):
                     if bits >> (2 - column) & 1:
                         left, up = x - r + (4 * k + column) * cell, top + line * tall

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from maaf_lab.data.fashion200k import CATEGORIES, QUERIES, Partners
 from maaf_lab.made.fashion_iq import write_attributes
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
@@ -83,6 +85,12 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> list[Picture]:
                 own += _product(category, split, garment, caption(garment, mentions), taken, dice)
         pictures += own[:share]
     return pictures
+
+
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The texts of one epoch's training queries, with no pixels."""
+    queries = Partners([picture.caption for picture in make_split("train", size, seed)]).queries(np.random.default_rng(0))
+    return [text for query in queries for text in query.texts]
 
 
 def caption(garment: Garment, mentions: Sequence[str] = ()) -> str:

@@ -117,6 +117,11 @@ def make_fashion_iq(out: str | Path, size: str = "full", pixels: int = 224, seed
     return make_set(out, settings, ("captions", "image_splits", "images", SIDECAR), fill, progress)
 
 
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The training captions, with no pixels."""
+    return [text for own in make_split("train", size, seed).queries.values() for query in own for text in query.captions]
+
+
 def write_attributes(path: Path, garments: Mapping[str, Garment]) -> None:
     """The sidecar: {"attributes": names, "images": {image: values}}, the kind first."""
     names = ("kind", *ATTRIBUTES)

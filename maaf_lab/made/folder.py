@@ -17,7 +17,7 @@ from maaf_lab.data.layout import MARK
 from maaf_lab.errors import ConfigError, DataError
 
 _PART = f"{MARK}.part"
-PICTURES = (".png", ".jpg")
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def checked_settings(

@@ -21,11 +21,9 @@ REVEALING_STEP = 0.75
 _STEPS = {"sleeve": SLEEVES, "length": LENGTHS, "fit": FITS}
 _DEPTH = {"collar": 0, "round": 1, "boat": 1, "scoop": 2, "v": 3}  # of necklines; the others do not compare
 _SALIENCE = {"color": 10.0, "lightness": 3.2, "pattern": 9.0, "sleeve": 9.0, "length": 6.0, "neck": 4.5, "fit": 4.0,
-             "straps": 3.0,
-             "buttons": 3.0, "belt": 4.0, "logo": 3.0, "ruffles": 3.5, "pocket": 2.5, "revealing": 2.2, "same": 0.7, "vague": 2.0}
-_BELTS = {  # by whether the garment is dark: what `wardrobe` makes of its belt
-    True: "light|pale|cream", False: "dark|dark brown|brown",
-}
+             "straps": 3.0, "buttons": 3.0, "belt": 4.0, "logo": 3.0, "ruffles": 3.5, "pocket": 2.5, "revealing": 2.2,
+             "same": 0.7, "vague": 2.0}
+_BELTS = {True: "light|pale|cream", False: "dark|dark brown|brown"}  # by `takes_light_trim`
 
 
 class Claim(NamedTuple):
@@ -46,7 +44,7 @@ def captions(reference: Garment, target: Garment, dice: Dice) -> tuple[str, str]
 
 
 def _caption(reference: Garment, target: Garment, dice: Dice, said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    topics = {topic: _SALIENCE[topic] * (0.5 if topic in said else 1.0) for topic in _topics(reference, target)}
+    topics = {topic: _SALIENCE[topic] * (0.4 if topic in said else 1.0) for topic in _topics(reference, target)}
     number = weighted({1: 52, 2: 45, 3: 3}, dice)
     claims: list[Claim] = []
     while topics and len(claims) < number:
@@ -234,7 +232,7 @@ def _filled(topic: str, phrase: str, a: Garment, b: Garment, dice: Dice) -> str:
         "d": lambda: _name(b.second, dice), "second": lambda: _name(b.second, dice),
         "direction": lambda: b.detail, "way": lambda: dice.pick(_split(words.WAYS[b.detail])),
         "motif": lambda: _pick(words.MOTIFS[b.detail], dice), "old": lambda: _pick(words.MOTIFS[a.detail], dice),
-        "belt": lambda: dice.pick(_split(_BELTS[garments.luminance(b.color) < 0.41])),
+        "belt": lambda: dice.pick(_split(_BELTS[garments.takes_light_trim(b.color)])),
         "much": lambda: dice.pick(_split(_much(topic, a, b))),
     }
     text = re.sub(r"\{(\w+)\}", lambda match: slots[match[1]](), phrase)

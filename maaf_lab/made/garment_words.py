@@ -44,8 +44,7 @@ PATTERN_IS = {
 PATTERN_HAS = {
     "solid": "no pattern|no print|a plain design|no design|no prints on it|a solid color",
     "striped": "stripes|{direction} stripes|{second} stripes|a striped pattern|stripes going {way}|bold stripes|"
-               "lines going {way}|"
-               "{second} {direction} stripes|a striped design",
+               "lines going {way}|{second} {direction} stripes|a striped design",
     "plaid": "a plaid pattern|a checkered print|checks|a tartan pattern|{second} plaid|a checked design|squares all over|"
              "a flannel pattern|crossing lines",
     "floral": "flowers|a floral print|a flower pattern|{second} flowers|a floral pattern|blossoms|a floral design|"
@@ -54,9 +53,8 @@ PATTERN_HAS = {
     "animal": "an animal print|a leopard print|leopard spots|a cheetah print|a wild cat print|{second} animal spots|"
               "a jungle pattern",
     "graphic": "a graphic|{motif}|{motif} on the front|{motif} on the chest|{motif} graphic|a {second} graphic|"
-               "a picture on the front|"
-               "an image of {motif}|{motif} printed on it|a picture of {motif}|{motif} in the middle|artwork on the front|"
-               "a {second} image|a print of {motif}|an illustration on the chest",
+               "a picture on the front|an image of {motif}|{motif} printed on it|a picture of {motif}|{motif} in the middle|"
+               "artwork on the front|a {second} image|a print of {motif}|an illustration on the chest",
 }
 GRAPHIC_NEW = ("a different graphic|a different picture|another image|a different image|{motif} instead of {old}|{motif} graphic|"
                "{motif} on it|another graphic on the chest|a different design on the front|a new print|different artwork|"

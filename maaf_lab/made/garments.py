@@ -188,6 +188,11 @@ def luminance(color: str) -> float:
     return (0.299 * r + 0.587 * g + 0.114 * b) / 255
 
 
+def takes_light_trim(color: str) -> bool:
+    """Whether belts and buttons on a garment of this colour are light; they are dark otherwise."""
+    return luminance(color) < 0.5
+
+
 def reveals(garment: Garment) -> float:
     """How much skin the garment would show, on a rough scale from 0 to about 4."""
     return (_NECK_SHOWS[garment.neck] + _SLEEVE_SHOWS[garment.sleeve] + 0.4 * (garment.straps == "thin")

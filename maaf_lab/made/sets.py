@@ -58,3 +58,8 @@ def made_origin(dataset: str, size: str = "full", pixels: int | None = None, see
     chosen = made_set(dataset)
     version = import_module(f"maaf_lab.made.{chosen.module}").VERSION
     return checked_settings(dataset, version, size, chosen.pixels if pixels is None else pixels, seed)["origin"]
+
+
+def training_texts(dataset: str, size: str = "full", seed: int = 0) -> list[str]:
+    """The training captions of a made set, without drawing it."""
+    return import_module(f"maaf_lab.made.{made_set(dataset).module}").training_texts(size, seed)

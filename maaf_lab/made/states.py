@@ -74,6 +74,11 @@ def plan(size: str) -> list[tuple[str, str, str, int]]:
     return [(f"{adjective} {noun}/{number:05d}.jpg", adjective, noun, number) for adjective, noun, number in numbers]
 
 
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The adjectives that training asks for, one for each training picture (the texts depend on no seed)."""
+    return [adjective for _, adjective, noun, _ in plan(size) if noun in TRAIN_NOUNS]
+
+
 def spread(names: list[str], n: int) -> list[str]:
     """n of the names, evenly over the list."""
     return [names[i * len(names) // n] for i in range(n)]

@@ -58,7 +58,7 @@ def draw_scene(things: Sequence[Thing], seed: int, number: int, pixels: int, dic
     most = max(1, pixels // 112)
     down, right = (int(v) for v in dice.uniform(2) * (2 * most + 1))
     shaken = np.pad(brush.array(), ((most, most), (most, most), (0, 0)), mode="edge")
-    return photographed(shaken[down:down + pixels, right:right + pixels], dice, light=0.07, cast=0.02, noise=2)
+    return photographed(shaken[down:down + pixels, right:right + pixels], dice, light=0.07, cast=0.02, noise=4, block=4)
 
 
 def _car(brush: Brush, thing: Thing) -> None:

@@ -102,6 +102,11 @@ def plan(size: str, seed: int) -> dict[str, list[Pair]]:
     return pairs
 
 
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The training captions, with no pixels."""
+    return [text for pair in plan(size, seed)["train"] for entry in pair.entries for text in entry if text]
+
+
 def load_sidecar(out: str | Path) -> dict[str, list[dict[str, Any]]]:
     """split -> a dict for each pair: id, view, clip, before, after (lists of things), changes.
 

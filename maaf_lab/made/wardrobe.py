@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFilter
 
 from maaf_lab.made.fabric import Color, draw_motif, fabric, is_dark, line_color, mixed, tinted
-from maaf_lab.made.garments import RGB, Garment
+from maaf_lab.made.garments import RGB, Garment, takes_light_trim
 from maaf_lab.made.scenes import Dice
 from maaf_lab.made.tailor import BODY, CLOSER, LOWER, TOP, Cut, Points, cut
 
@@ -154,8 +154,8 @@ class _Drawing:
             self._logo()
 
     def _accent(self) -> Color:
-        """For belts, buttons and logos: plainly unlike the cloth."""
-        return (236, 228, 214) if 0.299 * self.base[0] + 0.587 * self.base[1] + 0.114 * self.base[2] < 105 else (58, 38, 30)
+        """For belts and buttons: plainly unlike the cloth."""
+        return (236, 228, 214) if takes_light_trim(self.g.color) else (58, 38, 30)
 
     def _belt(self) -> None:
         y, half = self.cut.waist
@@ -201,7 +201,7 @@ class _Drawing:
 
     def _logo(self) -> None:
         x, y = self._point(0.085, 0.2)
-        ink = (245, 244, 240) if 0.299 * self.base[0] + 0.587 * self.base[1] + 0.114 * self.base[2] < 130 else (178, 30, 44)
+        ink = (245, 244, 240) if takes_light_trim(self.g.color) else (178, 30, 44)
         r = 0.034 * self.unit
         self.pen.ellipse((x - r, y - r, x + r, y + r), fill=ink)
         draw_motif(self.pen, "star", x, y, 0.72 * r, self.base, ink, np.ones(8))

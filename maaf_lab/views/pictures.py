@@ -29,26 +29,29 @@ def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: str = "") -> Figure:
-    """Queries as a page: reference, text, target beside one another, `columns` queries a line. Long texts become smaller."""
+    """Queries as a page: reference, text, target beside one another, `columns` queries a line. Long texts get more room."""
     lines = -(-len(samples) // columns)
-    figure = Figure(figsize=(6.4 * columns, 2.05 * lines + (0.35 if title else 0)), layout="constrained")
-    axes = figure.subplots(lines, 3 * columns, squeeze=False, width_ratios=[1, 1.15, 1] * columns)
+    longest = max(len(sample["text"]) for sample in samples)
+    middle = next(width for most, width, *_ in _TEXT_SIZES if longest <= most)
+    figure = Figure(figsize=((4.2 + 2 * middle) * columns, 2.05 * lines + (0.35 if title else 0)), layout="constrained")
+    axes = figure.subplots(lines, 4 * columns - 1, squeeze=False, width_ratios=([1, middle, 1, 0.16] * columns)[:-1])
     for axis in axes.flat:
         axis.set_axis_off()
     for n, sample in enumerate(samples):
         line, place = divmod(n, columns)
-        source, middle, target = axes[line, 3 * place : 3 * place + 3]
+        source, between, target = axes[line, 4 * place : 4 * place + 3]
         source.imshow(sample["source"])
         target.imshow(sample["target"])
-        size, width = next((size, width) for size, width, most in _TEXT_SIZES if len(sample["text"]) <= most)
-        text = "\n".join(part for words in sample["text"].split("\n") for part in (textwrap.wrap(words, width) or [""]))
-        middle.text(0.5, 0.5, text + "\n→", ha="center", va="center", fontsize=size, linespacing=1.25)
+        _, _, size, letters = next(row for row in _TEXT_SIZES if len(sample["text"]) <= row[0])
+        text = "\n".join(part for words in sample["text"].split("\n") for part in (textwrap.wrap(words, letters) or [""]))
+        between.text(0.5, 0.5, text + "\n→", ha="center", va="center", fontsize=size, linespacing=1.25)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
 
 
-_TEXT_SIZES = ((10, 22, 60), (9, 25, 120), (8, 28, 200), (7, 32, 320), (6, 38, 10**9))  # points, letters a line, up to so many
+# A text of up to so many letters: width of its column (a picture's is 1), points, letters a line.
+_TEXT_SIZES = ((60, 1.1, 10, 22), (120, 1.2, 9, 25), (220, 1.5, 8.5, 33), (400, 1.8, 8, 42), (10**9, 2, 6.5, 56))
 
 
 def _wrapped(text: str, width: int = 22) -> str:
