@@ -246,10 +246,10 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
 
     The smoke profile's tiny set has a folder of its own, `{dataset}-tiny`.
     """
-    data_root = Path(data_root)
-    if datasets.layout(dataset, data_root).looks_right():
+    data_root, layout = Path(data_root), datasets.layout(dataset, data_root)
+    if layout.looks_right():
         return data_root
-    return data_root / (f"{dataset}-tiny" if profile == "smoke" else dataset)
+    return data_root / (layout.made_as() + ("-tiny" if profile == "smoke" else ""))
 
 
 def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:

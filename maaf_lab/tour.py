@@ -88,7 +88,9 @@ class DatasetTour:
         return paper_captions(self.dataset)[["statistic", "value", "where"]]
 
 
-def open_tour(dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool = True) -> DatasetTour:
+def open_tour(
+    dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool = True
+) -> DatasetTour:
     """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a made set.
 
     The made set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from maaf_lab.errors import ConfigError
-from maaf_lab.paper import TITLES, paper_table
+from maaf_lab.paper import TITLES, paper_captions, paper_table
 
 PAPER = Path(__file__).resolve().parents[1].parent / "shared" / "paper" / "maaf_paper.txt"
 GARMENTS = ("Dresses", "Tops&Tees", "Shirts")
@@ -107,3 +107,11 @@ def test_numbers_are_those_of_the_text(key):
         ours = table["row"].replace("MAAF", "Ours").str[:3]
         theirs = ["Ours" if "urs" in label else label for label, *_ in cells]
         assert [label[:3] for label in theirs] == ours.tolist()
+
+
+def test_what_the_paper_says_of_captions():
+    every = paper_captions()
+    assert set(every["dataset"]) == {"css", "fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff"}
+    birds = paper_captions("birds_to_words").set_index("statistic")["value"]
+    assert birds["tokens a caption"] == 32.1 and birds["pairs"] == 3347 and every["where"].str.len().min() > 5
+    assert not every.duplicated(["dataset", "statistic"]).any()
