@@ -29,7 +29,8 @@ def test_a_drawing_shows_what_is_there():
     rows, columns = np.nonzero(red)
     assert abs(rows.mean() / 64 - 0.2) < 0.02 and abs(columns.mean() / 64 - 0.7) < 0.02
     assert (picture[~red] > 120).any(1).all() and (flat([], 16) == 255).all()
-    small, ball, roof = (flat([{**thing, **change}], 64) for change in ({"size": "small"}, {"shape": "sphere"}, {"shape": "triangle"}))
+    others = ({"size": "small"}, {"shape": "sphere"}, {"shape": "triangle"})
+    small, ball, roof = (flat([{**thing, **change}], 64) for change in others)
     area = [int((p[..., 1] < 128).sum()) for p in (small, roof, ball, picture)]
     assert area == sorted(area) and len(set(area)) == 4  # a triangle covers half of its box, a disc three quarters
 
