@@ -89,11 +89,12 @@ class DatasetTour:
 
 
 def open_tour(
-    dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool = True
+    dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool | None = None
 ) -> DatasetTour:
     """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a made set.
 
     The made set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".
+    progress: a bar; None for one at size "full" alone.
     """
     own = Path(data_root) / dataset
     if datasets.layout(dataset, own).looks_right():
@@ -101,7 +102,7 @@ def open_tour(
     drawn = Path(data_root) / f"{dataset}-{size}"
     if not (drawn / MARK).is_file():
         pixels = 112 if dataset == "css" else None
-        sets.make(dataset, drawn, size, pixels, seed, progress)
+        sets.make(dataset, drawn, size, pixels, seed, size == "full" if progress is None else progress)
     return DatasetTour(dataset, drawn)
 
 

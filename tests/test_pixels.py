@@ -1,6 +1,5 @@
 """Decoding odd files, and the transforms."""
 
-
 import numpy as np
 import pytest
 import torch
