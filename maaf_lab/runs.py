@@ -123,7 +123,8 @@ def train_and_evaluate(
             write_json(run.folder / "config.json", config.to_dict())
         seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, progress=progress)
         if processes.is_main_process:
-            write_json(run.folder / "environment.json", {**environment(model.device), "train_seconds": round(seconds, 1)})
+            around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
+            write_json(run.folder / "environment.json", {**environment(model.device), **around})
             save_model(run.folder, model, config)
     if processes.is_main_process:
         evaluate(run, data_root, device=device, progress=progress)
@@ -145,7 +146,11 @@ def evaluate(
     queries, gallery = embed_split(model, test, cache, transform=config.data.transform, progress=progress)
     rankings = rank(queries, gallery, test, progress=progress)
     rankings.save(run.folder / "rankings.parquet")
-    write_json(run.folder / "metrics.json", summary(rankings, test, time.monotonic() - start))
+    found = summary(rankings, test, time.monotonic() - start)
+    trained_on = run.environment.get("train_data", "") if (run.folder / "environment.json").is_file() else ""
+    if "dropped" in trained_on:  # said on every result, also where the ranked split is whole
+        found["data"] += f" (trained on: {trained_on})"
+    write_json(run.folder / "metrics.json", found)
     return run
 
 

@@ -87,6 +87,18 @@ def test_a_wrong_folder_names_the_right_one(tmp_path, tiny_sets, name):
         datasets.load(name, folder, "trian")
 
 
+def test_a_result_says_what_training_had_to_do_without(tmp_path, tiny_sets):
+    folder = tmp_path / "css"
+    shutil.copytree(tiny_sets("css"), folder, ignore=shutil.ignore_patterns(".cache"))
+    (folder / "images" / "css_train_000003.png").unlink()
+    config = profile_config("smoke", "css", **{"train.steps": 2, "train.warmup_steps": 1})
+    with pytest.raises(DataError, match="images missing"):
+        train_and_evaluate(config, folder, tmp_path / "runs", device="cpu", progress=False)
+    config = config.replace(**{"data.missing": "skip"})
+    run = train_and_evaluate(config, folder, tmp_path / "runs", device="cpu", progress=False)
+    assert "(trained on: made css" in run.metrics["data"] and "queries dropped: 1 images missing" in run.metrics["data"]
+
+
 def test_an_unfinished_made_set_is_refused(tmp_path, tiny_sets):
     folder = tmp_path / "fashion_iq"
     shutil.copytree(tiny_sets("fashion_iq"), folder)

@@ -84,7 +84,7 @@ class Crops:
         _check_batch(batch)
         theta = self._boxes(len(batch), batch.shape[-2], batch.shape[-1], generator)  # (B, 2, 3)
         noise_seed = int(torch.randint(2**62, (), generator=generator))
-        grid = F.affine_grid(theta.to(batch.device), [len(batch), 3, self.pixels, self.pixels], align_corners=False)
+        grid = self._grid(theta.to(batch.device))
         image = F.grid_sample(batch.to(torch.float32) / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
         noise = torch.Generator(batch.device).manual_seed(noise_seed)
         image = image + self.noise * torch.randn(image.shape, generator=noise, device=image.device)
@@ -92,6 +92,13 @@ class Crops:
 
     def eval(self, batch: Tensor) -> Tensor:
         return Plain(self.pixels).eval(batch)
+
+    def _grid(self, theta: Tensor) -> Tensor:
+        """Where each output pixel is read, (B, pixels, pixels, 2): `affine_grid` of maps without shear, which are separable."""
+        middle = (2 * torch.arange(self.pixels, device=theta.device) + 1) / self.pixels - 1
+        x, y = (theta[:, i, i, None] * middle + theta[:, i, 2, None] for i in (0, 1))  # (B, pixels) each
+        square = (len(theta), self.pixels, self.pixels)
+        return torch.stack((x[:, None, :].expand(square), y[:, :, None].expand(square)), -1)
 
     def _boxes(self, n: int, height: int, width: int, generator: torch.Generator, tries: int = 10) -> Tensor:
         """Each image's crop as an affine map from output to input, both in [-1, 1]: (B, 2, 3)."""
