@@ -81,11 +81,13 @@ class DatasetTour:
         texts = {"train, this copy": self.splits["train"].texts}
         if self.made:
             texts["train, made at full size"] = sets.training_texts(self.dataset)
-        return caption_frame(texts)
+        return caption_frame(texts).rename(columns={"": "captions of"})
 
     def published(self) -> pd.DataFrame:
         """What the paper says of the published set."""
-        return paper_captions(self.dataset)[["statistic", "value", "where"]]
+        told = paper_captions(self.dataset)
+        values = told["value"].map("{:,g}".format)
+        return pd.DataFrame({"the paper says": told["statistic"], "value": values, "where": told["where"]})
 
 
 def open_tour(
