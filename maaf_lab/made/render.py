@@ -7,7 +7,6 @@ shadow) are traced for it. Legend: B scenes, N objects, H samples that see an ob
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from torch import Tensor
 from maaf_lab.data.css_scenes import COLORS, SHAPES, SIZES, shape_of
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.made import rays
+from maaf_lab.made.processes import cores
 
 SAMPLES = 3  # rays along each side of a pixel
 LEAST_PIXELS = 16
@@ -73,7 +73,7 @@ def stream(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: s
     device = _device(device)
     step = max(1, min(32, CHUNK // (pixels * pixels))) * (1 if device.type == "cpu" else 8)
     starts = range(0, len(scenes), step)
-    workers = min(_cores(), len(starts), 16)
+    workers = min(cores(), len(starts), 16)
 
     def job(start: int) -> tuple[int, Drawing]:
         drawing = _draw_chunk(scenes[start:start + step], pixels, device)
@@ -101,10 +101,6 @@ def stream(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: s
 
 def _device(device: str | torch.device | None) -> torch.device:
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --- what a size of picture shares ------------------------------------------------------------------------------------
