@@ -123,7 +123,8 @@ class TrainConfig:
 
     steps, batch_size: optimizer steps and queries a step.
     group_size: consecutive queries of a batch that share one reference image. single_category: all queries of a batch are of
-    one category (Fashion IQ).
+    one category (Fashion IQ). grayscale: share of references that a step shows in grey, their targets with them (shape must
+    then be told without colour).
     learning_rate: of everything but the image model's backbone, which has image_learning_rate.
     schedule: "step" (divide by `decay_factor` every `decay_every` steps) or "cosine" (to zero at the last step).
     warmup_steps: steps over which all rates rise linearly from zero. clip_norm: largest gradient norm, 0 for none.
@@ -135,6 +136,7 @@ class TrainConfig:
     batch_size: int = 32
     group_size: int = 1
     single_category: bool = False
+    grayscale: float = 0.0
     learning_rate: float = 0.01
     image_learning_rate: float = 0.001
     momentum: float = 0.9
@@ -150,11 +152,13 @@ class TrainConfig:
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "warmup_steps", "clip_norm", "momentum", "weight_decay", "seed")
+        _at_least(self, 0, "warmup_steps", "clip_norm", "momentum", "weight_decay", "seed", "grayscale")
         _at_least(self, 0, "learning_rate", "image_learning_rate")
         _at_least(self, 1, "steps", "group_size", "decay_every", "decay_factor", "checkpoint_every", "log_every")
         _one_of(self, "schedule", ("step", "cosine"))
         _one_of(self, "precision", ("fp32", "bf16", "fp16"))
+        if self.grayscale > 1:
+            raise ConfigError(f"TrainConfig.grayscale: expected a share between 0 and 1, found {self.grayscale}")
         if self.batch_size < 2:
             raise ConfigError(f"TrainConfig.batch_size: the loss compares targets, so at least 2; found {self.batch_size}")
         if self.batch_size % self.group_size:
@@ -162,7 +166,9 @@ class TrainConfig:
 
 
 # Settings that older runs do not know: at their defaults they stay out of the hash, so that those runs keep their names.
-_ADDED_LATER: tuple[tuple[str, str, Any], ...] = (("train", "single_category", False), ("data", "cache", "raw"))
+_ADDED_LATER: tuple[tuple[str, str, Any], ...] = (
+    ("train", "single_category", False), ("train", "grayscale", 0.0), ("data", "cache", "raw"),
+)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from maaf_lab.config import RunConfig, TrainConfig
 from maaf_lab.data.batches import Feed, batches
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
-from maaf_lab.data.transforms import build_transform
+from maaf_lab.data.transforms import build_transform, some_in_grey
 from maaf_lab.errors import RunError, TrainingError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state, write_text
@@ -186,8 +186,10 @@ def _fit(
         random = torch.Generator().manual_seed(_number([plan.seed, step, *place]))
         if several:  # dropout differs between processes, and no checkpoint has to hold the states of all
             torch.manual_seed(_number([plan.seed, step, *place, 3]))
-        images = transform.train(pixels.to(accelerator.device), random)
-        source, target, text = (part.to(accelerator.device) for part in batch[1:])
+        pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
+        if plan.grayscale:
+            pixels = some_in_grey(pixels, source, target, plan.grayscale, random)
+        images = transform.train(pixels, random)
         queries, targets = wrapped(images, source, target, text)
         loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)
         value = accelerator.gather(loss.detach()).mean().item()

@@ -6,9 +6,10 @@ import torch
 from PIL import Image as PILImage
 from torchvision.transforms import v2
 
+from maaf_lab.config import TrainConfig
 from maaf_lab.data import transforms
 from maaf_lab.data.images import damage, decode, to_square
-from maaf_lab.data.transforms import build_transform, normalise
+from maaf_lab.data.transforms import build_transform, normalise, some_in_grey
 from maaf_lab.errors import ConfigError, DataError
 
 NOISE = np.random.default_rng(0)
@@ -166,3 +167,22 @@ def test_transforms_refuse_what_they_do_not_know():
     for wrong in (torch.zeros(2, 3, 16, 16), batch()[0], batch().permute(0, 2, 3, 1)):
         with pytest.raises(ConfigError, match="expected a uint8 batch"):
             build_transform("plain", 16).eval(wrong)
+
+
+def test_references_turn_grey_with_their_targets():
+    batch = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    source, target = torch.arange(10).repeat_interleave(3), torch.arange(10, 40)  # ten references, three targets each
+    changed = some_in_grey(batch, source, target, 0.5, torch.Generator().manual_seed(1))
+    grey = (changed == changed[:, :1]).all(3).all(2).all(1)
+    assert 0 < grey[:10].sum() < 10 and torch.equal(grey[target], grey[source])
+    assert torch.equal(changed[~grey], batch[~grey])
+    luma = (batch[grey].double() * torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)).sum(1)
+    assert (changed[grey][:, 0] - luma).abs().max() <= 0.501
+    none, every = (some_in_grey(batch, source, target, share, torch.Generator().manual_seed(1)) for share in (0, 1))
+    assert torch.equal(none, batch) and bool((every == every[:, :1]).all())
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_of_grey_is_between_0_and_1(share):
+    with pytest.raises(ConfigError, match="grayscale"):
+        TrainConfig(grayscale=share)

@@ -34,6 +34,20 @@ def _check_batch(batch: Tensor) -> None:
         raise ConfigError(f"transform: expected a uint8 batch (B, 3, height, width), found {batch.dtype} {tuple(batch.shape)}")
 
 
+def some_in_grey(batch: Tensor, source: Tensor, target: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """A training batch with a random `share` of its references turned grey, and with each the targets of its queries.
+
+    A query and its target so lose their colours together: what is left to compare is shape, size and place. batch: uint8
+    (B, 3, H, W), unchanged; source, target: the rows of each query's two images, both (Q,); generator: a CPU one.
+    """
+    grey = (torch.rand(len(batch), generator=generator) < share).to(batch.device)
+    grey[target] = grey[source]
+    luma = torch.tensor((0.299, 0.587, 0.114), device=batch.device)
+    batch = batch.clone()
+    batch[grey] = torch.einsum("bchw,c->bhw", batch[grey].to(torch.float32), luma).round().to(torch.uint8)[:, None]
+    return batch
+
+
 @dataclass(frozen=True)
 class Plain:
     """Resize (shorter side), centre crop, ImageNet normalisation; training and evaluation alike (CSS, MIT-States, Fashion200k).
