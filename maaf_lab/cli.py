@@ -152,8 +152,14 @@ def demo(
     print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
 
 
+_OWN_OPTIONS = {
+    "model.name": "--model", "data.dataset": "--dataset", "data.origin": "--data-root, which says what the data is",
+    "train.seed": "--seed", "train.steps": "--steps", "profile": "--profile",
+}
+
+
 def _settings(pairs: list[str]) -> dict[str, object]:
-    """["train.seed=1"] -> {"train.seed": 1}: numbers, true/false and lists as JSON, everything else as text."""
+    """["train.momentum=0.5"] -> {"train.momentum": 0.5}: numbers, true/false and lists as JSON, everything else as text."""
     import json
 
     from maaf_lab.errors import ConfigError
@@ -163,6 +169,8 @@ def _settings(pairs: list[str]) -> dict[str, object]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"--set: expected name=value, found {pair!r}")
+        if name in _OWN_OPTIONS:
+            raise ConfigError(f"--set {name}: use {_OWN_OPTIONS[name]} instead")
         try:
             made[name] = json.loads(value)
         except ValueError:

@@ -318,6 +318,7 @@ def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monk
     (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
     (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
     (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
     (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
     (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "TrainConfig.steps"),
     (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
