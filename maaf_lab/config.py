@@ -70,6 +70,7 @@ class ModelConfig:
     token_projection: "code" (1x1 convolution, batch norm, ReLU) or "paper" (a linear map; section 2).
     text_projection: linear layer with dropout after the LSTM, as in the authors' code; the paper has none.
     layer_norm: "code" (unbiased std + 1e-6) or "standard". dropout: in attention and feed-forward; text_dropout: on LSTM outputs.
+    attention_dropout: on the attention's weights, where it is not to be `dropout`; at 0 they are never formed, on a CPU too.
     scale: start of the learned scale s (section 2.3).
     """
 
@@ -95,6 +96,7 @@ class ModelConfig:
     layer_norm: str = "code"
     dropout: float = 0.1
     text_dropout: float = 0.1
+    attention_dropout: float | None = None
     scale: float = 4.0
 
     def __post_init__(self) -> None:
@@ -109,8 +111,11 @@ class ModelConfig:
             raise ConfigError(f"ModelConfig.width {self.width} does not divide into {self.heads} heads: change one of them")
         if not self.resolutions or len(set(self.resolutions)) != len(self.resolutions) or not set(self.resolutions) <= {7, 14}:
             raise ConfigError(f"ModelConfig.resolutions: expected (7,), (14,) or (7, 14); found {self.resolutions}")
-        if self.dropout >= 1 or self.text_dropout >= 1:
-            raise ConfigError(f"ModelConfig: dropout must be below 1, found {self.dropout} and {self.text_dropout}")
+        if self.attention_dropout is not None:
+            _at_least(self, 0, "attention_dropout")
+        for name in ("dropout", "text_dropout", "attention_dropout"):
+            if (getattr(self, name) or 0) >= 1:
+                raise ConfigError(f"ModelConfig.{name}: expected a number below 1, found {getattr(self, name)}")
         if self.scale <= 0:
             raise ConfigError(f"ModelConfig.scale: expected a positive number, found {self.scale}")
         if len(self.image_channels) != 4:
@@ -168,6 +173,7 @@ class TrainConfig:
 # Settings that older runs do not know: at their defaults they stay out of the hash, so that those runs keep their names.
 _ADDED_LATER: tuple[tuple[str, str, Any], ...] = (
     ("train", "single_category", False), ("train", "grayscale", 0.0), ("data", "cache", "raw"),
+    ("model", "attention_dropout", None),
 )
 
 
@@ -243,6 +249,13 @@ _SMOKE = {
     "model.heads": 4, "train.steps": 30, "train.batch_size": 16, "train.image_learning_rate": 0.01, "train.schedule": "cosine",
     "train.warmup_steps": 5, "train.checkpoint_every": 10, "train.log_every": 5,
 }
+_LAPTOP = {
+    **_SMALL, "model.width": 128, "model.text_width": 128, "model.feedforward": 256, "model.heads": 8, "train.steps": 600,
+    "train.batch_size": 96, "train.learning_rate": 0.02, "train.image_learning_rate": 0.02, "train.schedule": "cosine",
+    "train.warmup_steps": 100, "train.checkpoint_every": 200,
+}
+# 245 image tokens: the paper's batches of 32, and attention without its weights, are what two cores do in minutes.
+_LAPTOP_TOKENS = {**_LAPTOP, "model.attention_dropout": 0.0, "train.batch_size": 32}
 # What each dataset asks of every profile: transforms and batches as in the authors' code.
 _CSS_BATCHES = {"train.group_size": 4}  # groups of queries that share a reference: the hard negatives
 _FASHION_IQ = {**_CROPS, "train.single_category": True}
@@ -258,12 +271,12 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "spot_the_diff": {**_CROPS, "train.steps": 90_000, "train.decay_every": 30_000},  # the authors' script
     },
     "laptop": {
-        "css": {
-            **_CSS_MODEL, **_SMALL, "model.width": 128, "model.text_width": 128, "model.feedforward": 256, "model.heads": 8,
-            "train.steps": 600, "train.batch_size": 96, "train.group_size": 4, "train.learning_rate": 0.02,
-            "train.image_learning_rate": 0.02, "train.schedule": "cosine", "train.warmup_steps": 100,
-            "train.checkpoint_every": 200,
-        },
+        "css": {**_CSS_MODEL, **_LAPTOP, **_CSS_BATCHES},
+        "fashion_iq": {**_LAPTOP_TOKENS, **_FASHION_IQ},
+        "fashion200k": _LAPTOP_TOKENS,
+        "mit_states": {**_LAPTOP_TOKENS, **_MIT_STATES},
+        "birds_to_words": {**_LAPTOP_TOKENS, **_CROPS},
+        "spot_the_diff": {**_LAPTOP_TOKENS, **_CROPS},
     },
     "smoke": {
         "css": {**_CSS_MODEL, **_SMOKE, **_CSS_BATCHES},

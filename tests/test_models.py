@@ -13,7 +13,7 @@ from maaf_lab.data.text import TextBatch
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models import image as image_module
 from maaf_lab.models import maaf as maaf_module
-from maaf_lab.models.attention import LayerNorm, attention_weights
+from maaf_lab.models.attention import LayerNorm, MultiHeadAttention, attention_weights
 from maaf_lab.models.build import MODELS, build_model
 from maaf_lab.models.image import build_image_encoder
 from maaf_lab.training import batch_softmax_loss
@@ -96,6 +96,37 @@ def test_a_row_without_a_real_key_is_zero_and_has_finite_gradients(kind):
 def test_masked_scores_stay_finite_in_half_precision(dtype):
     q = (20 * torch.randn(1, 1, 3, 4)).to(dtype)
     assert attention_weights(q, q, torch.tensor([[True, False, False]]), "softmax").isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ATTENTIONS)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("itself", [True, False])
+def test_attention_without_its_weights_is_the_same(kind, masked, itself):
+    torch.manual_seed(0)
+    layer = shaken(MultiHeadAttention(8, 2, kind, 0.3)).eval()
+    x = torch.randn(3, 4, 8, requires_grad=True)
+    y = x if itself else torch.randn(3, 4, 8, requires_grad=True)
+    mask = torch.tensor([[True, True, False, True], [False, False, False, False], [True] * 4]) if masked else None
+    results = []
+    for wanted in (True, False):
+        attended, weights = layer(x, y, mask, return_weights=wanted)
+        assert (weights is not None) is wanted
+        found = torch.autograd.grad(attended.square().sum(), [x, *layer.parameters(), *([] if itself else [y])])
+        results.append([attended, *found])
+    assert all(close(a, b) and b.isfinite().all() for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_dropout_on_attention_weights_keeps_their_mean(kind):
+    torch.manual_seed(0)
+    layer = shaken(MultiHeadAttention(8, 2, kind, 0.25))
+    x = torch.randn(1, 4, 8)
+    with torch.no_grad():
+        expected = layer.eval()(x, x)[0]
+        layer.train()
+        drawn = torch.stack([layer(x, x)[0] for _ in range(4000)])
+    assert drawn.std(0).min() > 0.01
+    assert (drawn.mean(0) - expected).abs().max() < 5 * float(drawn.std(0).max()) / 4000**0.5
 
 
 def test_layer_norm_of_the_code():

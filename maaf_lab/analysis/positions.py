@@ -80,7 +80,7 @@ def position_maps(
         features = model.encode(prepare.eval(cache.batch(images).to(model.device)))
         picked = {r: tokens[torch.from_numpy(places).to(model.device)] for r, tokens in features.items()}
         texts = [join(q.texts) for q in queries]
-        _, record = model.fuse(picked, model.read(texts))
+        _, record = model.fuse(picked, model.read(texts), return_attention=True)
         if record is None:
             raise ConfigError(f"expected a system that attends, such as maaf; {model.config.name} has no attention")
         side = math.isqrt(features[min(features)].shape[1])

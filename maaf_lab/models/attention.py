@@ -73,7 +73,9 @@ class LayerNorm(nn.Module):
 class MultiHeadAttention(nn.Module):
     """Attn(x W_Q, y W_K, y W_V) with H heads and an output map. Self-attention is `y is x`.
 
-    Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout.
+    Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout. Unless the weights are asked for, they
+    are None and, where the arithmetic allows it, never formed: softmax goes through PyTorch's fused attention, and identity
+    without dropout is (Q K^T) V = Q (K^T V).
     """
 
     def __init__(self, width: int, heads: int, kind: str, dropout: float) -> None:
@@ -81,14 +83,39 @@ class MultiHeadAttention(nn.Module):
         self.heads, self.kind, self.dropout = heads, kind, nn.Dropout(dropout)
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
-    def _split(self, x_BND: Tensor) -> Tensor:
-        return x_BND.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, S)
+    def forward(
+        self, x_BQD: Tensor, y_BKD: Tensor, mask_BK: Tensor | None = None, return_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self._maps(x_BQD, y_BKD))  # (B, H, N, S)
+        weights_BHQK = None
+        rate = self.dropout.p if self.training else 0.0
+        if return_weights or (self.kind == "identity" and rate > 0):
+            weights_BHQK = attention_weights(q, k, mask_BK, self.kind)
+            mixed = self.dropout(weights_BHQK).to(v.dtype) @ v
+        elif self.kind == "identity":
+            k = k if mask_BK is None else k * mask_BK[:, None, :, None]
+            mixed = q @ (k.transpose(-2, -1) @ v / math.sqrt(q.shape[-1]))
+        else:
+            mixed = _fused(q, k, v, mask_BK, rate)
+        return self.out(mixed.transpose(1, 2).flatten(-2)), weights_BHQK if return_weights else None
 
-    def forward(self, x_BQD: Tensor, y_BKD: Tensor, mask_BK: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        q, k, v = self._split(self.query(x_BQD)), self._split(self.key(y_BKD)), self._split(self.value(y_BKD))
-        weights_BHQK = attention_weights(q, k, mask_BK, self.kind)
-        mixed = self.dropout(weights_BHQK).to(v.dtype) @ v
-        return self.out(mixed.transpose(1, 2).flatten(-2)), weights_BHQK
+    def _maps(self, x_BQD: Tensor, y_BKD: Tensor) -> tuple[Tensor, ...]:
+        """x W_Q, y W_K and y W_V: in one product where x is y, otherwise in two."""
+        three = (self.query, self.key, self.value) if x_BQD is y_BKD else (self.key, self.value)
+        joined = nn.functional.linear(y_BKD, torch.cat([m.weight for m in three]), torch.cat([m.bias for m in three]))
+        parts = joined.chunk(len(three), -1)
+        return parts if x_BQD is y_BKD else (self.query(x_BQD), *parts)
+
+
+def _fused(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, rate: float) -> Tensor:
+    """Softmax attention without its weights -> (B, H, Q, S). An example with no real key attends to nothing: zeros, never NaN."""
+    if mask_BK is None:
+        return nn.functional.scaled_dot_product_attention(q_BHQS, k_BHKS, v_BHKS, dropout_p=rate)
+    some_B1 = mask_BK.any(1, keepdim=True)
+    mixed = nn.functional.scaled_dot_product_attention(
+        q_BHQS, k_BHKS, v_BHKS, attn_mask=(mask_BK | ~some_B1)[:, None, None, :], dropout_p=rate
+    )
+    return mixed * some_B1[:, :, None, None]
 
 
 class FusionBlock(nn.Module):
@@ -98,21 +125,27 @@ class FusionBlock(nn.Module):
         super().__init__()
         width, rate = config.width, config.dropout
         self.attention_norm, self.feedforward_norm = LayerNorm(width, config.layer_norm), LayerNorm(width, config.layer_norm)
-        self.attention = MultiHeadAttention(width, config.heads, config.attention, rate)
+        on_weights = rate if config.attention_dropout is None else config.attention_dropout
+        self.attention = MultiHeadAttention(width, config.heads, config.attention, on_weights)
         self.feedforward = nn.Sequential(
             nn.Linear(width, config.feedforward), nn.ReLU(), nn.Dropout(rate), nn.Linear(config.feedforward, width)
         )
         self.dropout = nn.Dropout(rate)
 
-    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         y = self.attention_norm(x_BND)
-        attended, weights_BHNN = self.attention(y, y, mask_BN)
+        attended, weights_BHNN = self.attention(y, y, mask_BN, return_weights)
         x_BND = x_BND + self.dropout(attended)
         return x_BND + self.dropout(self.feedforward(self.feedforward_norm(x_BND))), weights_BHNN
 
 
 class FusionStack(nn.Module):
-    """`blocks` fusion blocks and a final layer norm, Xavier-uniform matrices. Returns tokens (B, N, D) and a list of weights."""
+    """`blocks` fusion blocks and a final layer norm, Xavier-uniform matrices.
+
+    Returns tokens (B, N, D) and a list of the blocks' weights, empty unless they are asked for.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -122,11 +155,14 @@ class FusionStack(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         weights = []
         for block in self.blocks:
-            x_BND, one = block(x_BND, mask_BN)
-            weights.append(one)
+            x_BND, one = block(x_BND, mask_BN, return_weights)
+            if one is not None:
+                weights.append(one)
         return self.norm(x_BND), weights
 
 

@@ -55,11 +55,11 @@ class ComposedModel(nn.Module):
         batch = texts if isinstance(texts, TextBatch) else self.vocabulary.batch(list(texts))
         return batch.to(self.device)
 
-    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, AttentionRecord | None]:
-        """Query vectors (B, D), not yet normalised, and the attention that made them (None where a system has none)."""
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
+        """Query vectors (B, D), not yet normalised, and on request their attention (None where a system has none)."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
 
-    def project(self, features: Features) -> tuple[Tensor, AttentionRecord | None]:
+    def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
         """Catalogue vectors (B, D), not yet normalised: the mean of the last stage's tokens, unless a system says otherwise."""
         return features[min(features)].mean(1), None
 
@@ -70,13 +70,13 @@ class ComposedModel(nn.Module):
         text = self.read(texts)
         if len(text.ids) != len(images):
             raise ValueError(f"expected one text an image, found {len(images)} images and {len(text.ids)} texts")
-        vectors, record = self.fuse(self.encode(images), text)
+        vectors, record = self.fuse(self.encode(images), text, return_attention)
         vectors = normalize(vectors.float(), dim=-1)
         return (vectors, record) if return_attention else vectors
 
     def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
         """Catalogue images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
-        vectors, record = self.project(self.encode(images))
+        vectors, record = self.project(self.encode(images), return_attention)
         vectors = normalize(vectors.float(), dim=-1)
         return (vectors, record) if return_attention else vectors
 

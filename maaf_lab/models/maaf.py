@@ -29,21 +29,22 @@ class MAAF(ComposedModel):
         self.text = TEXT_ENCODERS[config.text_encoder](config, len(vocabulary))
         self.stack = FusionStack(config)
 
-    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, AttentionRecord]:
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
         words_BTD = self.text(text)
         image_BND = torch.cat(list(features.values()), 1)
         tokens = torch.cat([image_BND, words_BTD.to(image_BND.dtype)], 1)
         mask = torch.cat([text.mask.new_ones(image_BND.shape[:2]), text.mask], 1)
-        tokens, weights = self.stack(self._place(tokens), mask)
+        tokens, weights = self.stack(self._place(tokens), mask, return_attention)
         count = image_BND.shape[1]
-        return self._pool(features, tokens[:, :count], tokens[:, count:], text.mask), self._record(features, weights, text)
+        pooled = self._pool(features, tokens[:, :count], tokens[:, count:], text.mask)
+        return pooled, self._record(features, weights, text) if return_attention else None
 
-    def project(self, features: Features) -> tuple[Tensor, AttentionRecord | None]:
+    def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
         tokens = torch.cat(list(features.values()), 1)
         if not self.config.image_through_attention:
             return self._pool(features, tokens, None, None), None
-        tokens, weights = self.stack(self._place(tokens))
-        return self._pool(features, tokens, None, None), self._record(features, weights, None)
+        tokens, weights = self.stack(self._place(tokens), return_weights=return_attention)
+        return self._pool(features, tokens, None, None), self._record(features, weights, None) if return_attention else None
 
     def _place(self, tokens: Tensor) -> Tensor:
         if self.config.positions == "none":

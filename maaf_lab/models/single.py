@@ -13,7 +13,7 @@ from maaf_lab.models.text import TEXT_ENCODERS, last_token
 class ImageOnly(ComposedModel):
     """The reference image's feature is the query; the text is not read."""
 
-    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, None]:
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
         return self.project(features)[0], None
 
 
@@ -24,5 +24,5 @@ class TextOnly(ComposedModel):
         super().__init__(config, vocabulary)
         self.text = TEXT_ENCODERS[config.text_encoder](config, len(vocabulary))
 
-    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, None]:
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
         return last_token(self.text(text), text.mask), None

@@ -31,7 +31,7 @@ class TIRG(ComposedModel):
         )
         self.weights = nn.Parameter(torch.tensor([1.0, 10.0]))
 
-    def fuse(self, features: Features, text: TextBatch) -> tuple[Tensor, None]:
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
         x = features[min(features)].mean(1).float()
         if self.training and len(x) < 2:
             raise ValueError("TIRG trains on batch statistics: expected at least 2 queries, found 1; call eval() to embed one")
