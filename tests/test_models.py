@@ -479,10 +479,11 @@ def test_tirg_equals_its_formula(made_model):
     shaken(model)
     with torch.no_grad():
         model.weights.copy_(weights)
-        x = model.encode(images)[7].mean(1).double().numpy()
+        mean = model.encode(images)[7].mean((-2, -1)).double().numpy()
         found = model.embed_query(images, CAPTIONS)
         catalogue = model.embed_images(images)
     p = as_numpy(model)
+    x = linear(mean, p, "image_map")
 
     def bn_relu(a, name):
         a = (a - p[f"{name}.running_mean"]) / np.sqrt(p[f"{name}.running_var"] + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]

@@ -17,21 +17,20 @@ from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.attention import AttentionRecord
 from maaf_lab.models.image import TokenProjection, build_image_encoder
 
-Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D)
+Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
 
 class ComposedModel(nn.Module):
-    """Base of all systems. A system writes `fuse` (query vectors) and, if not plain pooling, `project` (catalogue vectors).
+    """Base of all systems. A system writes `features_of` (images, once each), `fuse` (queries) and `project` (catalogue images).
 
-    Both work on features, so an image that serves several queries and is a target too goes through the backbone once.
+    The last two work on features, so an image that serves several queries and is a target too goes through the backbone once.
+    Most systems start from `TokenModel` or `VectorModel` below.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.backbone = build_image_encoder(config)
-        wide, style = self.backbone.channels, config.token_projection
-        self.projections = nn.ModuleDict({str(r): TokenProjection(wide[r], config.width, style) for r in config.resolutions})
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.scale)))
 
     @property
@@ -44,11 +43,14 @@ class ComposedModel(nn.Module):
         return self.log_scale.device
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised images (U, 3, S, S) -> tokens of each resolution, each (U, N, D)."""
+        """Normalised images (U, 3, S, S) -> what `fuse` and `project` read: dictionaries of tensors of U rows."""
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"expected images (B, 3, S, S), found {tuple(images.shape)}")
-        maps = self.backbone(images)
-        return {r: self.projections[str(r)](maps[r]) for r in self.config.resolutions}
+        return self.features_of(self.backbone(images))
+
+    def features_of(self, maps: dict[int, Tensor]) -> Features:
+        """The backbone's maps, resolution -> (U, C, h, w), made into this system's features."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it takes from the image model")
 
     def read(self, texts: Sequence[str] | TextBatch) -> TextBatch:
         """Captions -> ids on the model's device. Unknown words share one id; an empty caption is a row of padding."""
@@ -60,8 +62,8 @@ class ComposedModel(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """Catalogue vectors (B, D), not yet normalised: the mean of the last stage's tokens, unless a system says otherwise."""
-        return features[min(features)].mean(1), None
+        """Catalogue vectors (B, D), not yet normalised, and on request their attention."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it represents a catalogue image")
 
     def embed_query(
         self, images: Tensor, texts: Sequence[str] | TextBatch, return_attention: bool = False
@@ -90,3 +92,35 @@ class ComposedModel(nn.Module):
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters that learn at `image_learning_rate`."""
         return list(self.backbone.parameters())
+
+
+class TokenModel(ComposedModel):
+    """Systems that see an image as tokens: each resolution's map through its own projection (paper section 2)."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        wide, style = self.backbone.channels, config.token_projection
+        self.projections = nn.ModuleDict({str(r): TokenProjection(wide[r], config.width, style) for r in config.resolutions})
+
+    def features_of(self, maps: dict[int, Tensor]) -> Features:
+        """-> tokens of each resolution, each (U, N, D)."""
+        return {r: self.projections[str(r)](maps[r]) for r in self.config.resolutions}
+
+
+class VectorModel(ComposedModel):
+    """Systems that see an image as one vector: a linear map of the last stage's mean over space (TIRG's code, the authors')."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.image_map = nn.Linear(self.backbone.channels[7], config.width)
+
+    def features_of(self, maps: dict[int, Tensor]) -> Features:
+        """-> {7: the last stage's map (U, C, h, w)}."""
+        return {7: maps[7]}
+
+    def image_vector(self, features: Features) -> Tensor:
+        """-> (B, D)."""
+        return self.image_map(features[7].mean((-2, -1)))
+
+    def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
+        return self.image_vector(features), None

@@ -13,11 +13,11 @@ from torch import Tensor
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
 from maaf_lab.models.attention import AttentionRecord, FusionStack, sinusoidal_positions
-from maaf_lab.models.base import ComposedModel, Features
+from maaf_lab.models.base import Features, TokenModel
 from maaf_lab.models.text import TEXT_ENCODERS
 
 
-class MAAF(ComposedModel):
+class MAAF(TokenModel):
     """Modality-Agnostic Attention Fusion.
 
     Where paper and code differ (`pooling_weights`, `token_projection`, `text_projection`, `layer_norm`) the default is the code.

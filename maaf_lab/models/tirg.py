@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
-from maaf_lab.models.base import ComposedModel, Features
+from maaf_lab.models.base import Features, VectorModel
 from maaf_lab.models.text import TEXT_ENCODERS, last_token
 
 
-class TIRG(ComposedModel):
+class TIRG(VectorModel):
     """w_g * sigmoid(gate(x, t)) * x + w_r * residual(x, t), with w_g = 1 and w_r = 10 at the start (authors' code).
 
-    x is the mean of the last stage's tokens, t the token of the caption's last word. gate and residual are small networks on
+    x is the image's vector, t the token of the caption's last word. gate and residual are small networks on
     [x, t] that begin with batch norm, so training needs at least two queries a batch.
     """
 
@@ -32,7 +32,7 @@ class TIRG(ComposedModel):
         self.weights = nn.Parameter(torch.tensor([1.0, 10.0]))
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
-        x = features[min(features)].mean(1).float()
+        x = self.image_vector(features).float()
         if self.training and len(x) < 2:
             raise ValueError("TIRG trains on batch statistics: expected at least 2 queries, found 1; call eval() to embed one")
         both = torch.cat([x, last_token(self.text(text), text.mask).float()], 1)
