@@ -57,6 +57,11 @@ def main() -> None:
                       "minutes": round(run.environment["train_seconds"] / 60, 1), "by_text": by_text(run)})
         print(name, lines[-1]["settings"] or "base", f"R1 {e['value']:.1f} [{e['low']:.1f}, {e['high']:.1f}]",
               lines[-1]["by_text"])
+    if arguments.out.is_file():  # runs measured earlier, whose folders are gone, keep their lines
+        earlier = json.loads(arguments.out.read_text())
+        if earlier["base"] == arguments.base:
+            lines += [line for line in earlier["runs"] if line["run"] not in names]
+            lines.sort(key=lambda line: -line["R1"])
     result = {"data": runs[arguments.base].metrics["data"], "base": arguments.base, "runs": lines}
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 
