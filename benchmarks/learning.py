@@ -2,8 +2,8 @@
 
     python benchmarks/learning.py [--data-root data] [--runs-root runs] [--steps 300] [--dataset fashion_iq ...]
 
-Recall at the protocol's middle k with a bootstrap interval, what MAAF gains on each of the others on the same queries, and what
-chance gives. Sets that are not there are drawn at full size. Finished runs are not trained again.
+Recall at the protocol's middle k (the lower one of two) with a bootstrap interval, what MAAF gains on each of the others on the
+same queries, and what chance gives. Sets that are not there are drawn at full size. Finished runs are not trained again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def by_chance(split: Split, k: int) -> float:
 def compare(dataset: str, data_root: Path, runs_root: Path, steps: int) -> dict:
     folder = dataset_root(dataset, data_root, "laptop", pixels=64)
     split = datasets.load(dataset, folder, datasets.evaluation(dataset))
-    k = split.protocol.ks[len(split.protocol.ks) // 2] if len(split.protocol.ks) > 2 else split.protocol.ks[0]
+    k = split.protocol.ks[(len(split.protocol.ks) - 1) // 2]
     runs = {}
     for model in MODELS:
         changes = {"model.name": model, "train.steps": steps, "data.origin": datasets.origin(dataset, folder)}

@@ -38,7 +38,7 @@ def measure_steps(config, split, cache, steps: int) -> dict[str, float]:
     set_seed(0)
     model = build_model(config.model, Vocabulary.build(split.texts)).train()
     optimizer = torch.optim.SGD(parameter_groups(model, config.train), momentum=config.train.momentum)
-    collate = Collator(split, model.vocabulary)
+    collate = Collator(split.queries, model.vocabulary)
     sampler = GroupSampler(collate.sources, config.train.batch_size, config.train.group_size, 0)
     transform = build_transform(config.data.transform, config.data.pixels)
     times = defaultdict(list)

@@ -129,6 +129,19 @@ def test_dropout_on_attention_weights_keeps_their_mean(kind):
     assert (drawn.mean(0) - expected).abs().max() < 5 * float(drawn.std(0).max()) / 4000**0.5
 
 
+@pytest.mark.parametrize("given, expected", [(None, 0.2), (0.0, 0.0), (0.4, 0.4)])
+def test_attention_may_have_a_dropout_of_its_own(made_model, given, expected):
+    block = made_model("maaf", **{"model.dropout": 0.2, "model.attention_dropout": given}).stack.blocks[0]
+    assert block.attention.dropout.p == expected and block.dropout.p == 0.2
+
+
+@pytest.mark.parametrize("name", ["dropout", "text_dropout", "attention_dropout"])
+@pytest.mark.parametrize("share", [-0.1, 1])
+def test_a_dropout_is_a_share_below_one(name, share):
+    with pytest.raises(ConfigError, match=rf"ModelConfig\.{name}: expected"):
+        ModelConfig(**{name: share})
+
+
 def test_layer_norm_of_the_code():
     torch.manual_seed(0)
     norm, x = shaken(LayerNorm(6, "code")), torch.randn(4, 3, 6)

@@ -27,6 +27,10 @@ def test_its_record_says_what_it_is():
     assert (run.folder / "model.safetensors").stat().st_size <= 5_000_000
 
 
+def test_settings_added_since_leave_its_name_alone():
+    assert maaf_lab.pretrained_run("css-laptop").config.name == "css-maaf-3620fe5ad3"  # as when it was trained
+
+
 def test_attention_of_a_query_comes_with_its_words():
     model = maaf_lab.load_pretrained("css-laptop")
     vectors, record = model.embed_query(torch.zeros(1, 3, 56, 56), ["remove yellow sphere"], return_attention=True)
