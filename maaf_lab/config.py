@@ -57,14 +57,21 @@ class DataConfig:
 class ModelConfig:
     """A system and its switches. Fields that a system does not use are ignored by it.
 
-    name: registry key ("maaf", "tirg", "image_only", "text_only").
+    name: registry key ("maaf", "two_stream", "tirg", "film", ...; `models.build.MODELS` has them all).
     image_encoder: "resnet50", "resnet18", "efficientnet_lite0" or "tiny". image_weights: "imagenet" (torchvision's cache
     or the [pretrained] extra), "none" (from scratch), or the path of a local file; never silently none.
-    image_channels: widths of the tiny encoder's four stages.
-    text_encoder: "lstm". width: D of every token and embedding. text_width: width of word embedding and LSTM state.
-    resolutions: image tokens used, named as the paper names them at 224 px: 7 is the last stage, 14 the one before.
+    image_channels: widths of the tiny encoder's four stages (for 56 px), or five (for 112 px).
+    text_encoder: "lstm", "embedding", "linear", "transformer" or "bert" (Table 5). width: D of every token and embedding.
+    text_width: width of word embedding and LSTM state. text_layers: layers of the LSTM or the transformer.
+    word_vectors: where word embeddings start, "none" (at random), "glove" (the [pretrained] extra's 50-dimensional ones) or a
+    file in GloVe's text format. word_width: width of the word embedding where it is not text_width; 0 takes text_width, or the
+    width of the word vectors. freeze_text: word embeddings (of BERT: everything) stay as they start.
+    bert: "bert-base-uncased" (transformers' cache or hub), "minilm" (a small one that comes with a package), a folder, or "none"
+    (from scratch).
+    resolutions: image tokens used, named as the paper names them at 224 px: 7 is the last stage, 14 and 28 the ones before.
+    two_stream: the operations of a two-stream block, in order (Table 4; see models/two_stream.py).
     blocks, heads, feedforward: size of the fusion (paper 2.4: 2 blocks, 8 heads, 256; CSS: 1 block, 7 only).
-    attention: f of equation 1, "softmax" or "identity". positions: "none" or "sinusoidal".
+    attention: f of equation 1, "softmax" or "identity". positions: "none", "sinusoidal" or "mixed" (learned for image tokens).
     resolutionwise_pooling (RP), image_through_attention (ITA), include_text (IT): Table 2's switches.
     pooling_weights: "code" (image 1/2, text 1/2) or "paper" (each kind of token equal; section 2.3).
     token_projection: "code" (1x1 convolution, batch norm, ReLU) or "paper" (a linear map; section 2).
@@ -79,12 +86,18 @@ class ModelConfig:
     image_weights: str = "imagenet"
     image_channels: tuple[int, ...] = (16, 32, 64, 128)
     text_encoder: str = "lstm"
+    text_layers: int = 1
+    word_vectors: str = "none"
+    word_width: int = 0
+    freeze_text: bool = False
+    bert: str = "bert-base-uncased"
     width: int = 512
     text_width: int = 512
     resolutions: tuple[int, ...] = (7, 14)
     blocks: int = 2
     heads: int = 8
     feedforward: int = 256
+    two_stream: str = "xxx_xmm_xff"
     attention: str = "softmax"
     positions: str = "none"
     resolutionwise_pooling: bool = True
@@ -100,17 +113,18 @@ class ModelConfig:
     scale: float = 4.0
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "width", "text_width", "heads", "feedforward")
-        _at_least(self, 0, "blocks", "dropout", "text_dropout")
+        _at_least(self, 1, "width", "text_width", "heads", "feedforward", "text_layers")
+        _at_least(self, 0, "blocks", "dropout", "text_dropout", "word_width")
         _one_of(self, "attention", ("softmax", "identity"))
-        _one_of(self, "positions", ("none", "sinusoidal"))
+        _one_of(self, "positions", ("none", "sinusoidal", "mixed"))
         _one_of(self, "pooling_weights", ("code", "paper"))
         _one_of(self, "token_projection", ("code", "paper"))
         _one_of(self, "layer_norm", ("code", "standard"))
         if self.width % self.heads:
             raise ConfigError(f"ModelConfig.width {self.width} does not divide into {self.heads} heads: change one of them")
-        if not self.resolutions or len(set(self.resolutions)) != len(self.resolutions) or not set(self.resolutions) <= {7, 14}:
-            raise ConfigError(f"ModelConfig.resolutions: expected (7,), (14,) or (7, 14); found {self.resolutions}")
+        known = {7, 14, 28}
+        if not self.resolutions or len(set(self.resolutions)) != len(self.resolutions) or not set(self.resolutions) <= known:
+            raise ConfigError(f"ModelConfig.resolutions: expected some of 7, 14 and 28, each once; found {self.resolutions}")
         if self.attention_dropout is not None:
             _at_least(self, 0, "attention_dropout")
         for name in ("dropout", "text_dropout", "attention_dropout"):
@@ -118,8 +132,8 @@ class ModelConfig:
                 raise ConfigError(f"ModelConfig.{name}: expected a number below 1, found {getattr(self, name)}")
         if self.scale <= 0:
             raise ConfigError(f"ModelConfig.scale: expected a positive number, found {self.scale}")
-        if len(self.image_channels) != 4:
-            raise ConfigError(f"ModelConfig.image_channels: expected four widths, found {self.image_channels}")
+        if len(self.image_channels) not in (4, 5):
+            raise ConfigError(f"ModelConfig.image_channels: expected four widths or five, found {self.image_channels}")
 
 
 @dataclass(frozen=True)
@@ -130,10 +144,12 @@ class TrainConfig:
     group_size: consecutive queries of a batch that share one reference image. single_category: all queries of a batch are of
     one category (Fashion IQ). grayscale: share of references that a step shows in grey, their targets with them (shape must
     then be told without colour).
-    learning_rate: of everything but the image model's backbone, which has image_learning_rate.
+    learning_rate: of everything but the image model's backbone, which has image_learning_rate. text_learning_rate: of the text
+    encoder, where it is not to be `learning_rate` (Table 5's row with an asterisk).
     schedule: "step" (divide by `decay_factor` every `decay_every` steps) or "cosine" (to zero at the last step).
     warmup_steps: steps over which all rates rise linearly from zero. clip_norm: largest gradient norm, 0 for none.
-    precision: "fp32", "bf16" or "fp16" (mixed precision). seed: of weights, sampling and dropout.
+    precision: "fp32", "bf16" or "fp16" (mixed precision). compile: the step's forward and backward through torch.compile.
+    seed: of weights, sampling and dropout.
     checkpoint_every: steps between checkpoints; log_every: steps between log rows.
     """
 
@@ -144,6 +160,7 @@ class TrainConfig:
     grayscale: float = 0.0
     learning_rate: float = 0.01
     image_learning_rate: float = 0.001
+    text_learning_rate: float | None = None
     momentum: float = 0.9
     weight_decay: float = 1e-6
     schedule: str = "step"
@@ -152,6 +169,7 @@ class TrainConfig:
     warmup_steps: int = 0
     clip_norm: float = 0.0
     precision: str = "fp32"
+    compile: bool = False
     seed: int = 0
     checkpoint_every: int = 1000
     log_every: int = 50
@@ -159,6 +177,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _at_least(self, 0, "warmup_steps", "clip_norm", "momentum", "weight_decay", "seed", "grayscale")
         _at_least(self, 0, "learning_rate", "image_learning_rate")
+        if self.text_learning_rate is not None:
+            _at_least(self, 0, "text_learning_rate")
         _at_least(self, 1, "steps", "group_size", "decay_every", "decay_factor", "checkpoint_every", "log_every")
         _one_of(self, "schedule", ("step", "cosine"))
         _one_of(self, "precision", ("fp32", "bf16", "fp16"))
@@ -173,7 +193,9 @@ class TrainConfig:
 # Settings that older runs do not know: at their defaults they stay out of the hash, so that those runs keep their names.
 _ADDED_LATER: tuple[tuple[str, str, Any], ...] = (
     ("train", "single_category", False), ("train", "grayscale", 0.0), ("data", "cache", "raw"),
-    ("model", "attention_dropout", None),
+    ("model", "attention_dropout", None), ("model", "text_layers", 1), ("model", "word_vectors", "none"),
+    ("model", "word_width", 0), ("model", "freeze_text", False), ("model", "bert", "bert-base-uncased"),
+    ("model", "two_stream", "xxx_xmm_xff"), ("train", "text_learning_rate", None), ("train", "compile", False),
 )
 
 

@@ -27,12 +27,11 @@ from maaf_lab.data.batches import set_seed
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.layout import MARK
 from maaf_lab.data.split import Split
-from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.made.sets import make
 from maaf_lab.metrics import recalls
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.build import build_model
+from maaf_lab.models.build import build_model, build_vocabulary
 from maaf_lab.models.checkpoints import load_model, save_model, write_json
 from maaf_lab.retrieval import Rankings, embed_split, rank
 from maaf_lab.training import fit, make_accelerator, processes_of_this_run
@@ -118,7 +117,7 @@ def train_and_evaluate(
             cache = pixel_cache(train_split, config.data.pixels, progress=progress and processes.is_main_process,
                                 store=config.data.cache)
         set_seed(config.train.seed)
-        model = build_model(config.model, Vocabulary.build(train_split.vocabulary_texts))
+        model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
         if processes.is_main_process:
             write_json(run.folder / "config.json", config.to_dict())
         seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, progress=progress)

@@ -76,14 +76,19 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 
 
 def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str, Any]]:
-    """The backbone at `image_learning_rate`, everything else at `learning_rate` (paper 2.4)."""
-    backbone = model.backbone_parameters()
-    inside = {id(p) for p in backbone}
+    """The backbone at `image_learning_rate`, everything else at `learning_rate` (paper 2.4).
+
+    The text encoder at `text_learning_rate` where that is set. Frozen parameters are in no group.
+    """
+    backbone, text = model.backbone_parameters(), []
+    if config.text_learning_rate is not None:
+        text = model.text_parameters()
+    inside = {id(p) for p in [*backbone, *text]}
     rest = [p for p in model.parameters() if id(p) not in inside]
-    return [
-        {"params": rest, "lr": config.learning_rate, "base": config.learning_rate},
-        {"params": backbone, "lr": config.image_learning_rate, "base": config.image_learning_rate},
-    ]
+    groups = [(rest, config.learning_rate), (backbone, config.image_learning_rate)]
+    if text:
+        groups.append((text, config.text_learning_rate))
+    return [{"params": [p for p in group if p.requires_grad], "lr": rate, "base": rate} for group, rate in groups]
 
 
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
@@ -173,6 +178,8 @@ def _fit(
                 "step": step, "log": log, "window": window, "seconds": seconds + time.monotonic() - clock,
             })
 
+    if plan.compile:
+        wrapped = torch.compile(wrapped, dynamic=True)
     wrapped.train()
     clock = time.monotonic()
     bar = tqdm(total=plan.steps, initial=start, desc=f"{config.model.name} ({config.name[-10:]})", unit="step",

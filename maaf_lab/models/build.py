@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from maaf_lab.config import ModelConfig
-from maaf_lab.data.text import Vocabulary
+from maaf_lab.data.text import Vocabulary, WordPieces
 from maaf_lab.errors import ConfigError
+from maaf_lab.models.attributes_as_operators import AttributesAsOperators
 from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.bert import word_pieces
+from maaf_lab.models.film import FiLM
+from maaf_lab.models.locally_bounded import LocallyBounded
 from maaf_lab.models.maaf import MAAF
+from maaf_lab.models.parameter_hashing import ParameterHashing
+from maaf_lab.models.relationship import Relationship
+from maaf_lab.models.show_and_tell import ShowAndTell
+from maaf_lab.models.simple import Addition, Concat
 from maaf_lab.models.single import ImageOnly, TextOnly
 from maaf_lab.models.text import TEXT_ENCODERS
-from maaf_lab.models.tirg import TIRG
+from maaf_lab.models.tirg import TIRG, TIRGLastConv
+from maaf_lab.models.two_stream import TwoStream
+from maaf_lab.models.val import VAL
 
-MODELS: dict[str, type[ComposedModel]] = {"maaf": MAAF, "tirg": TIRG, "image_only": ImageOnly, "text_only": TextOnly}
+MODELS: dict[str, type[ComposedModel]] = {
+    "maaf": MAAF, "two_stream": TwoStream, "tirg": TIRG, "tirg_last_conv": TIRGLastConv, "image_only": ImageOnly,
+    "text_only": TextOnly, "concat": Concat, "addition": Addition, "show_and_tell": ShowAndTell,
+    "parameter_hashing": ParameterHashing, "relationship": Relationship, "film": FiLM,
+    "attributes_as_operators": AttributesAsOperators, "locally_bounded": LocallyBounded, "val": VAL,
+}
 
 
-def build_model(config: ModelConfig, vocabulary: Vocabulary) -> ComposedModel:
-    """The system that `config` names, with fresh weights from torch's random state. Unknown keys list the known ones."""
+def _check(config: ModelConfig) -> None:
     if config.name not in MODELS:
         raise ConfigError(f"unknown model {config.name!r}; known: {', '.join(MODELS)}")
     if config.text_encoder not in TEXT_ENCODERS:
         raise ConfigError(f"unknown text encoder {config.text_encoder!r}; known: {', '.join(TEXT_ENCODERS)}")
+
+
+def build_vocabulary(config: ModelConfig, texts: Iterable[str]) -> Vocabulary | WordPieces:
+    """What `config`'s text encoder reads: the words of the training texts, or BERT's own pieces."""
+    _check(config)
+    return word_pieces(config.bert) if config.text_encoder == "bert" else Vocabulary.build(texts)
+
+
+def build_model(config: ModelConfig, vocabulary: Vocabulary | WordPieces) -> ComposedModel:
+    """The system that `config` names, with fresh weights from torch's random state. Unknown keys list the known ones."""
+    _check(config)
     return MODELS[config.name](config, vocabulary)

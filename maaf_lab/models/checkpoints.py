@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maaf_lab.config import RunConfig
-from maaf_lab.data.text import Vocabulary
+from maaf_lab.data.text import load_vocabulary
 from maaf_lab.errors import RunError, TrainingError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model
@@ -65,10 +66,15 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedMode
     if missing:
         raise RunError(f"{folder}: expected a trained run; it has no {', '.join(missing)}. Train it, or name a finished run.")
     config = RunConfig.from_dict(json.loads((folder / "config.json").read_text()))
-    # the weights come from the run's own file, so the backbone needs none of its own
-    model = build_model(config.replace(**{"model.image_weights": "none"}).model, Vocabulary.load(folder / "vocabulary.json"))
-    model.config = config.model
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    state = load_file(folder / "model.safetensors")
+    # the weights come from the run's own file, so nothing else that holds weights has to be there
+    own = {"model.image_weights": "none", "model.word_vectors": "none", "model.bert": "none"}
+    if config.model.word_vectors != "none":
+        own["model.word_width"] = next(tensor.shape[1] for name, tensor in state.items() if name.endswith("embedding.weight"))
+    model = build_model(config.replace(**own).model, load_vocabulary(folder / "vocabulary.json"))
+    model.load_state_dict(state)
+    said = {name: getattr(config.model, name) for name in ("image_weights", "word_vectors", "word_width", "bert")}
+    model.config = dataclasses.replace(model.config, **said)
     return model.to(device).eval()
 
 

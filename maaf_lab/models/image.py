@@ -1,7 +1,8 @@
-"""Image encoders: pixels to the feature maps of the last two stages (paper section 2, "Image tokens").
+"""Image encoders: pixels to the feature maps of the last stages (paper section 2, "Image tokens").
 
-Every encoder returns {14: (B, C14, 2h, 2w), 7: (B, C7, h, w)}: the paper's names for the stage before last and the last one,
-which are 14x14 and 7x7 at the input each network is made for (224 px; 56 px for `tiny`).
+Every encoder returns {28: (B, C28, 4h, 4w), 14: (B, C14, 2h, 2w), 7: (B, C7, h, w)}: 14 and 7 are the paper's names for the
+stage before last and the last one, 14x14 and 7x7 at the input each network is made for (224 px; 56 px for `tiny`). The
+paper takes the last two; VAL and the authors' `att_layer_spec` 2 take the stage of 28x28 too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from maaf_lab.errors import ConfigError, DataError
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions with batch norm around a skip; the first may halve the resolution."""
+    """Two 3x3 convolutions with batch norm around a skip; the first may halve the resolution.
+
+    A 1x1 convolution with a stride reads every second point, so with narrow input the points are picked before it: on CPUs
+    oneDNN writes past its buffer in the backward pass of a strided 1x1 convolution of fewer than 16 channels
+    (uxlfoundation/oneDNN issue 6035, seen here as a crash).
+    """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -26,33 +32,41 @@ class Residual(nn.Module):
             nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
         )
         same = before == after and stride == 1
+        self.pick = stride if before < 16 else 1
         self.skip: nn.Module = nn.Identity() if same else nn.Sequential(
-            nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            nn.Conv2d(before, after, 1, stride // self.pick, bias=False), nn.BatchNorm2d(after)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.path(x) + self.skip(x))
+        return torch.relu(self.path(x) + self.skip(x[..., ::self.pick, ::self.pick]))
 
 
 class TinyNet(nn.Module):
-    """A residual network for CPUs: four stages at 1/2, 1/2, 1/4 and 1/8 of the input (56 px: 28, 28, 14, 7)."""
+    """A residual network for CPUs: four stages at 1/2, 1/2, 1/4 and 1/8 of the input (56 px: 28, 28, 14, 7).
+
+    With five widths one more halving stands before them, for pictures of twice the side (112 px: 56, 28, 28, 14, 7).
+    """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        a, b, c, d = channels
-        self.stem = nn.Sequential(nn.Conv2d(3, a, 5, 2, 2, bias=False), nn.BatchNorm2d(a), nn.ReLU())
+        *first, a, b, c, d = channels
+        stem = first[0] if first else a
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 5, 2, 2, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        if first:
+            self.stem.append(Residual(stem, a, 2))
         self.stage1 = Residual(a, b, 1)
         self.stage2 = nn.Sequential(Residual(b, c, 2), Residual(c, c, 1))
         self.stage3 = nn.Sequential(Residual(c, d, 2), Residual(d, d, 1))
-        self.channels = {14: c, 7: d}
+        self.channels = {28: b, 14: c, 7: d}
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x14 = self.stage2(self.stage1(self.stem(images)))
-        return {14: x14, 7: self.stage3(x14)}
+        x28 = self.stage1(self.stem(images))
+        x14 = self.stage2(x28)
+        return {28: x28, 14: x14, 7: self.stage3(x14)}
 
 
 class TorchvisionResNet(nn.Module):
-    """ResNet-18 or -50: blocks 3 and 4 (256 and 512, or 1024 and 2048 channels)."""
+    """ResNet-18 or -50: blocks 2, 3 and 4 (128, 256 and 512, or 512, 1024 and 2048 channels)."""
 
     def __init__(self, kind: str, weights: str) -> None:
         super().__init__()
@@ -64,11 +78,12 @@ class TorchvisionResNet(nn.Module):
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         wide = 4 if kind == "resnet50" else 1
-        self.channels = {14: 256 * wide, 7: 512 * wide}
+        self.channels = {28: 128 * wide, 14: 256 * wide, 7: 512 * wide}
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x14 = self.layer3(self.layer2(self.layer1(self.stem(images))))
-        return {14: x14, 7: self.layer4(x14)}
+        x28 = self.layer2(self.layer1(self.stem(images)))
+        x14 = self.layer3(x28)
+        return {28: x28, 14: x14, 7: self.layer4(x14)}
 
 
 def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
@@ -113,7 +128,7 @@ def _fill(net: nn.Module, state: dict[str, Tensor], kind: str, weights: str) -> 
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-lite0 (4.65M parameters): block 10 (112 channels) and block 15 (320). Needs the [pretrained] extra."""
+    """EfficientNet-lite0 (4.65M parameters): blocks 4 (40 channels), 10 (112) and 15 (320). Needs the [pretrained] extra."""
 
     def __init__(self, weights: str) -> None:
         super().__init__()
@@ -128,11 +143,12 @@ class EfficientNetLite0(nn.Module):
             _fill(net, _read_weights(Path(path), "efficientnet_lite0"), "efficientnet_lite0", str(path))
         self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
         self.to14, self.to7 = nn.Sequential(*net._blocks[:11]), nn.Sequential(*net._blocks[11:])
-        self.channels = {14: 112, 7: 320}
+        self.channels = {28: 40, 14: 112, 7: 320}
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x14 = self.to14(self.stem(images))
-        return {14: x14, 7: self.to7(x14)}
+        x28 = self.to14[:5](self.stem(images))
+        x14 = self.to14[5:](x28)
+        return {28: x28, 14: x14, 7: self.to7(x14)}
 
 
 def build_image_encoder(config: ModelConfig) -> nn.Module:

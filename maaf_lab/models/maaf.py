@@ -12,13 +12,13 @@ from torch import Tensor
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
-from maaf_lab.models.attention import AttentionRecord, FusionStack, sinusoidal_positions
+from maaf_lab.models.attention import AttentionRecord, FusionStack, Positions
 from maaf_lab.models.base import Features, TokenModel
 from maaf_lab.models.text import TEXT_ENCODERS
 
 
-class MAAF(TokenModel):
-    """Modality-Agnostic Attention Fusion.
+class FusedTokens(TokenModel):
+    """Systems that fuse image tokens with word tokens and pool the outcome: MAAF, and the two-stream variants.
 
     Where paper and code differ (`pooling_weights`, `token_projection`, `text_projection`, `layer_norm`) the default is the code.
     A caption without words is the paper's "null caption": the query is then the image alone, as a catalogue image is under ITA.
@@ -26,38 +26,14 @@ class MAAF(TokenModel):
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
-        self.text = TEXT_ENCODERS[config.text_encoder](config, len(vocabulary))
-        self.stack = FusionStack(config)
-
-    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        words_BTD = self.text(text)
-        image_BND = torch.cat(list(features.values()), 1)
-        tokens = torch.cat([image_BND, words_BTD.to(image_BND.dtype)], 1)
-        mask = torch.cat([text.mask.new_ones(image_BND.shape[:2]), text.mask], 1)
-        tokens, weights = self.stack(self._place(tokens), mask, return_attention)
-        count = image_BND.shape[1]
-        pooled = self._pool(features, tokens[:, :count], tokens[:, count:], text.mask)
-        return pooled, self._record(features, weights, text) if return_attention else None
-
-    def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        tokens = torch.cat(list(features.values()), 1)
-        if not self.config.image_through_attention:
-            return self._pool(features, tokens, None, None), None
-        tokens, weights = self.stack(self._place(tokens), return_weights=return_attention)
-        return self._pool(features, tokens, None, None), self._record(features, weights, None) if return_attention else None
-
-    def _place(self, tokens: Tensor) -> Tensor:
-        if self.config.positions == "none":
-            return tokens
-        return tokens + sinusoidal_positions(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens.dtype)
+        self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
 
     def _pool(self, features: Features, image_BND: Tensor, words_BTD: Tensor | None, mask_BT: Tensor | None) -> Tensor:
         """RP, IT and the weights of each kind of token (section 2.3) -> (B, D)."""
-        if self.config.resolutionwise_pooling:
-            parts = [part.mean(1) for part in image_BND.split([t.shape[1] for t in features.values()], 1)]
-        else:
-            parts = [image_BND.mean(1)]
-        image_BD = torch.stack(parts).mean(0)
+        parts = self._parts(features, image_BND)
+        if not self.config.resolutionwise_pooling:
+            parts = [torch.cat(parts, 1)]
+        image_BD = torch.stack([part.mean(1) for part in parts]).mean(0)
         if words_BTD is None or not self.config.include_text:
             return image_BD
         counts_B1 = mask_BT.sum(1, keepdim=True)
@@ -66,7 +42,13 @@ class MAAF(TokenModel):
         share_B1 = share * (counts_B1 > 0)  # no words, no share
         return (1 - share_B1) * image_BD + share_B1 * text_BD
 
-    def _record(self, features: Features, weights: list[Tensor], text: TextBatch | None) -> AttentionRecord:
+    def _parts(self, features: Features, image_BND: Tensor) -> list[Tensor]:
+        """The image's tokens of each resolution, in the order of `features`."""
+        return list(image_BND.split([tokens.shape[1] for tokens in features.values()], 1))
+
+    def _record(
+        self, features: Features, weights: list[Tensor], text: TextBatch | None, operations: tuple[str, ...] = ()
+    ) -> AttentionRecord:
         spans, start = {}, 0
         for tokens in features.values():
             side = math.isqrt(tokens.shape[1])
@@ -76,7 +58,33 @@ class MAAF(TokenModel):
             spans["text"] = (start, start + text.ids.shape[1])
         stacked = torch.stack(weights) if weights else torch.empty(0, device=self.device)
         names = TokenNames(self.vocabulary, dict(spans), text, len(features[min(features)]))
-        return AttentionRecord(stacked, names, spans, self.config.attention == "softmax")
+        return AttentionRecord(stacked, names, spans, self.config.attention == "softmax", operations)
+
+
+class MAAF(FusedTokens):
+    """Modality-Agnostic Attention Fusion: self-attention over the tokens of image and text together (section 2.1)."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.stack = FusionStack(config)
+        self.positions = Positions(config.positions, sum(r * r for r in config.resolutions), config.width, config.dropout)
+
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
+        words_BTD = self.text(text)
+        image_BND = torch.cat(list(features.values()), 1)
+        tokens = torch.cat([image_BND, words_BTD.to(image_BND.dtype)], 1)
+        mask = torch.cat([text.mask.new_ones(image_BND.shape[:2]), text.mask], 1)
+        tokens, weights = self.stack(self.positions(tokens), mask, return_attention)
+        count = image_BND.shape[1]
+        pooled = self._pool(features, tokens[:, :count], tokens[:, count:], text.mask)
+        return pooled, self._record(features, weights, text) if return_attention else None
+
+    def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
+        tokens = torch.cat(list(features.values()), 1)
+        if not self.config.image_through_attention:
+            return self._pool(features, tokens, None, None), None
+        tokens, weights = self.stack(self.positions(tokens), return_weights=return_attention)
+        return self._pool(features, tokens, None, None), self._record(features, weights, None) if return_attention else None
 
 
 class TokenNames:

@@ -1,6 +1,6 @@
-"""Text encoders: word ids to one token a word (paper section 2).
+"""Text encoders: word ids to one token a word (paper sections 2 and 3.2.3; Table 5 compares them).
 
-Shapes: B batch, T words, D width.
+Shapes: B batch, T words, E width of a word embedding, D width.
 """
 
 from __future__ import annotations
@@ -9,19 +9,77 @@ import torch
 from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
-from maaf_lab.data.text import TextBatch
+from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.models.attention import FusionBlock, LayerNorm, sinusoidal_positions, xavier
+from maaf_lab.models.bert import BertText
+from maaf_lab.models.words import WordVectors, word_vectors
 
 
-class LstmText(nn.Module):
-    """Embedding, one-layer LSTM, then (authors' code) dropout and a linear map on each output: one token a word.
+class WordText(nn.Module):
+    """Encoders that begin with an embedding of each word, at random or from word vectors.
+
+    `vectors` says where the embedding started and which words had no vector there (None where it started at random, or came
+    back from a saved run).
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.vectors: WordVectors | None = None
+        if config.word_vectors == "none":
+            self.embedding = nn.Embedding(len(vocabulary), config.word_width or self.usual_width(config))
+        else:
+            self.vectors = word_vectors(config.word_vectors, vocabulary.words)
+            self.embedding = nn.Embedding.from_pretrained(self.vectors.matrix, freeze=False)
+        self.embedding.weight.requires_grad_(not config.freeze_text)
+        self.word_width = self.embedding.embedding_dim
+
+    @staticmethod
+    def usual_width(config: ModelConfig) -> int:
+        """E where neither `word_width` nor word vectors set it."""
+        return config.text_width
+
+
+class EmbeddingText(WordText):
+    """A word's embedding is its token: a bag of words ("Embedding Layer"). E is D."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        if self.word_width != config.width:
+            raise ValueError(
+                f"text_encoder \"embedding\": expected words as wide as the tokens ({config.width}), found {self.word_width}; "
+                "use \"linear\", which maps one onto the other"
+            )
+
+    @staticmethod
+    def usual_width(config: ModelConfig) -> int:
+        return config.width
+
+    def forward(self, text: TextBatch) -> Tensor:
+        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        return self.embedding(text.ids)
+
+
+class LinearText(WordText):
+    """A linear map of each word's embedding ("Linear Layer with GLOVE"): E -> D."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.project = nn.Linear(self.word_width, config.width)
+
+    def forward(self, text: TextBatch) -> Tensor:
+        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        return self.project(self.embedding(text.ids))
+
+
+class LstmText(WordText):
+    """Embedding, LSTM, then (authors' code) dropout and a linear map on each output: one token a word.
 
     Padding stands on the right and the LSTM reads left to right, so it cannot reach a real word.
     """
 
-    def __init__(self, config: ModelConfig, words: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(words, config.text_width)
-        self.lstm = nn.LSTM(config.text_width, config.text_width, batch_first=True)
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.lstm = nn.LSTM(self.word_width, config.text_width, config.text_layers, batch_first=True)
         self.project: nn.Module
         if config.text_projection:
             self.project = nn.Sequential(nn.Dropout(config.text_dropout), nn.Linear(config.text_width, config.width))
@@ -32,13 +90,45 @@ class LstmText(nn.Module):
 
     def forward(self, text: TextBatch) -> Tensor:
         """-> tokens (B, T, D); what stands at padding is to be masked."""
-        words = self.embedding(text.ids)
-        if words.device.type == "cpu":
-            with torch.autocast("cpu", enabled=False):  # PyTorch has no bf16 LSTM for training on a CPU
-                states, _ = self.lstm(words)
-        else:
-            states, _ = self.lstm(words)
-        return self.project(states)
+        return self.project(read_in_order(self.lstm, self.embedding(text.ids)))
+
+
+class TransformerText(WordText):
+    """Embedding, sinusoidal positions, then `text_layers` self-attention blocks with one head and a final norm (authors' code).
+
+    The block is the fusion's own, D wide in its feed-forward part too. A linear map stands before it where E is not D.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.widen = nn.Identity() if self.word_width == config.width else nn.Linear(self.word_width, config.width)
+        self.dropout = nn.Dropout(config.text_dropout)
+        self.blocks = nn.ModuleList(
+            FusionBlock(config.width, 1, config.width, "softmax", config.layer_norm, config.text_dropout)
+            for _ in range(config.text_layers)
+        )
+        self.norm = LayerNorm(config.width, config.layer_norm)
+        xavier(self.blocks)
+
+    @staticmethod
+    def usual_width(config: ModelConfig) -> int:
+        return config.width
+
+    def forward(self, text: TextBatch) -> Tensor:
+        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        words = self.widen(self.embedding(text.ids))
+        x = self.dropout(words + sinusoidal_positions(words.shape[1], words.shape[2], words.device).to(words.dtype))
+        for block in self.blocks:
+            x, _ = block(x, text.mask)
+        return self.norm(x)
+
+
+def read_in_order(lstm: nn.LSTM, inputs_BTE: Tensor) -> Tensor:
+    """The LSTM's states (B, T, S), on a CPU always in float32: PyTorch has no bf16 LSTM for training there."""
+    if inputs_BTE.device.type != "cpu":
+        return lstm(inputs_BTE)[0]
+    with torch.autocast("cpu", enabled=False):
+        return lstm(inputs_BTE.to(lstm.weight_ih_l0.dtype))[0]
 
 
 def last_token(tokens_BTD: Tensor, mask_BT: Tensor) -> Tensor:
@@ -48,4 +138,6 @@ def last_token(tokens_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     return picked * mask_BT.any(1, keepdim=True)
 
 
-TEXT_ENCODERS = {"lstm": LstmText}
+TEXT_ENCODERS: dict[str, type[nn.Module]] = {
+    "lstm": LstmText, "embedding": EmbeddingText, "linear": LinearText, "transformer": TransformerText, "bert": BertText,
+}

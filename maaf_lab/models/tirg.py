@@ -1,6 +1,6 @@
-"""TIRG: text as a gated residual on the image feature (Vo et al., CVPR 2019, arXiv 1812.07119).
+"""TIRG: text as a gated residual on the image feature (Vo et al., CVPR 2019, arXiv 1812.07119), and its variant on the last maps.
 
-Shapes: B batch, D width.
+Shapes: B batch, C channels of the last stage, h, w its sides, D width.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
-from maaf_lab.models.base import Features, VectorModel
-from maaf_lab.models.text import TEXT_ENCODERS, last_token
+from maaf_lab.models.base import Features, TextVectorModel
 
 
-class TIRG(VectorModel):
+class TIRG(TextVectorModel):
     """w_g * sigmoid(gate(x, t)) * x + w_r * residual(x, t), with w_g = 1 and w_r = 10 at the start (authors' code).
 
     x is the image's vector, t the token of the caption's last word. gate and residual are small networks on
@@ -24,7 +23,6 @@ class TIRG(VectorModel):
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         width = config.width
-        self.text = TEXT_ENCODERS[config.text_encoder](config, len(vocabulary))
         self.gate = nn.Sequential(nn.BatchNorm1d(2 * width), nn.ReLU(), nn.Linear(2 * width, width))
         self.residual = nn.Sequential(
             nn.BatchNorm1d(2 * width), nn.ReLU(), nn.Linear(2 * width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width)
@@ -33,8 +31,32 @@ class TIRG(VectorModel):
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
         x = self.image_vector(features).float()
-        if self.training and len(x) < 2:
-            raise ValueError("TIRG trains on batch statistics: expected at least 2 queries, found 1; call eval() to embed one")
-        both = torch.cat([x, last_token(self.text(text), text.mask).float()], 1)
+        self.refuse_one(x)
+        both = torch.cat([x, self.text_vector(text).float()], 1)
         gated, added = self.gate(both).sigmoid() * x, self.residual(both)
         return self.weights[0] * gated + self.weights[1] * added, None
+
+
+class TIRGLastConv(TextVectorModel):
+    """TIRG on the last stage's maps: the text stands at every place, gate and residual are 3x3 convolutions (authors' code).
+
+    The composed maps then go the way of every image: mean over space, linear map.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        maps = self.backbone.channels[7]
+        both = maps + config.width
+        self.gate, self.residual = (
+            nn.Sequential(nn.BatchNorm2d(both), nn.Conv2d(both, both, 3, padding=1), nn.ReLU(),
+                          nn.Conv2d(both, maps, 3, padding=1))
+            for _ in range(2)
+        )
+        self.weights = nn.Parameter(torch.tensor([1.0, 10.0]))
+
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
+        x_BChw = features[7]
+        t_BD = self.text_vector(text).to(x_BChw.dtype)
+        both = torch.cat([x_BChw, t_BD[..., None, None].expand(-1, -1, *x_BChw.shape[2:])], 1)
+        composed = self.weights[0] * self.gate(both).sigmoid() * x_BChw + self.weights[1] * self.residual(both)
+        return self.image_vector({7: composed}), None

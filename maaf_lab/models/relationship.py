@@ -1,0 +1,38 @@
+"""Relationship: every pair of places of the image, with the text, through a network (Santoro et al., NeurIPS 2017; 1706.01427).
+
+Vo et al. (CVPR 2019) use it for retrieval. As in Santoro et al., each place carries its coordinates, g has four layers and f
+three, all with ReLU between. Our choices: the width of the hidden layers is `feedforward`; places are the last stage's; pairs
+are ordered and a place is paired with itself too; f's dropout is `dropout`.
+Shapes: B batch, C channels of the last stage, N places, D width, G width of g.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from maaf_lab.config import ModelConfig
+from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.models.base import Features, TextVectorModel
+
+
+class Relationship(TextVectorModel):
+    """f(mean over pairs i, j of g(x_i, x_j, t)). g's first layer is three linear maps whose sum it is, so no pair is stacked."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        wide, place = config.feedforward, self.backbone.channels[7] + 2
+        self.first, self.second, self.words = nn.Linear(place, wide), nn.Linear(place, wide), nn.Linear(config.width, wide)
+        self.g = nn.Sequential(nn.ReLU(), *(layer for _ in range(3) for layer in (nn.Linear(wide, wide), nn.ReLU())))
+        self.f = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU(), nn.Dropout(config.dropout),
+                               nn.Linear(wide, config.width))
+
+    def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
+        x_BNC = features[7].flatten(2).transpose(1, 2)
+        h, w = features[7].shape[2:]
+        rows, columns = (torch.linspace(-1, 1, n, device=x_BNC.device, dtype=x_BNC.dtype) for n in (h, w))
+        at_N2 = torch.cartesian_prod(rows, columns)
+        placed = torch.cat([x_BNC, at_N2.expand(len(x_BNC), -1, -1)], -1)
+        words_BG = self.words(self.text_vector(text))
+        pairs_BNNG = self.first(placed)[:, :, None] + self.second(placed)[:, None] + words_BG[:, None, None]
+        return self.f(self.g(pairs_BNNG).mean((1, 2))), None
