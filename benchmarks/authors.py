@@ -34,8 +34,9 @@ from torch import nn
 TEXTS = ["is darker and has longer sleeves", "more flowy", "make the yellow sphere small", "top-left, red", "blue"]
 LONG = [*TEXTS, "is blue and has longer sleeves inadditiontothat more flowy and darker"]
 DEFAULTS: dict[str, Any] = {
-    "model": "sequence_concat_attention", "embed_dim": 64, "dropout_rate": 0.1, "image_model_arch": "resnet18", "image_model_path": None,
-    "not_pretrained": True, "freeze_img_model": False, "freeze_text_model": False, "text_model_arch": "lstm", "text_model_layers": 1,
+    "model": "sequence_concat_attention", "embed_dim": 64, "dropout_rate": 0.1, "image_model_arch": "resnet18",
+    "image_model_path": None, "not_pretrained": True, "freeze_img_model": False, "freeze_text_model": False,
+    "text_model_arch": "lstm", "text_model_layers": 1,
     "number_attention_blocks": 2, "width_per_attention_block": 48, "number_attention_heads": 4, "att_layer_spec": "3_4",
     "attn_positional_encoding": None, "resolutionwise_pool": True, "sequence_concat_include_text": True,
     "sequence_concat_img_through_attn": True, "attn_softmax_replacement": "none", "attn_2stream_mode": "xxx_xmm_xff",
@@ -86,8 +87,9 @@ def moved(model: nn.Module, images: torch.Tensor) -> nn.Module:
 
 # --- equality ---------------------------------------------------------------------------------------------------------
 
-CLASSES = {"sequence_concat_attention": "SequenceConcatAttention", "attention": "AttentionComposition", "imgonly": "SimpleModelImageOnly",
-           "textonly": "SimpleModelTextOnly", "add": "Addition", "concat": "Concat", "tirg": "TIRG", "tirg_lastconv": "TIRGLastConv"}
+CLASSES = {"sequence_concat_attention": "SequenceConcatAttention", "attention": "AttentionComposition", "concat": "Concat",
+           "imgonly": "SimpleModelImageOnly", "textonly": "SimpleModelTextOnly", "add": "Addition", "tirg": "TIRG",
+           "tirg_lastconv": "TIRGLastConv"}
 
 
 def cases() -> list[dict[str, Any]]:
@@ -97,8 +99,10 @@ def cases() -> list[dict[str, Any]]:
     found += [{"attn_softmax_replacement": "identity", **dict(zip(switches, on))} for on in ((True,) * 3, (False,) * 3)]
     found += [{"att_layer_spec": spec, "resolutionwise_pool": rp} for spec in ("4", "3", "23", "234") for rp in (True, False)]
     found += [{"number_attention_blocks": n} for n in (1, 3)] + [{"number_attention_heads": 8}, {"width_per_attention_block": 96}]
-    found += [{"attn_positional_encoding": p, "attn_softmax_replacement": f} for p in ("sinusoidal", "mixed") for f in ("none", "identity")]
-    found += [{"text_model_arch": "embeddings"}, {"text_model_arch": "transformer", "text_model_layers": 2}, {"text_model_layers": 2}]
+    found += [{"attn_positional_encoding": p, "attn_softmax_replacement": f}
+              for p in ("sinusoidal", "mixed") for f in ("none", "identity")]
+    found += [{"text_model_layers": 2}, {"text_model_arch": "embeddings"}]
+    found += [{"text_model_arch": "transformer", "text_model_layers": 2}]
     found += [{"image_model_arch": "resnet50", "embed_dim": 512, "number_attention_heads": 8, "width_per_attention_block": 256}]
     found += [{"threshold_rare_words": 2}]
     modes = ("xmm_xff", "xxx_xmm_xff", "xmm.mxx_xff", "xxx_mmm_xmm_mxx_xff", "xxx_mmm_mxx_xmm_xff", "xxx_mmm_xmm.mxx_xff")
@@ -113,7 +117,7 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
-def compare(model: nn.Module, options: argparse.Namespace, images: torch.Tensor, texts: list[str]) -> dict[str, float]:
+def compare(model: nn.Module, options: argparse.Namespace, images: torch.Tensor, texts: list[str]) -> dict[str, Any]:
     """Their embeddings against ours, read from a checkpoint that their model saved: the largest differences of queries and of
     catalogue images. `apart`: how far apart two different queries are at least, to show that there is something to differ in."""
     from torch.nn.functional import normalize
@@ -124,13 +128,23 @@ def compare(model: nn.Module, options: argparse.Namespace, images: torch.Tensor,
         torch.save({"it": 7, "opt": options, "model_state_dict": model.state_dict()}, Path(folder) / "latest_checkpoint.pth")
         ours = load_foreign_checkpoint(Path(folder) / "latest_checkpoint.pth", TEXTS)
     assert abs(float(ours.scale) - abs(float(model.normalization_layer.norm_s))) < 1e-5
-    with torch.no_grad():
-        query, catalogue = (normalize(model.compose_img_text(images, texts), dim=1),
-                            normalize(model.extract_img_feature(images), dim=1))
-        found = {"query": float((query - ours.embed_query(images, texts)).abs().max()),
-                 "catalogue": float((catalogue - ours.embed_images(images)).abs().max()),
-                 "apart": float(torch.pdist(query).min())}
-    print(*(f"{value:.1e}" for value in found.values()), end=" ")
+    def differences(images: torch.Tensor) -> dict[str, float]:
+        with torch.no_grad():
+            features = ours.encode(images)
+            pairs = {"query": (model.compose_img_text(images, texts), ours.fuse(features, ours.read(texts))[0]),
+                     "catalogue": (model.extract_img_feature(images), ours.project(features)[0])}
+        units = {name: [normalize(part, dim=1) for part in pair] for name, pair in pairs.items()}
+        apart = float(torch.pdist(units["query"][0]).min())
+        return {**{name: float((a - b).abs().max()) for name, (a, b) in units.items()}, "apart": apart}
+
+    found = differences(images)
+    if not max(found["query"], found["catalogue"]) <= 1e-4:  # beyond float32's precision or range
+        model.double()
+        ours.double()
+        torch.set_default_dtype(torch.float64)  # their LSTM starts from zeros of the default type
+        found = {"float32": str(found), "compared_in": "float64", **differences(images.double())}
+        torch.set_default_dtype(torch.float32)
+    print(*(value if isinstance(value, str) else f"{value:.1e}" for value in found.values()), end=" ")
     return found
 
 
@@ -162,7 +176,7 @@ def _tirg(root: Path, images: torch.Tensor) -> list[dict[str, Any]]:
     import torchvision
 
     builtins.unicode, lines, kept = str, [], torchvision.models.resnet18
-    torchvision.models.resnet18 = lambda pretrained=False: kept(weights=None)
+    torchvision.models.resnet18 = lambda **_: kept(weights=None)
     try:
         module, = theirs(root, "img_text_composition_models")
         for name in ("imgonly", "textonly", "concat", "tirg", "tirg_lastconv"):
@@ -177,20 +191,221 @@ def _tirg(root: Path, images: torch.Tensor) -> list[dict[str, Any]]:
     return lines
 
 
+# --- one training step ------------------------------------------------------------------------------------------------
+
+PAPER = {**DEFAULTS, "embed_dim": 512, "image_model_arch": "resnet50", "number_attention_heads": 8,
+         "width_per_attention_block": 256}
+BATCH, WORDS = 32, 11  # two captions of Fashion IQ and the word between them
+VARIANTS = {
+    "theirs": {}, "theirs, bf16 and channels-last": {"precision": "bf16", "channels_last": True},
+    "ours, fp32": {}, "ours, bf16": {"precision": "bf16"}, "ResNet-50 alone, fp32": {}, "ResNet-50 alone, fp32, channels-last":
+    {"channels_last": True}, "ResNet-50 alone, bf16, channels-last": {"precision": "bf16", "channels_last": True},
+}
+
+
+def _texts(seed: int = 0) -> list[str]:
+    random = np.random.default_rng(seed)
+    return [" ".join(f"word{i}" for i in random.integers(4000, size=WORDS)) for _ in range(BATCH)]
+
+
+def _images(seed: int) -> torch.Tensor:
+    """As the pixel cache hands them out: bytes of (B, 224, 224, 3), seen as (B, 3, 224, 224)."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (BATCH, 224, 224, 3), dtype=torch.uint8, generator=random).permute(0, 3, 1, 2)
+
+
+def _stepper(variant: str, maaf: Path):
+    """-> a function that does one training step: forward, loss, backward, SGD."""
+    from maaf_lab.config import profile_config
+    from maaf_lab.data.text import Vocabulary
+    from maaf_lab.data.transforms import normalise
+    from maaf_lab.models.build import build_model
+    from maaf_lab.training import batch_softmax_loss, parameter_groups, prepare_layout
+
+    settings, texts = VARIANTS[variant], _texts()
+    vocabulary = [f"word{i}" for i in range(4000)]
+    torch.manual_seed(0)
+    if variant.startswith("ours"):
+        config = profile_config("paper", "fashion_iq", **{"model.image_weights": "none"})
+        model = prepare_layout(build_model(config.model, Vocabulary(tuple(vocabulary)))).train()
+        optimizer = torch.optim.SGD(parameter_groups(model, config.train), momentum=0.9, weight_decay=1e-6)
+        text, places = model.read(texts), torch.arange(BATCH)
+        pixels = torch.cat([_images(0), _images(1)])
+
+        def loss():
+            queries, targets = model(normalise(pixels), places, places + BATCH, text)
+            return batch_softmax_loss(queries, targets, model.scale)
+    elif variant.startswith("theirs"):
+        module, = theirs(maaf, "models.img_text_composition_models")
+        with contextlib.redirect_stdout(io.StringIO()):
+            model = module.SequenceConcatAttention(argparse.Namespace(**PAPER), vocabulary).train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-6)
+        layout = torch.channels_last if settings.get("channels_last") else torch.contiguous_format
+        model = model.to(memory_format=layout)
+        images = [normalise(_images(i)).contiguous(memory_format=layout) for i in (0, 1)]
+
+        def loss():
+            return model.compute_loss(images[0], texts, images[1], soft_triplet_loss=False)
+    else:
+        import torchvision
+
+        layout = torch.channels_last if settings.get("channels_last") else torch.contiguous_format
+        model = torchvision.models.resnet50(weights=None).train().to(memory_format=layout)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-6)
+        images = normalise(torch.cat([_images(0), _images(1)])).contiguous(memory_format=layout)
+
+        def loss():
+            return model(images).square().mean()
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.get("precision") == "bf16"):
+            value = loss()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()
+
+    return step
+
+
+def _timed(variant: str, maaf: Path, rounds: int) -> dict[str, float]:
+    """In a process of its own, for its peak memory."""
+    with on_a_cpu():
+        step = _stepper(variant, maaf)
+        step()
+        seconds = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def _in_processes(part: str, variants: list[str], maaf: Path, visits: int) -> dict[str, dict[str, Any]]:
+    """Each variant `visits` times in turn, so that a slow moment of the machine meets all of them."""
+    found: dict[str, dict[str, Any]] = {v: {"seconds": [], "peak_mib": 0.0} for v in variants}
+    for _ in range(visits):
+        for variant in variants:
+            done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--maaf", str(maaf), "--child", part, variant],
+                                  capture_output=True, text=True, check=True)
+            line = json.loads(done.stdout.splitlines()[-1])
+            found[variant]["seconds"] += line["seconds"]
+            found[variant]["peak_mib"] = max(found[variant]["peak_mib"], line["peak_mib"])
+            print(variant, [round(s, 3) for s in line["seconds"]], round(line["peak_mib"]), flush=True)
+    return found
+
+
+def step(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
+    found = _in_processes("step", list(VARIANTS), maaf, visits=3)
+    base = found["theirs"]
+    rows = {name: {"seconds": round(float(np.median(r["seconds"])), 3), "fastest": round(min(r["seconds"]), 3),
+                   "peak_mib": round(r["peak_mib"]),
+                   "times_as_fast_as_theirs": round(float(np.median(base["seconds"]) / np.median(r["seconds"])), 2),
+                   "memory_of_theirs": round(r["peak_mib"] / base["peak_mib"], 2)} for name, r in found.items()}
+    return {"configuration": "ResNet-50, 224 px, 245 image tokens, 11 words, 2 blocks, batch 32 + 32 images",
+            "threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}
+
+
+# --- ranking ----------------------------------------------------------------------------------------------------------
+
+SIZES = {"dress": (2017, 3817), "shirt": (2038, 6346), "toptee": (1961, 5373)}  # queries and gallery of Fashion IQ's val
+
+
+def _features() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Category -> queries, gallery, source and target rows; random, each query near its target."""
+    random, made = np.random.default_rng(0), {}
+    for name, (queries, images) in SIZES.items():
+        gallery = random.standard_normal((images, 512)).astype(np.float32)
+        source = random.integers(images, size=queries)
+        target = (source + random.integers(1, images, size=queries)) % images
+        near = gallery[target] + 4 * random.standard_normal((queries, 512)).astype(np.float32)
+        made[name] = near, gallery, source, target
+    return made
+
+
+def _their_ranking(maaf: Path) -> dict[str, list[int]]:
+    """Their `nn_and_sims` and their count of recalls, category by category -> hits at 1, 5, 10, 50 and 100, query by query."""
+    module, = theirs(maaf, "test_retrieval")
+    hits: dict[str, list[int]] = {}
+    for category, (queries, gallery, source, target) in _features().items():
+        names = [f"{category}{i}" for i in range(len(gallery))]
+        testset = types.SimpleNamespace(imgs=[{"category": {category: i}} for i in range(len(gallery))])
+        asked = [{"source_img_id": int(i)} for i in source]
+        found, _ = module.nn_and_sims(testset, queries, gallery, asked, names, category=category)
+        hits[category] = [[int(names[t] in nns[:k]) for k in (1, 5, 10, 50, 100)] for t, nns in zip(target, found)]
+    return hits
+
+
+def _our_ranking() -> dict[str, list[int]]:
+    from maaf_lab.data.split import Image, Protocol, Query, Split
+    from maaf_lab.retrieval import rank
+
+    images, queries, gallery_rows, query_rows = [], [], [], []
+    for category, (features, gallery, source, target) in _features().items():
+        first = len(images)
+        names = [f"{category}{i}" for i in range(len(gallery))]
+        images += [Image(name, Path(name), name, (category,)) for name in names]
+        queries += [Query(first + int(s), ("",), names[t], first + int(t), category) for s, t in zip(source, target)]
+        gallery_rows.append(gallery)
+        query_rows.append(features)
+    split = Split("val", images, queries, Protocol("category", True, (10, 50)), "fashion_iq")
+    unit = [torch.nn.functional.normalize(torch.from_numpy(np.concatenate(rows)), dim=1) for rows in (query_rows, gallery_rows)]
+    rankings = rank(*unit, split, progress=False)
+    ranks, hits = rankings.frame["rank"].to_numpy(), {}
+    for category in SIZES:
+        rows = (rankings.frame["category"] == category).to_numpy()
+        hits[category] = [[int(r <= k) for k in (1, 5, 10, 50, 100)] for r in ranks[rows]]
+    return hits
+
+
+def _ranked(variant: str, maaf: Path, rounds: int) -> dict[str, Any]:
+    function = (lambda: _their_ranking(maaf)) if variant == "theirs" else _our_ranking
+    _features()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    hits = function()
+    took = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    digest = {name: [sum(column) for column in zip(*rows)] for name, rows in hits.items()}
+    return {"seconds": [took], "peak_mib": (after - before) / 1024, "hits": hits, "digest": digest}
+
+
+def ranking(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
+    lines: dict[str, list[dict[str, Any]]] = {"theirs": [], "ours": []}
+    for _ in range(3):
+        for variant, kept in lines.items():
+            done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--maaf", str(maaf), "--child", "ranking", variant],
+                                  capture_output=True, text=True, check=True)
+            kept.append(json.loads(done.stdout.splitlines()[-1]))
+            print(variant, kept[-1]["seconds"], round(kept[-1]["peak_mib"]), kept[-1]["digest"], flush=True)
+    time_of = {name: float(np.median([line["seconds"][0] for line in kept])) for name, kept in lines.items()}
+    memory = {name: max(line["peak_mib"] for line in kept) for name, kept in lines.items()}
+    same = all(line["hits"] == lines["theirs"][0]["hits"] for kept in lines.values() for line in kept)
+    return {"queries": 6016, "galleries": [images for _, images in SIZES.values()], "width": 512,
+            "same_hits_query_by_query": same, "seconds": {k: round(v, 2) for k, v in time_of.items()},
+            "memory_grown_mib": {k: round(v) for k, v in memory.items()},
+            "times_as_fast": round(time_of["theirs"] / time_of["ours"], 1),
+            "memory_of_theirs": round(memory["ours"] / memory["theirs"], 3)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--maaf", required=True, type=Path, help="a checkout of yahoo/maaf at 49a0df9")
     parser.add_argument("--tirg", type=Path, help="a checkout of google/tirg")
     parser.add_argument("--part", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--out", default=Path(__file__).with_suffix(".json"), type=Path)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.child:
+        part, variant = arguments.child
+        print(json.dumps({"step": _timed, "ranking": _ranked}[part](variant, arguments.maaf, 4)))
+        return
     result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
     for part in arguments.part:
         result[part] = PARTS[part](arguments.maaf.resolve(), arguments.tirg and arguments.tirg.resolve())
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
-PARTS = {"equality": equality}
+PARTS = {"equality": equality, "step": step, "ranking": ranking}
 
 if __name__ == "__main__":
     main()

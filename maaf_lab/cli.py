@@ -180,8 +180,10 @@ def _settings(pairs: list[str]) -> dict[str, object]:
 
 def _told(run: object) -> str:
     metrics = run.metrics
+    vectors = run.environment.get("word_vectors", "") if (run.folder / "environment.json").is_file() else ""
     values = ", ".join(f"{name} {m['value']:.1f} [{m['low']:.1f}, {m['high']:.1f}]" for name, m in metrics["metrics"].items())
-    return f"{run.name}: {values}\n{metrics['queries']:,} queries of {metrics['data']}; {metrics['protocol']}"
+    return f"{run.name}: {values}\n{metrics['queries']:,} queries of {metrics['data']}; {metrics['protocol']}" + (
+        f"\nword embeddings started from {vectors}" if vectors else "")
 
 
 def main() -> None:

@@ -123,6 +123,8 @@ def train_and_evaluate(
         seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, progress=progress)
         if processes.is_main_process:
             around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
+            if (vectors := model.word_vectors()) is not None:
+                around["word_vectors"] = str(vectors)
             write_json(run.folder / "environment.json", {**environment(model.device), **around})
             save_model(run.folder, model, config)
     if processes.is_main_process:

@@ -91,6 +91,12 @@ def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str
     return [{"params": [p for p in group if p.requires_grad], "lr": rate, "base": rate} for group, rate in groups]
 
 
+def prepare_layout(model: ComposedModel) -> ComposedModel:
+    """The image model's weights in the layout of the pixels (channels last), so that no step has to turn one into the other."""
+    model.backbone.to(memory_format=torch.channels_last)
+    return model
+
+
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
     """Accelerate's view of the device: a GPU when there is one, unless `device` is "cpu"."""
     AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs of different precision one after another
@@ -159,7 +165,7 @@ def _fit(
         start, log, window, seconds = state["step"], state["log"], state["window"], state["seconds"]
     if several and accelerator.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = accelerator.prepare(prepare_layout(model), optimizer)
     if checkpoint.exists():
         _set_random_state(state["random"])
         if accelerator.scaler is not None and state["scaler"]:

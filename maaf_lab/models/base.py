@@ -17,6 +17,7 @@ from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.attention import AttentionRecord
 from maaf_lab.models.image import TokenProjection, build_image_encoder
 from maaf_lab.models.text import TEXT_ENCODERS, last_token
+from maaf_lab.models.words import WordVectors
 
 Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
@@ -97,6 +98,10 @@ class ComposedModel(nn.Module):
     def text_parameters(self) -> list[nn.Parameter]:
         """The parameters that learn at `text_learning_rate`, where one is set: those of the text encoder."""
         return [p for name, module in self.named_children() if name in ("text", "words") for p in module.parameters()]
+
+    def word_vectors(self) -> WordVectors | None:
+        """Where the word embeddings started and which words had no vector there; None where they started at random."""
+        return next((found for module in self.modules() if (found := getattr(module, "vectors", None)) is not None), None)
 
 
 class TokenModel(ComposedModel):

@@ -224,6 +224,9 @@ def _translated(state: dict[str, Tensor], config: ModelConfig, model: ComposedMo
     google = "img_model.conv1.weight" in state
     rules: list[tuple[re.Pattern, str | None]] = [(re.compile(theirs), ours) for theirs, ours in _rules(config, google)]
     special: dict[str, Callable[[Tensor], Tensor]] = {"weights": lambda a: a[:2].clone()}  # of four numbers two are used
+    if config.name == "tirg_last_conv" and not google:  # yahoo/maaf exchanges rows and columns of the map before its convolutions
+        turned = [f"{net}.{i}.weight" for net in ("gate", "residual") for i in (1, 3)]
+        special |= dict.fromkeys(turned, lambda w: w.transpose(-2, -1).contiguous())
     wanted, made = model.state_dict(), {}
     for name, tensor in state.items():
         if name == "normalization_layer.norm_s":  # theirs is the scale itself, ours its logarithm
