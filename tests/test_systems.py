@@ -20,7 +20,8 @@ from maaf_lab.runs import train_and_evaluate
 from maaf_lab.training import batch_softmax_loss, parameter_groups
 
 # Table 4's six, beside the registry's own
-SYSTEMS = [(name, {}) for name in MODELS if name != "two_stream"] + [("two_stream", {"model.two_stream": b}) for b in TABLE_4.values()]
+SYSTEMS = [(name, {}) for name in MODELS if name != "two_stream"]
+SYSTEMS += [("two_stream", {"model.two_stream": block}) for block in TABLE_4.values()]
 IDS = [f"{name}-{changes['model.two_stream']}" if changes else name for name, changes in SYSTEMS]
 
 
@@ -123,7 +124,8 @@ def test_two_stream_record(made_model, block, attention):
 def test_val_and_local_features_record(made_model):
     images, texts = torch.randn(2, 3, 56, 56), ["make red cube blue", "add cube"]
     vectors, record = made_model("val").embed_query(images, texts, return_attention=True)
-    assert record.operations == ("28x28", "14x14", "7x7") and record.spans == {"28x28": (0, 784), "14x14": (784, 980), "7x7": (980, 1029)}
+    assert record.operations == ("28x28", "14x14", "7x7")
+    assert record.spans == {"28x28": (0, 784), "14x14": (784, 980), "7x7": (980, 1029)}
     rows = record.weights.sum(-1)
     for i, (start, stop) in enumerate(record.spans.values()):
         assert torch.allclose(rows[i, :, :, start:stop], torch.ones(()), atol=1e-4)
@@ -212,7 +214,8 @@ def test_catalogue_images_of_two_streams_pass_with_a_dummy_word(made_model):
     x, m = model.norm_x(x), model.norm_m(m)
     expected = (x[:, :196].mean(1) + torch.cat([x[:, 197:], m], 1).mean(1)) / 2
     assert torch.allclose(model.project(features)[0], expected, atol=1e-5)
-    own = made_model("two_stream", **{"model.two_stream": "xmm_xff", "model.resolutions": [14, 7], "model.pooling_weights": "paper"})
+    own = made_model("two_stream", **{"model.two_stream": "xmm_xff", "model.resolutions": [14, 7],
+                                      "model.pooling_weights": "paper"})
     assert torch.allclose(own.project(features)[0], (x[:, :196].mean(1) + x[:, 196:].mean(1)) / 2, atol=1e-5)
 
 
@@ -278,7 +281,8 @@ def test_film_and_hashing_equal_their_formulas(made_model):
     model = made_model("parameter_hashing")
     mean, candidates = features[7].mean((2, 3)), model.candidates(model.text_vector(text))
     for b in range(2):
-        rows = [sum(model.sign[d, c] * candidates[b, model.hash[d, c]] * mean[b, c] for c in range(mean.shape[1])) for d in range(32)]
+        rows = [sum(model.sign[d, c] * candidates[b, model.hash[d, c]] * mean[b, c] for c in range(mean.shape[1]))
+                for d in range(32)]
         expected = torch.stack(rows) / mean.shape[1] ** 0.5 + model.bias
         assert torch.allclose(model.fuse(features, text)[0][b], expected, atol=1e-5)
 
@@ -303,4 +307,4 @@ def test_val_starts_as_a_gated_reference(made_model):
     for start, stop in ((0, 11), (11, 22), (22, 32)):  # 32 over three depths: cosines are their mean, each of length 1
         assert float(vector[start:stop].norm()) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="made for maps of 784 places, found 24x24"):
-        model.embed_query(torch.randn(1, 3, 48, 48), TextBatch(torch.ones(1, 1, dtype=torch.int64), torch.ones(1, 1, dtype=torch.bool)))
+        model.embed_query(torch.randn(1, 3, 48, 48), TextBatch(torch.ones(1, 1).long(), torch.ones(1, 1).bool()))

@@ -67,7 +67,8 @@ def test_encoders_equal_their_formulas():
     embedding = encoder(EmbeddingText)
     assert torch.equal(embedding(text)[1], embedding.embedding.weight[ids])
     linear = encoder(LinearText)
-    assert torch.allclose(linear(text)[1], linear.embedding.weight[ids] @ linear.project.weight.T + linear.project.bias, atol=1e-6)
+    expected = linear.embedding.weight[ids] @ linear.project.weight.T + linear.project.bias
+    assert torch.allclose(linear(text)[1], expected, atol=1e-6)
     lstm = encoder(LstmText, text_layers=2)
     assert lstm.lstm.num_layers == 2 and lstm(text).shape == (2, 4, 16)
     transformer = encoder(TransformerText)
@@ -90,7 +91,7 @@ def test_word_vectors_of_a_file(tmp_path):
     path = glove_file(tmp_path, "the 1 2 3\nmore 0.5 -1 2\n. 7 7 7\nflowy 1e-1 0 4\nmore 9 9 9\n")
     found = word_vectors(path, ["flowy", "more", "zzyzx"])
     assert found.matrix.shape == (4, 3) and found.outside == ("zzyzx",)
-    assert torch.allclose(found.matrix[1], torch.tensor([0.1, 0, 4])) and torch.allclose(found.matrix[2], torch.tensor([0.5, -1, 2]))
+    assert torch.allclose(found.matrix[1:3], torch.tensor([[0.1, 0, 4], [0.5, -1, 2]]))
     assert str(found) == "2 words of vectors.txt, 1 outside it: zzyzx"
     torch.manual_seed(0)
     first = word_vectors(path, ["flowy", "more", "zzyzx"]).matrix
@@ -120,7 +121,8 @@ def test_word_vectors_that_are_not_there(monkeypatch):
 
 def test_the_packaged_vectors_are_gloves():
     found = word_vectors("glove", ["the", "inadditiontothat"])
-    assert torch.allclose(found.matrix[1, :4], torch.tensor([0.418, 0.24968, -0.41242, 0.1217])) and found.outside == ("inadditiontothat",)
+    assert torch.allclose(found.matrix[1, :4], torch.tensor([0.418, 0.24968, -0.41242, 0.1217]))
+    assert found.outside == ("inadditiontothat",)
     assert found.matrix.shape == (3, 50)
 
 

@@ -91,7 +91,6 @@ def foreign_config(options: dict[str, Any], state: dict[str, Tensor]) -> ModelCo
         image_through_attention=bool(options.get("sequence_concat_img_through_attn", False)),
         include_text=bool(options.get("sequence_concat_include_text", False)),
         dropout=float(options.get("dropout_rate", 0.1)), text_dropout=float(options.get("dropout_rate", 0.1)),
-        scale=abs(float(state["normalization_layer.norm_s"].reshape(-1)[0])) if "normalization_layer.norm_s" in state else 4.0,
     )
 
 
