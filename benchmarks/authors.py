@@ -295,7 +295,7 @@ def _in_processes(part: str, variants: list[str], maaf: Path, visits: int) -> di
 
 
 def step(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
-    found = _in_processes("step", list(VARIANTS), maaf, visits=3)
+    found = _in_processes("step", list(VARIANTS), maaf, visits=2)
     base = found["theirs"]
     rows = {name: {"seconds": round(float(np.median(r["seconds"])), 3), "fastest": round(min(r["seconds"]), 3),
                    "peak_mib": round(r["peak_mib"]),
@@ -397,7 +397,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         part, variant = arguments.child
-        print(json.dumps({"step": _timed, "ranking": _ranked}[part](variant, arguments.maaf, 4)))
+        print(json.dumps({"step": _timed, "ranking": _ranked}[part](variant, arguments.maaf, 2)))
         return
     result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
     for part in arguments.part:

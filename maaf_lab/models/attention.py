@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
+from maaf_lab.models.dropped import dropped_attention
 
 
 def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
@@ -66,10 +67,12 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.style == "standard":
             return nn.functional.layer_norm(x, x.shape[-1:], self.gain, self.bias)
-        centred = x - x.mean(-1, keepdim=True)
-        variance = centred.square().sum(-1, keepdim=True) / max(x.shape[-1] - 1, 1)
-        # the gradient of sqrt is infinite at 0: a constant token must not make NaN
-        return self.gain * centred / (variance.clamp_min(1e-24).sqrt() + 1e-6) + self.bias
+        width = x.shape[-1]
+        normed, _, inverse = torch.native_layer_norm(x, (width,), None, None, 1e-24)  # a constant token must not make NaN
+        deviation = inverse.detach().reciprocal()
+        # from biased and bare to unbiased plus 1e-6; the factor is all but constant, so no gradient goes through it
+        factor = deviation / (deviation * math.sqrt(width / max(width - 1, 1)) + 1e-6)
+        return torch.addcmul(self.bias, normed * factor.to(normed.dtype), self.gain)
 
 
 class MultiHeadAttention(nn.Module):
@@ -77,7 +80,7 @@ class MultiHeadAttention(nn.Module):
 
     Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout. Unless the weights are asked for, they
     are None and, where the arithmetic allows it, never formed: softmax goes through PyTorch's fused attention, and identity
-    without dropout is (Q K^T) V = Q (K^T V).
+    without dropout is (Q K^T) V = Q (K^T V). With dropout on a CPU they are formed a few examples at a time (see `dropped`).
     """
 
     def __init__(self, width: int, heads: int, kind: str, dropout: float) -> None:
@@ -91,7 +94,9 @@ class MultiHeadAttention(nn.Module):
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self._maps(x_BQD, y_BKD))  # (B, H, N, S)
         weights_BHQK = None
         rate = self.dropout.p if self.training else 0.0
-        if return_weights or (self.kind == "identity" and rate > 0):
+        if rate > 0 and not return_weights and q.device.type == "cpu":
+            mixed = dropped_attention(q, k, v, mask_BK, self.kind, rate)
+        elif return_weights or (self.kind == "identity" and rate > 0):
             weights_BHQK = attention_weights(q, k, mask_BK, self.kind)
             mixed = self.dropout(weights_BHQK).to(v.dtype) @ v
         elif self.kind == "identity":
