@@ -10,7 +10,9 @@ import typer
 
 from maaf_lab.errors import LabError
 
-# Written out here so that the shell's help need not import torch; a test compares it with `made.sets`.
+# Written out here so that the shell's help need not import torch; tests compare them with `models.build` and `made.sets`.
+SYSTEMS = ("maaf", "two_stream", "tirg", "tirg_last_conv", "image_only", "text_only", "concat", "addition", "show_and_tell",
+           "parameter_hashing", "relationship", "film", "attributes_as_operators", "locally_bounded", "val")
 MADE_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -57,7 +59,7 @@ def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Option(help="maaf, tirg, image_only or text_only")],
+    model: Annotated[str, typer.Option(help="a system: " + ", ".join(SYSTEMS))],
     dataset: Annotated[str, typer.Option(help="css, fashion_iq, ...")],
     data_root: DataRoot,
     runs_root: RunsRoot,

@@ -5,6 +5,7 @@ Shapes: Q queries, G gallery images, D width, K results kept a query.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,70 +112,139 @@ def embed_split(
     return queries, gallery
 
 
-def ordered_keys(scores: Tensor) -> Tensor:
-    """Float scores (..., G) -> int64 keys, all different: larger score first, and of equal scores the earlier image first."""
-    bits = (scores.float() + 0.0).contiguous().view(torch.int32).long()
-    ordered = torch.where(bits < 0, bits ^ 0x7FFF_FFFF, bits)
-    place = torch.arange(scores.shape[-1], device=scores.device)
-    return (ordered << 32) + (0xFFFF_FFFF - place)
-
-
 @torch.inference_mode()
 def rank(
     queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 256, progress: bool = True
 ) -> Rankings:
     """Rank the gallery for every query under the split's protocol; ties go to the image that stands earlier.
 
-    queries (Q, D) and gallery (G, D) are unit vectors. Cosines are computed in double precision and rounded to single, so
-    that equal images tie exactly and the size of a chunk changes nothing.
+    queries (Q, D) and gallery (G, D) are unit vectors. What is compared are cosines in double precision, rounded to single, so
+    that equal images tie exactly and the size of a chunk changes nothing. Only close calls are computed that way: cosines in
+    single precision decide the rest, with their largest possible error in mind. Memory is a chunk's, whatever the split's size.
     """
-    labels = {label: n for n, label in enumerate(dict.fromkeys(image.label for image in split.images))}
-    label_G = torch.tensor([labels[image.label] for image in split.images])
-    wanted_Q = torch.tensor([labels.get(q.target_label, -1) for q in split.queries], dtype=torch.long)
-    source_Q = torch.tensor([q.source for q in split.queries], dtype=torch.long)
-    inside = _galleries(split)
-    queries, gallery = queries.double(), gallery.double()
-    keep = min(keep, len(split.images))
-    ranks, tops, scores = [], [], []
-    for low in tqdm(range(0, len(queries), chunk), desc="rank", unit="chunk", disable=not progress, mininterval=0.5):
-        rows = slice(low, low + chunk)
-        cosine = (queries[rows] @ gallery.T).float()
-        if split.protocol.exclude_source:
-            cosine.scatter_(1, source_Q[rows, None], -torch.inf)
-            for row, query in enumerate(split.queries[low : low + chunk]):
-                if query.exclude:
-                    cosine[row, list(query.exclude)] = -torch.inf
-        if inside is not None:
-            outside = ~torch.stack([inside[q.category] for q in split.queries[low : low + chunk]])
-            cosine.masked_fill_(outside, -torch.inf)
-        keys = ordered_keys(cosine)
-        right = (label_G == wanted_Q[rows, None]) & cosine.isfinite()
-        lowest = torch.iinfo(torch.int64).min
-        best = keys.masked_fill(~right, lowest).amax(1)
-        place = (keys > best[:, None]).sum(1) + 1
-        ranks.append(place.masked_fill(best == lowest, 0))
-        top = keys.topk(keep, 1).values
-        index = 0xFFFF_FFFF - (top & 0xFFFF_FFFF)
-        tops.append(index)
-        scores.append(cosine.gather(1, index))
-    ids = np.array([image.id for image in split.images], dtype=object)
-    index, score = torch.cat(tops).numpy(), torch.cat(scores).numpy()
+    queries, gallery = queries.float().cpu(), gallery.float().cpu()
+    ranks = np.zeros(len(queries), np.int64)
+    tops: list[list[int]] = [[] for _ in range(len(queries))]
+    scores: list[list[float]] = [[] for _ in range(len(queries))]
+    bar = tqdm(total=len(queries), desc="rank", unit="query", disable=not progress, mininterval=0.5)
+    for rows, images in _galleries(split):
+        whole = len(images) == len(gallery)
+        part = _Gallery(split, rows, images, queries, gallery if whole else gallery[torch.from_numpy(images)])
+        for low in range(0, len(rows), chunk):
+            some = slice(low, low + chunk)
+            ranks[rows[some]], places, cosines = part.rank(some, keep)
+            for row, place, cosine in zip(rows[some], places, cosines, strict=True):
+                real = np.isfinite(cosine)
+                tops[row], scores[row] = images[place[real]].tolist(), cosine[real].tolist()
+            bar.update(len(rows[some]))
+    bar.close()
+    ids = [image.id for image in split.images]
     frame = pd.DataFrame({
         "query": np.arange(len(queries)),
-        "source": ids[source_Q.numpy()],
+        "source": [ids[q.source] for q in split.queries],
         "text": [join(q.texts) for q in split.queries],
         "target_label": [q.target_label for q in split.queries],
         "category": [q.category for q in split.queries],
-        "rank": torch.cat(ranks).numpy(),
-        "top": [ids[row[np.isfinite(s)]].tolist() for row, s in zip(index, score, strict=True)],
-        "scores": [row[np.isfinite(row)].tolist() for row in score],
+        "rank": ranks,
+        "top": [[ids[i] for i in row] for row in tops],
+        "scores": scores,
     })
     return Rankings(frame, split.protocol.describe())
 
 
-def _galleries(split: Split) -> dict[str | None, Tensor] | None:
-    """Category -> (G,) true at its images, where the protocol has a gallery a category."""
+def _galleries(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The queries that share a gallery, and its images: row numbers of both, in the split's order."""
     if split.protocol.gallery == "split":
-        return None
-    names = {q.category for q in split.queries}
-    return {name: torch.tensor([name in image.categories for image in split.images]) for name in names}
+        yield np.arange(len(split.queries)), np.arange(len(split.images))
+        return
+    kinds = [q.category for q in split.queries]
+    for name in dict.fromkeys(kinds):
+        images = np.array([i for i, image in enumerate(split.images) if name in image.categories], np.int64)
+        yield np.array([i for i, kind in enumerate(kinds) if kind == name], np.int64), images
+
+
+class _Gallery:
+    """One gallery and the queries that search it: q queries, g images. Numbers of images are places in this gallery."""
+
+    def __init__(self, split: Split, rows: np.ndarray, images: np.ndarray, queries: Tensor, vectors_gD: Tensor) -> None:
+        self.rows, self.queries, self.vectors = rows, queries, vectors_gD
+        longest = [float(v.norm(dim=1).max()) if len(v) else 0.0 for v in (queries, vectors_gD)]
+        # |error| of a product of length D in single precision, whatever the order of its sums, and of its rounding
+        self.error = (queries.shape[1] + 2) * 2.0**-23 * longest[0] * longest[1]
+        place = np.full(len(split.images), -1, np.int64)
+        place[images] = np.arange(len(images))
+        self.barred: list[np.ndarray] = []  # each query's images that are no candidates
+        for row in rows:
+            query = split.queries[row]
+            gone = place[[query.source, *query.exclude]] if split.protocol.exclude_source else place[:0]
+            self.barred.append(gone[gone >= 0])
+        label = {text: n for n, text in enumerate(dict.fromkeys(image.label for image in split.images))}
+        label_g = np.array([label[split.images[i].label] for i in images], np.int64)
+        order = np.argsort(label_g, kind="stable")
+        wanted = np.array([label.get(split.queries[row].target_label, -1) for row in rows], np.int64)
+        first, stop = (np.searchsorted(label_g[order], wanted, side) for side in ("left", "right"))
+        self.right = [np.setdiff1d(order[a:b], gone) for a, b, gone in zip(first, stop, self.barred, strict=True)]
+
+    def cosine(self, query: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """Of pairs (n,), n = anything: in double precision, rounded to single."""
+        found = np.empty(len(query), np.float32)
+        for low in range(0, len(query), 1024):
+            some = slice(low, low + 1024)
+            a, b = (v[torch.from_numpy(i[some])].double() for v, i in ((self.queries, self.rows[query]), (self.vectors, image)))
+            found[some] = a.mul_(b).sum(1).float().numpy()
+        return found
+
+    def rank(self, some: slice, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ranks (n,), and the first images and their cosines (n, keep), -inf where there are fewer, of a chunk of queries."""
+        at = np.arange(len(self.rows))[some]
+        score = self.queries[torch.from_numpy(self.rows[some])] @ self.vectors.T
+        for row, n in enumerate(at):
+            score[row, self.barred[n]] = -torch.inf
+        best, best_image = self._best(at)
+        answered = np.isfinite(best)
+        middle = torch.from_numpy(np.where(answered, best, np.inf).astype(np.float32))[:, None]
+        surely = torch.count_nonzero(score > middle + self.error, 1).numpy()
+        close = torch.count_nonzero(score >= middle - self.error, 1).numpy() - surely
+        ranks = np.where(answered, 1 + surely, 0)
+        unclear = np.flatnonzero(answered & (close > 1))  # besides the answer itself
+        if len(unclear):
+            part, bounds = score[unclear], middle[unclear]
+            row, image = ((part >= bounds - self.error) & (part <= bounds + self.error)).nonzero(as_tuple=True)
+            row, image = unclear[row.numpy()], image.numpy()
+            exact = self.cosine(at[row], image)
+            ahead = (exact > best[row]) | ((exact == best[row]) & (image < best_image[row]))
+            ranks += np.bincount(row[ahead], minlength=len(at))
+        return ranks, *self._top(at, score, keep)
+
+    def _best(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each query's right image that comes first, and its cosine: -inf where the gallery has none."""
+        counts = np.array([len(self.right[n]) for n in at], np.int64)
+        best, image = np.full(len(at), -np.inf, np.float32), np.zeros(len(at), np.int64)
+        if counts.sum():
+            row = np.repeat(np.arange(len(at)), counts)
+            right = np.concatenate([self.right[n] for n in at])
+            exact = self.cosine(at[row], right)
+            order = np.lexsort((right, -exact, row))  # within a query: larger first, of equal ones the earlier
+            firsts = order[np.searchsorted(row[order], np.flatnonzero(counts))]
+            best[counts > 0], image[counts > 0] = exact[firsts], right[firsts]
+        return best, image
+
+    def _top(self, at: np.ndarray, score: Tensor, keep: int) -> tuple[np.ndarray, np.ndarray]:
+        keep = min(keep, score.shape[1])
+        found = score.topk(min(keep + 6, score.shape[1]), 1)
+        image, rough = found.indices.numpy(), found.values.numpy()
+        row = np.repeat(np.arange(len(at)), image.shape[1])
+        row, image = row[rough.ravel() > -np.inf], image.ravel()[rough.ravel() > -np.inf]
+        if image.size and keep and found.values.shape[1] < score.shape[1]:  # more near ties than were fetched: fetch them all
+            lowest = rough[:, keep - 1] - 2 * self.error
+            for n in np.flatnonzero((rough[:, -1] >= lowest) & (rough[:, -1] > -np.inf)):
+                more = (score[n] >= float(lowest[n])).nonzero()[:, 0].numpy()
+                row, image = np.append(row[row != n], np.full(len(more), n)), np.append(image[row != n], more)
+        exact = self.cosine(at[row], image)
+        order = np.lexsort((image, -exact, row))
+        row, image, exact = row[order], image[order], exact[order]
+        place = np.arange(len(row)) - np.searchsorted(row, row)  # within its query
+        row, place, image, exact = (v[place < keep] for v in (row, place, image, exact))
+        images, cosines = np.zeros((len(at), keep), np.int64), np.full((len(at), keep), -np.inf, np.float32)
+        images[row, place], cosines[row, place] = image, exact
+        return images, cosines

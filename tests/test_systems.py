@@ -12,7 +12,8 @@ from maaf_lab.data.transforms import normalise
 from maaf_lab.errors import ConfigError
 from maaf_lab.made.css import draw
 from maaf_lab.made.scenes import css_annotations
-from maaf_lab.models.attention import MultiHeadAttention
+from maaf_lab.models import dropped
+from maaf_lab.models.attention import MultiHeadAttention, attention_weights
 from maaf_lab.models.build import MODELS, build_model
 from maaf_lab.models.maaf import MAAF
 from maaf_lab.models.two_stream import TABLE_4, steps_of
@@ -95,6 +96,55 @@ def test_it_trains_in_smoke_and_comes_back_from_its_files(tmp_path, tiny_css, sm
     images = torch.randn(2, 3, 56, 56)
     assert torch.equal(model.embed_query(images, ["make red cube blue", ""]), type(run)(moved).load_model().embed_query(
         images, ["make red cube blue", ""]))
+
+
+def test_the_shells_help_names_every_system():
+    from maaf_lab.cli import SYSTEMS as named
+
+    assert named == tuple(MODELS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
+def test_a_compiled_step_is_the_same_step(tmp_path, tiny_css, smoke):
+    """Same batches and weights, no dropout: the losses of a compiled run are those of a plain one, but for rounding."""
+    plain = {"train.steps": 3, "train.warmup_steps": 1, "train.log_every": 1, "model.dropout": 0.0, "model.text_dropout": 0.0}
+    runs = [train_and_evaluate(smoke(**plain, **{"train.compile": on}), tiny_css, tmp_path, device="cpu", progress=False)
+            for on in (False, True)]
+    assert runs[0].name != runs[1].name
+    assert runs[1].log["loss"].tolist() == pytest.approx(runs[0].log["loss"].tolist(), rel=1e-3)
+
+
+# --- dropout on the weights -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["softmax", "identity"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("chunk", [1, 120, 10**6])
+def test_dropped_attention_equals_autograd(monkeypatch, kind, masked, chunk):
+    monkeypatch.setattr(dropped, "CHUNK", chunk)
+    torch.manual_seed(1)
+    q, k, v = (torch.randn(5, 2, n, 6, dtype=torch.float64, requires_grad=True) for n in (4, 7, 7))
+    mask = torch.rand(5, 7) > 0.4 if masked else None
+    if masked:
+        mask[2] = False  # an example with nothing to attend to
+    torch.manual_seed(3)
+    found = dropped.dropped_attention(q, k, v, mask, kind, 0.3)
+    torch.manual_seed(3)
+    drawn = [dropped.keep_mask((len(q[part]), 2, 4, 7), 0.3) for part in dropped._chunks(q, k)]
+    keep, factor = torch.cat([mask for mask, _ in drawn]), drawn[0][1]
+    expected = (attention_weights(q, k, mask, kind) * keep * factor) @ v
+    assert torch.allclose(found, expected, atol=1e-12) and 0 < keep.double().mean() < 1
+    for a, b in zip(*(torch.autograd.grad(x.square().sum(), (q, k, v)) for x in (found, expected)), strict=True):
+        assert torch.allclose(a, b, atol=1e-11) and a.isfinite().all()
+
+
+def test_what_is_kept_has_the_right_share_and_mean():
+    torch.manual_seed(0)
+    for rate in (0.1, 0.5):
+        keep, factor = dropped.keep_mask((999, 1001), rate)
+        assert keep.shape == (999, 1001) and abs(float(keep.double().mean()) - (1 - rate)) < 2e-3
+        assert factor * (1 - rate) == pytest.approx(1, abs=1e-4)
+        assert abs(float(keep[:, :-1].logical_xor(keep[:, 1:]).double().mean()) - 2 * rate * (1 - rate)) < 3e-3, "independent"
 
 
 # --- attention --------------------------------------------------------------------------------------------------------
