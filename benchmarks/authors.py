@@ -373,12 +373,14 @@ def _ranked(variant: str, maaf: Path, rounds: int) -> dict[str, Any]:
     small = torch.randn(64, 64)
     small @ small  # libraries wake up
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    hits = run()
-    took = time.perf_counter() - start
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        hits = run()
+        took.append(time.perf_counter() - start)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     digest = {name: [sum(column) for column in zip(*rows)] for name, rows in hits.items()}
-    return {"seconds": [took], "peak_mib": (after - before) / 1024, "hits": hits, "digest": digest}
+    return {"seconds": took, "peak_mib": (after - before) / 1024, "hits": hits, "digest": digest}
 
 
 def ranking(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
@@ -389,13 +391,16 @@ def ranking(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
                                   capture_output=True, text=True, check=True)
             kept.append(json.loads(done.stdout.splitlines()[-1]))
             print(variant, kept[-1]["seconds"], round(kept[-1]["peak_mib"]), kept[-1]["digest"], flush=True)
-    time_of = {name: float(np.median([line["seconds"][0] for line in kept])) for name, kept in lines.items()}
+    first = {name: float(np.median([line["seconds"][0] for line in kept])) for name, kept in lines.items()}
+    time_of = {name: float(np.median([s for line in kept for s in line["seconds"][1:]])) for name, kept in lines.items()}
     memory = {name: max(line["peak_mib"] for line in kept) for name, kept in lines.items()}
     same = all(line["hits"] == lines["theirs"][0]["hits"] for kept in lines.values() for line in kept)
     return {"queries": 6016, "galleries": [images for _, images in SIZES.values()], "width": 512,
             "same_hits_query_by_query": same, "seconds": {k: round(v, 2) for k, v in time_of.items()},
             "memory_grown_mib": {k: round(v) for k, v in memory.items()},
             "times_as_fast": round(time_of["theirs"] / time_of["ours"], 1),
+            "first_call_in_a_process": {"seconds": {k: round(v, 2) for k, v in first.items()},
+                                        "times_as_fast": round(first["theirs"] / first["ours"], 1)},
             "memory_of_theirs": round(memory["ours"] / memory["theirs"], 3)}
 
 

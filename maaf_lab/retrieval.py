@@ -114,7 +114,7 @@ def embed_split(
 
 @torch.inference_mode()
 def rank(
-    queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 256, progress: bool = True
+    queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 128, progress: bool = True
 ) -> Rankings:
     """Rank the gallery for every query under the split's protocol; ties go to the image that stands earlier.
 
@@ -128,8 +128,9 @@ def rank(
     scores: list[list[float]] = [[] for _ in range(len(queries))]
     bar = tqdm(total=len(queries), desc="rank", unit="query", disable=not progress, mininterval=0.5)
     for rows, images in _galleries(split):
-        whole = len(images) == len(gallery)
-        part = _Gallery(split, rows, images, queries, gallery if whole else gallery[torch.from_numpy(images)])
+        in_one_run = len(images) and images[-1] - images[0] + 1 == len(images)  # then a view will do
+        vectors = gallery[images[0]:images[-1] + 1] if in_one_run else gallery[torch.from_numpy(images)]
+        part = _Gallery(split, rows, images, queries, vectors)
         for low in range(0, len(rows), chunk):
             some = slice(low, low + chunk)
             ranks[rows[some]], places, cosines = part.rank(some, keep)
@@ -168,22 +169,26 @@ class _Gallery:
 
     def __init__(self, split: Split, rows: np.ndarray, images: np.ndarray, queries: Tensor, vectors_gD: Tensor) -> None:
         self.rows, self.queries, self.vectors = rows, queries, vectors_gD
+        self.buffer = vectors_gD.new_empty(0, len(vectors_gD))
         longest = [float(v.norm(dim=1).max()) if len(v) else 0.0 for v in (queries, vectors_gD)]
         # |error| of a product of length D in single precision, whatever the order of its sums, and of its rounding
         self.error = (queries.shape[1] + 2) * 2.0**-23 * longest[0] * longest[1]
         place = np.full(len(split.images), -1, np.int64)
         place[images] = np.arange(len(images))
-        self.barred: list[np.ndarray] = []  # each query's images that are no candidates
-        for row in rows:
-            query = split.queries[row]
-            gone = place[[query.source, *query.exclude]] if split.protocol.exclude_source else place[:0]
-            self.barred.append(gone[gone >= 0])
+        asked = [split.queries[row] for row in rows]
+        gone = [(n, i) for n, q in enumerate(asked) for i in (q.source, *q.exclude)] if split.protocol.exclude_source else []
+        query, image = np.array(gone, np.int64).reshape(-1, 2).T
+        inside = place[image] >= 0
+        self.barred = query[inside], place[image[inside]]  # pairs that are no candidates, query by query
         label = {text: n for n, text in enumerate(dict.fromkeys(image.label for image in split.images))}
         label_g = np.array([label[split.images[i].label] for i in images], np.int64)
         order = np.argsort(label_g, kind="stable")
-        wanted = np.array([label.get(split.queries[row].target_label, -1) for row in rows], np.int64)
+        wanted = np.array([label.get(q.target_label, -1) for q in asked], np.int64)
         first, stop = (np.searchsorted(label_g[order], wanted, side) for side in ("left", "right"))
-        self.right = [np.setdiff1d(order[a:b], gone) for a, b, gone in zip(first, stop, self.barred, strict=True)]
+        query = np.repeat(np.arange(len(rows)), stop - first)
+        image = order[np.arange(len(query)) - np.repeat(np.cumsum(stop - first) - stop, stop - first)]
+        right = ~np.isin(query * len(images) + image, self.barred[0] * len(images) + self.barred[1])
+        self.right = query[right], image[right]  # pairs that are hits, query by query
 
     def cosine(self, query: np.ndarray, image: np.ndarray) -> np.ndarray:
         """Of pairs (n,), n = anything: in double precision, rounded to single."""
@@ -197,14 +202,15 @@ class _Gallery:
     def rank(self, some: slice, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ranks (n,), and the first images and their cosines (n, keep), -inf where there are fewer, of a chunk of queries."""
         at = np.arange(len(self.rows))[some]
-        score = self.queries[torch.from_numpy(self.rows[some])] @ self.vectors.T
-        for row, n in enumerate(at):
-            score[row, self.barred[n]] = -torch.inf
+        score = self._scores(at)
+        query, image = self._of(self.barred, at)
+        score[torch.from_numpy(query - at[0]), torch.from_numpy(image)] = -torch.inf
         best, best_image = self._best(at)
         answered = np.isfinite(best)
         middle = torch.from_numpy(np.where(answered, best, np.inf).astype(np.float32))[:, None]
-        surely = torch.count_nonzero(score > middle + self.error, 1).numpy()
-        close = torch.count_nonzero(score >= middle - self.error, 1).numpy() - surely
+        flags = self.flags[: len(at)]
+        surely = torch.count_nonzero(torch.gt(score, middle + self.error, out=flags), 1).numpy()
+        close = torch.count_nonzero(torch.ge(score, middle - self.error, out=flags), 1).numpy() - surely
         ranks = np.where(answered, 1 + surely, 0)
         unclear = np.flatnonzero(answered & (close > 1))  # besides the answer itself
         if len(unclear):
@@ -216,22 +222,32 @@ class _Gallery:
             ranks += np.bincount(row[ahead], minlength=len(at))
         return ranks, *self._top(at, score, keep)
 
+    def _scores(self, at: np.ndarray) -> Tensor:
+        """Cosines in single precision (n, g), in memory that every chunk uses again."""
+        if len(at) > len(self.buffer):
+            self.buffer = self.vectors.new_empty(len(at), len(self.vectors))
+            self.flags = torch.empty(len(at), len(self.vectors), dtype=torch.bool)
+        return torch.mm(self.queries[torch.from_numpy(self.rows[at])], self.vectors.T, out=self.buffer[: len(at)])
+
     def _best(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each query's right image that comes first, and its cosine: -inf where the gallery has none."""
-        counts = np.array([len(self.right[n]) for n in at], np.int64)
+        query, right = self._of(self.right, at)
+        exact = self.cosine(query, right)
+        order = np.lexsort((right, -exact, query))  # within a query: larger first, of equal ones the earlier
+        answered, firsts = np.unique(query[order], return_index=True)
         best, image = np.full(len(at), -np.inf, np.float32), np.zeros(len(at), np.int64)
-        if counts.sum():
-            row = np.repeat(np.arange(len(at)), counts)
-            right = np.concatenate([self.right[n] for n in at])
-            exact = self.cosine(at[row], right)
-            order = np.lexsort((right, -exact, row))  # within a query: larger first, of equal ones the earlier
-            firsts = order[np.searchsorted(row[order], np.flatnonzero(counts))]
-            best[counts > 0], image[counts > 0] = exact[firsts], right[firsts]
+        best[answered - at[0]], image[answered - at[0]] = exact[order[firsts]], right[order[firsts]]
         return best, image
+
+    @staticmethod
+    def _of(pairs: tuple[np.ndarray, np.ndarray], at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of a run of queries."""
+        low, high = np.searchsorted(pairs[0], [at[0], at[-1] + 1])
+        return pairs[0][low:high], pairs[1][low:high]
 
     def _top(self, at: np.ndarray, score: Tensor, keep: int) -> tuple[np.ndarray, np.ndarray]:
         keep = min(keep, score.shape[1])
-        found = score.topk(min(keep + 6, score.shape[1]), 1)
+        found = score.topk(min(keep + 2, score.shape[1]), 1)
         image, rough = found.indices.numpy(), found.values.numpy()
         row = np.repeat(np.arange(len(at)), image.shape[1])
         row, image = row[rough.ravel() > -np.inf], image.ravel()[rough.ravel() > -np.inf]
