@@ -5,6 +5,7 @@
 
 equality: checkpoints written by their code (random weights, every parameter and statistic moved) read by
 `load_foreign_checkpoint`; largest difference of query and catalogue embeddings, before scaling, float32.
+protocol: which queries hit, by their dataset classes and their ranking and by ours, on the same features, for all six datasets.
 step: one training step at the paper's configuration (ResNet-50, 224 px, 7x7 and 14x14 tokens, 2 blocks, batch 32).
 ranking: Fashion IQ's val size, 6,016 queries in three galleries, 512 wide.
 Their code asks for a GPU by name; here `.cuda()` is made to do nothing, and the packages it only imports are empty.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import io
 import itertools
@@ -24,13 +26,16 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from maaf_lab.data.text import tokenize
 
 TEXTS = ["is darker and has longer sleeves", "more flowy", "make the yellow sphere small", "top-left, red", "blue"]
 LONG = [*TEXTS, "is blue and has longer sleeves inadditiontothat more flowy and darker"]
@@ -404,6 +409,108 @@ def ranking(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
             "memory_of_theirs": round(memory["ours"] / memory["theirs"], 3)}
 
 
+# --- the protocol of each dataset -------------------------------------------------------------------------------------
+
+THEIR_SETS = {"css": ("css3d", "CSSDataset"), "fashion_iq": ("fashioniq", "FashionIQ"),
+              "fashion200k": ("fashion200k", "Fashion200k"), "mit_states": ("mitstates", "MITStates"),
+              "birds_to_words": ("birdstowords", "BirdsToWords"),
+              "spot_the_diff": ("spotthediff", "SpotTheDiff")}
+
+
+def _vector(*words: str) -> np.ndarray:
+    """A random direction that belongs to a name: both sides give an image and a query the same features."""
+    digest = hashlib.sha256("|".join(words).encode()).digest()
+    return np.random.default_rng(list(digest)).standard_normal(32).astype(np.float32)
+
+
+def _asked(source: str, text: str, target: str) -> np.ndarray:
+    """A query's features: near enough to one right image that some are hits and most are not."""
+    return _vector(target) + 2.5 * _vector("query", source, text)
+
+
+def _first(labels: Iterable, names: list[str]) -> dict:
+    """Of each label the image whose name comes first: the same on both sides."""
+    found: dict = {}
+    for label, name in zip(labels, names, strict=True):
+        found[label] = min(name, found.get(label, name))
+    return found
+
+
+def _by_their_code(dataset: str, folder: Path, split: str, maaf: Path) -> Counter:
+    """(reference, text, hits at 1, 5, 10, 50, 100) of every query, by their dataset class and their ranking."""
+    module, evaluation = theirs(maaf, f"datasets.{THEIR_SETS[dataset][0]}", "test_retrieval")
+    with contextlib.redirect_stdout(io.StringIO()):
+        data = getattr(module, THEIR_SETS[dataset][1])(str(folder), split=split)
+    name_of = [f"css_{split}_{i:06d}.png" if dataset == "css" else Path(image["file_path"]).name
+               for i, image in enumerate(data.imgs)]
+    first_of = _first((image["captions"][0] for image in data.imgs), name_of)
+    found: Counter = Counter()
+    for category in getattr(data, "categories", None) or [None]:
+        asked = data.get_test_queries(category=category) if category else data.get_test_queries()
+        gallery = data.img_by_cat[category] if category else data.imgs
+        names = [name_of[image["image_id"]] if "image_id" in image else name_of[i] for i, image in enumerate(gallery)]
+        captions = [image["captions"][0] for image in gallery]
+        texts = [" ".join(tokenize(q["mod"]["str"])) for q in asked]
+        queries = np.stack([_asked(name_of[q["source_img_id"]], text, first_of[q["target_caption"]])
+                            for q, text in zip(asked, texts)])
+        vectors = np.stack([_vector(n) for n in names])
+        ranked, _ = evaluation.nn_and_sims(data, queries, vectors, asked, captions, category=category)
+        for q, text, nns in zip(asked, texts, ranked):
+            hits = tuple(q["target_caption"] in nns[:k] for k in (1, 5, 10, 50, 100))
+            found[(name_of[q["source_img_id"]], text, hits)] += 1
+    return found
+
+
+def _by_ours(dataset: str, folder: Path, split: str) -> Counter:
+    from maaf_lab.data import datasets
+    from maaf_lab.data.text import join
+    from maaf_lab.retrieval import rank
+
+    data = datasets.load(dataset, folder, split)
+    names = [image.path.name if dataset != "fashion_iq" else image.id for image in data.images]
+    first_of = _first((image.label for image in data.images), names)
+    texts = [" ".join(tokenize(join(q.texts))) for q in data.queries]
+    queries = [_asked(names[q.source], text, first_of[q.target_label]) for q, text in zip(data.queries, texts)]
+    unit = [torch.nn.functional.normalize(torch.from_numpy(np.stack(v)), dim=1) for v in (queries, [_vector(n) for n in names])]
+    ranks = rank(*unit, data, progress=False).frame["rank"]
+    return Counter((names[q.source], text, tuple(1 <= r <= k for k in (1, 5, 10, 50, 100)))
+                   for q, text, r in zip(data.queries, texts, ranks))
+
+
+def protocol(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
+    """Made sets of the smallest size, read by their dataset classes and by our loaders, ranked on the same features."""
+    from maaf_lab.data import datasets
+    from maaf_lab.made import sets
+
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for dataset in THEIR_SETS:
+            root = sets.make(dataset, Path(folder) / dataset, "tiny", 64, 0, progress=False)
+            if dataset == "fashion_iq":  # their code looks for img/{category}/{asin}
+                for category in ("dress", "shirt", "toptee"):
+                    (root / "img" / category).mkdir(parents=True)
+                    for image in (root / "images").iterdir():
+                        (root / "img" / category / image.stem).symlink_to(image)
+            split = datasets.evaluation(dataset)
+            result[dataset] = _compared(dataset, root, split, maaf)
+            print(dataset, result[dataset], flush=True)
+            if dataset == "spot_the_diff":  # a pair may have several entries; their gallery then holds its images several times
+                path, joined = root / "annotations" / f"{split}.json", {}
+                for entry in json.loads(path.read_text()):
+                    joined.setdefault(entry["img_id"], []).extend(entry["sentences"])
+                path.write_text(json.dumps([{"img_id": pair, "sentences": texts} for pair, texts in joined.items()]))
+                result[f"{dataset}, one entry a pair"] = _compared(dataset, root, split, maaf)
+                print(result[f"{dataset}, one entry a pair"], flush=True)
+    return result
+
+
+def _compared(dataset: str, root: Path, split: str, maaf: Path) -> dict[str, Any]:
+    a, b = _by_their_code(dataset, root, split, maaf), _by_ours(dataset, root, split)
+    hits = [sum(count for (_, _, on), count in a.items() if on[i]) for i in range(5)]
+    return {"queries": [a.total(), b.total()], "queries_that_differ": max((a - b).total(), (b - a).total()),
+            "hits_at_1_5_10_50_100": hits}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--maaf", required=True, type=Path, help="a checkout of yahoo/maaf at 49a0df9")
@@ -422,7 +529,7 @@ def main() -> None:
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
-PARTS = {"equality": equality, "step": step, "ranking": ranking}
+PARTS = {"equality": equality, "protocol": protocol, "step": step, "ranking": ranking}
 
 if __name__ == "__main__":
     main()
