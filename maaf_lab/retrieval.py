@@ -25,6 +25,7 @@ from maaf_lab.models.attention import AttentionRecord  # noqa: F401  (re-exporte
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import write_atomically
 
+MANY = 64  # close calls of one query that are still decided one by one
 COLUMNS = ("query", "source", "text", "target_label", "category", "rank", "top", "scores")
 
 
@@ -212,7 +213,12 @@ class _Gallery:
         surely = torch.count_nonzero(torch.gt(score, middle + self.error, out=flags), 1).numpy()
         close = torch.count_nonzero(torch.ge(score, middle - self.error, out=flags), 1).numpy() - surely
         ranks = np.where(answered, 1 + surely, 0)
-        unclear = np.flatnonzero(answered & (close > 1))  # besides the answer itself
+        crowded = np.flatnonzero(answered & (close > MANY))
+        if len(crowded):
+            exact, cut = self._exact(at[crowded]), middle[crowded]
+            earlier = torch.arange(exact.shape[1]) < torch.from_numpy(best_image[crowded])[:, None]
+            ranks[crowded] = 1 + torch.count_nonzero((exact > cut) | ((exact == cut) & earlier), 1).numpy()
+        unclear = np.flatnonzero(answered & (close > 1) & (close <= MANY))  # 1 is the answer itself
         if len(unclear):
             part, bounds = score[unclear], middle[unclear]
             row, image = ((part >= bounds - self.error) & (part <= bounds + self.error)).nonzero(as_tuple=True)
@@ -228,6 +234,13 @@ class _Gallery:
             self.buffer = self.vectors.new_empty(len(at), len(self.vectors))
             self.flags = torch.empty(len(at), len(self.vectors), dtype=torch.bool)
         return torch.mm(self.queries[torch.from_numpy(self.rows[at])], self.vectors.T, out=self.buffer[: len(at)])
+
+    def _exact(self, at: np.ndarray) -> Tensor:
+        """Every cosine of some queries (n, g), in double precision, rounded to single; what is no candidate is -inf."""
+        exact = (self.queries[torch.from_numpy(self.rows[at])].double() @ self.vectors.double().T).float()
+        for row, n in enumerate(at):
+            exact[row, self._of(self.barred, at=np.array([n]))[1]] = -torch.inf
+        return exact
 
     def _best(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each query's right image that comes first, and its cosine: -inf where the gallery has none."""
@@ -251,11 +264,6 @@ class _Gallery:
         image, rough = found.indices.numpy(), found.values.numpy()
         row = np.repeat(np.arange(len(at)), image.shape[1])
         row, image = row[rough.ravel() > -np.inf], image.ravel()[rough.ravel() > -np.inf]
-        if image.size and keep and found.values.shape[1] < score.shape[1]:  # more near ties than were fetched: fetch them all
-            lowest = rough[:, keep - 1] - 2 * self.error
-            for n in np.flatnonzero((rough[:, -1] >= lowest) & (rough[:, -1] > -np.inf)):
-                more = (score[n] >= float(lowest[n])).nonzero()[:, 0].numpy()
-                row, image = np.append(row[row != n], np.full(len(more), n)), np.append(image[row != n], more)
         exact = self.cosine(at[row], image)
         order = np.lexsort((image, -exact, row))
         row, image, exact = row[order], image[order], exact[order]
@@ -263,4 +271,10 @@ class _Gallery:
         row, place, image, exact = (v[place < keep] for v in (row, place, image, exact))
         images, cosines = np.zeros((len(at), keep), np.int64), np.full((len(at), keep), -np.inf, np.float32)
         images[row, place], cosines[row, place] = image, exact
+        if keep and found.values.shape[1] < score.shape[1]:  # rows with more near ties than were fetched
+            crowded = np.flatnonzero((rough[:, -1] >= rough[:, keep - 1] - 2 * self.error) & (rough[:, -1] > -np.inf))
+            for low in range(0, len(crowded), 16):  # sorting needs room
+                some = crowded[low:low + 16]
+                ordered = self._exact(at[some]).sort(dim=1, descending=True, stable=True)
+                images[some], cosines[some] = ordered.indices[:, :keep].numpy(), ordered.values[:, :keep].numpy()
         return images, cosines

@@ -101,6 +101,18 @@ def test_chunks_and_repetition_change_nothing(gallery):
         pd.testing.assert_frame_equal(rank(queries, vectors, split, chunk=chunk, progress=False).frame, first.frame)
 
 
+@pytest.mark.parametrize("many", [0, 3, 10_000])
+def test_a_gallery_that_is_all_the_same(monkeypatch, many):
+    """A model that has collapsed: every cosine is a close call, and order in the split decides."""
+    monkeypatch.setattr("maaf_lab.retrieval.MANY", many)
+    split, queries, vectors = toy(images=200, queries=40)
+    same = vectors[:1] + 1e-9 * torch.randn(200, 5)
+    for gallery in (same, torch.cat([same[:150], vectors[150:]])):
+        found, slow = rank(queries, gallery, split, chunk=7, progress=False), slow_rank(queries, gallery, split)
+        assert found.frame["rank"].tolist() == [place for place, *_ in slow]
+        assert found.frame["top"].tolist() == [ids[:10] for _, ids, _ in slow]
+
+
 def test_more_kept_than_there_are_images():
     split, queries, vectors = toy(images=6, queries=9)
     found = rank(queries, vectors, split, keep=50, progress=False)
