@@ -46,7 +46,7 @@ class Table:
         raise ConfigError(f"table {self.key} has no row {label!r}; rows: {', '.join(row.label for row in self.rows)}")
 
 
-_LATER = "in the lab (`maaf-lab train --model`), not trained for this table yet"
+_LATER = "in the lab, not trained for this table yet"
 
 TABLES: dict[str, Table] = {
     "1": Table("1", "css", {"R1": "R1"}, (
