@@ -314,7 +314,7 @@ def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monk
 
 
 @pytest.mark.parametrize(("args", "message"), [
-    (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, tirg, image_only, text_only"),
+    (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, two_stream, tirg, "),
     (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
     (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
     (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
