@@ -260,17 +260,16 @@ class _Gallery:
 
     def _top(self, at: np.ndarray, score: Tensor, keep: int) -> tuple[np.ndarray, np.ndarray]:
         keep = min(keep, score.shape[1])
-        found = score.topk(min(keep + 2, score.shape[1]), 1)
+        found = score.topk(min(keep + 8, score.shape[1]), 1)
         image, rough = found.indices.numpy(), found.values.numpy()
-        row = np.repeat(np.arange(len(at)), image.shape[1])
-        row, image = row[rough.ravel() > -np.inf], image.ravel()[rough.ravel() > -np.inf]
-        exact = self.cosine(at[row], image)
-        order = np.lexsort((image, -exact, row))
-        row, image, exact = row[order], image[order], exact[order]
-        place = np.arange(len(row)) - np.searchsorted(row, row)  # within its query
-        row, place, image, exact = (v[place < keep] for v in (row, place, image, exact))
-        images, cosines = np.zeros((len(at), keep), np.int64), np.full((len(at), keep), -np.inf, np.float32)
-        images[row, place], cosines[row, place] = image, exact
+        exact = np.empty_like(rough)
+        for low in range(0, len(at), 32):  # in small pieces: candidates in double precision are large
+            query = self.queries[torch.from_numpy(self.rows[at[low:low + 32]])].double()[:, :, None]
+            piece = torch.bmm(self.vectors[found.indices[low:low + 32]].double(), query)
+            exact[low:low + 32] = piece[:, :, 0].float().numpy()
+        exact[rough == -np.inf] = -np.inf
+        order = np.lexsort((image, -exact), axis=1)[:, :keep]  # larger first, of equal ones the earlier
+        images, cosines = np.take_along_axis(image, order, 1), np.take_along_axis(exact, order, 1)
         if keep and found.values.shape[1] < score.shape[1]:  # rows with more near ties than were fetched
             crowded = np.flatnonzero((rough[:, -1] >= rough[:, keep - 1] - 2 * self.error) & (rough[:, -1] > -np.inf))
             for low in range(0, len(crowded), 16):  # sorting needs room
