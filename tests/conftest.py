@@ -1,5 +1,9 @@
 """Shared by the tests: a tiny made CSS folder, its splits, and smoke settings for it."""
 
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client: no test waits for a network
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

@@ -65,6 +65,8 @@ def recall_at_1(model, images, source, target, texts):
 @pytest.mark.parametrize(("name", "changes"), SYSTEMS, ids=IDS)
 def test_it_overfits_64_queries(sixty_four, name, changes):
     images, source, target, texts = sixty_four
+    if name == "relationship":  # pairs of places: a quarter of the places, a sixteenth of the time
+        images = images[..., ::2, ::2]
     assert len(set(texts)) == len(set(target.tolist())) == len(set(source.tolist())) == 64
     config = profile_config("smoke", "css", **{"model.name": name, "model.dropout": 0.0, "model.text_dropout": 0.0, **changes})
     torch.manual_seed(0)
@@ -79,7 +81,7 @@ def test_it_overfits_64_queries(sixty_four, name, changes):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 10 == 0 and loss < 0.5 and (best := recall_at_1(model, *sixty_four)) >= 95:
+        if step % 10 == 0 and loss < 0.5 and (best := recall_at_1(model, images, source, target, texts)) >= 95:
             return
     pytest.fail(f"{name}: R1 {best:.1f} after {step} steps, loss {float(loss):.3f}")
 
