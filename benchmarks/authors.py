@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import importlib
+import importlib.util
 import io
 import itertools
 import json
@@ -52,19 +52,21 @@ DEFAULTS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def on_a_cpu():
-    """Their `.cuda()` calls do nothing."""
-    kept = torch.Tensor.cuda, nn.Module.cuda
+    """Their `.cuda()` and `.to("cuda")` calls do nothing."""
+    kept = torch.Tensor.cuda, nn.Module.cuda, torch.Tensor.to
     torch.Tensor.cuda = nn.Module.cuda = lambda self, *a, **k: self
+    torch.Tensor.to = lambda self, *a, **k: self if a == ("cuda",) else kept[2](self, *a, **k)
     try:
         yield
     finally:
-        torch.Tensor.cuda, nn.Module.cuda = kept
+        torch.Tensor.cuda, nn.Module.cuda, torch.Tensor.to = kept
 
 
 def theirs(root: Path, *names: str) -> list[types.ModuleType]:
-    """Modules of a checkout, imported under their own names; the BERT package that they import and do not need here is empty."""
-    stub = sys.modules["pytorch_pretrained_bert"] = types.ModuleType("pytorch_pretrained_bert")
-    stub.BertTokenizer = stub.BertModel = object
+    """Modules of a checkout, imported under their own names; the BERT package that they import is empty where there is none."""
+    if importlib.util.find_spec("pytorch_pretrained_bert") is None:
+        stub = sys.modules["pytorch_pretrained_bert"] = types.ModuleType("pytorch_pretrained_bert")
+        stub.BertTokenizer = stub.BertModel = object
     for name in [n for n in sys.modules if n.split(".")[0] in ("models", "datasets", "img_text_composition_models", "text_model",
                                                                "torch_functions", "test_retrieval")]:
         del sys.modules[name]
@@ -123,7 +125,9 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
-def compare(model: nn.Module, options: argparse.Namespace, images: torch.Tensor, texts: list[str]) -> dict[str, Any]:
+def compare(
+    model: nn.Module, options: argparse.Namespace, images: torch.Tensor, texts: list[str], **loading: str
+) -> dict[str, Any]:
     """Their embeddings against ours, read from a checkpoint that their model saved: the largest differences of queries and of
     catalogue images. `apart`: how far apart two different queries are at least, to show that there is something to differ in."""
     from torch.nn.functional import normalize
@@ -132,7 +136,7 @@ def compare(model: nn.Module, options: argparse.Namespace, images: torch.Tensor,
 
     with tempfile.TemporaryDirectory() as folder:
         torch.save({"it": 7, "opt": options, "model_state_dict": model.state_dict()}, Path(folder) / "latest_checkpoint.pth")
-        ours = load_foreign_checkpoint(Path(folder) / "latest_checkpoint.pth", TEXTS)
+        ours = load_foreign_checkpoint(Path(folder) / "latest_checkpoint.pth", TEXTS, **loading)
     assert abs(float(ours.scale) - abs(float(model.normalization_layer.norm_s))) < 1e-5
     def differences(images: torch.Tensor) -> dict[str, float]:
         with torch.no_grad():
@@ -170,9 +174,32 @@ def equality(maaf: Path, tirg: Path | None) -> dict[str, Any]:
                 model.text_model.vocab.threshold_rare_words(options.threshold_rare_words)
             lines.append({"code": "yahoo/maaf", **changes, **compare(model, options, images, LONG)})
             print(changes, flush=True)
+        if hasattr(sys.modules["pytorch_pretrained_bert"], "modeling"):
+            lines.append(_bert(module, images))
         if tirg is not None:
             lines += _tirg(tirg, images)
     return {"cases": lines, "largest": max(max(line["query"], line["catalogue"]) for line in lines)}
+
+
+def _bert(module: types.ModuleType, images: torch.Tensor) -> dict[str, Any]:
+    """Their BERT encoder, where pytorch-pretrained-bert is installed: of MiniLM's size and pieces, whose files are at hand."""
+    from maaf_lab.models.bert import _folder
+
+    package = sys.modules["pytorch_pretrained_bert"]
+    size = package.modeling.BertConfig(30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+                                       intermediate_size=1536)
+    package.BertModel.from_pretrained = lambda _name: package.modeling.BertModel(size)
+    tokenizer = package.BertTokenizer(str(_folder("minilm") / "vocab.txt"))
+    package.BertTokenizer.from_pretrained = lambda _name: tokenizer
+    options = argparse.Namespace(**{**DEFAULTS, "text_model_arch": "BERT"})
+    torch.manual_seed(0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = module.SequenceConcatAttention(options, TEXTS)
+        model.text_projection_layer = nn.Linear(384, options.embed_dim)  # theirs is for 768
+    line = {"code": "yahoo/maaf", "text_model_arch": "BERT",
+            **compare(moved(model, images), options, images, LONG, bert="minilm")}
+    print("BERT", flush=True)
+    return line
 
 
 def _tirg(root: Path, images: torch.Tensor) -> list[dict[str, Any]]:

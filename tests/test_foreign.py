@@ -11,6 +11,7 @@ import maaf_lab
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.models.bert import word_pieces
 from maaf_lab.models.build import build_model
 from maaf_lab.models.two_stream import TABLE_4
 
@@ -49,6 +50,10 @@ def theirs(model, wrapped=True):
             made[f"img_model.l{level}_conv_proj." + ("conv." if part[3] == "0" else "bn.") + part[4]] = value
         elif part[:2] == ["text", "embedding"]:
             made["text_model.embedding_layer.weight"] = value
+        elif part[:2] == ["text", "bert"]:
+            made[f"text_model.model.{'.'.join(part[2:])}"] = value
+        elif part[:2] == ["text", "project"] and "text_encoder='bert'" in repr(model.config):
+            made[f"text_projection_layer.{part[2]}"] = value
         elif part[:2] == ["text", "lstm"]:
             made[f"text_model.lstm.{part[2]}"] = value
         elif part[:2] == ["text", "project"]:
@@ -141,6 +146,21 @@ def test_a_checkpoint_comes_back_as_our_model(tmp_path, options, settings):
         assert torch.allclose(found.embed_images(images), model.embed_images(images), atol=1e-6)
 
 
+def test_a_checkpoint_with_bert(tmp_path):
+    """Its pieces are the named BERT's, its weights the file's; the pooler that their code carries along is not used."""
+    torch.manual_seed(0)
+    pieces = word_pieces("minilm")
+    model = build_model(ModelConfig(**{**SETTINGS, "text_encoder": "bert", "bert": "minilm", "freeze_text": True}), pieces).eval()
+    state = theirs(model) | {"text_model.model.pooler.dense.weight": torch.ones(384, 384)}
+    path = saved(tmp_path, state, text_model_arch="BERT")
+    found = maaf_lab.load_foreign_checkpoint(path, [], bert="minilm")
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(found.embed_query(images, TEXTS[:2]), model.embed_query(images, TEXTS[:2]), atol=1e-6)
+    with pytest.raises(DataError, match="'bert-base-uncased': expected it in transformers' cache"):
+        maaf_lab.load_foreign_checkpoint(path, [])
+
+
 @pytest.mark.parametrize("model", ["tirg", "imgonly", "textonly", "tirg_lastconv"])
 def test_a_checkpoint_of_google_tirg(tmp_path, model):
     """Its image network is a ResNet-18 without a wrapper, and it numbers words by the alphabet."""
@@ -203,7 +223,7 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "seqcat_outtoken"}, r"opt\.model: this lab reads .*found 'seqcat_outtoken'"),
-    ({"text_model_arch": "BERT"}, "found 'BERT'"),
+    ({"text_model_arch": "GRU"}, "found 'GRU'"),
     ({"attn_2stream_mode": "xxx_zzz", "model": "attention"}, "unknown operation 'zzz'"),
     ({"att_layer_spec": "none"}, r"opt\.att_layer_spec: expected some of 2, 3 and 4"),
     ({"image_model_arch": "vgg"}, "found 'vgg'"), ({"attn_softmax_replacement": "relu"}, "found 'relu'"),

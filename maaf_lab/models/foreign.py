@@ -22,26 +22,30 @@ from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import Vocabulary, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.bert import word_pieces
 from maaf_lab.models.build import build_model
 from maaf_lab.models.two_stream import steps_of
 
 SYSTEMS = {"sequence_concat_attention": "maaf", "attention": "two_stream", "tirg": "tirg", "tirg_lastconv": "tirg_last_conv",
            "imgonly": "image_only", "textonly": "text_only", "concat": "concat", "add": "addition"}
-TEXTS = {"lstm": "lstm", "embeddings": "embedding", "transformer": "transformer"}
+TEXTS = {"lstm": "lstm", "embeddings": "embedding", "transformer": "transformer", "BERT": "bert"}
 SPATIAL = ("maaf", "two_stream", "tirg_last_conv")  # systems whose code wraps the image network once more
 
 # their name (a pattern) -> ours; None for what their code saves and does not use in this system
 Rules = list[tuple[str, str | None]]
 
 
-def load_foreign_checkpoint(path: str | Path, vocabulary_texts: Iterable[str], *, word_order: str = "auto") -> ComposedModel:
+def load_foreign_checkpoint(
+    path: str | Path, vocabulary_texts: Iterable[str], *, word_order: str = "auto", bert: str = "bert-base-uncased"
+) -> ComposedModel:
     """The model of a checkpoint that yahoo/maaf's 2020 code or google/tirg's wrote, in evaluation mode, on the CPU.
 
     vocabulary_texts: that program's training texts, in its order; they must give as many words as the checkpoint has.
     word_order: how words were numbered, "first" (as they first occur: yahoo/maaf, and google/tirg before its update to Python 3)
     or "alphabet" (google/tirg since); "auto" takes the second where the file is google/tirg's.
+    bert: whose word pieces a checkpoint with BERT reads, as `ModelConfig.bert`; its weights are the file's, no texts are needed.
     Read: MAAF with every switch, two-stream, TIRG (also on the last maps), concatenation, addition, image only, text only; text
-    by LSTM, embeddings or transformer.
+    by LSTM, embeddings, transformer or (MAAF and two-stream) BERT.
     Only tensors, plain containers and argparse.Namespace are admitted from the file. Raises DataError, naming it, for anything
     else, for an unknown or missing tensor, a shape that does not fit and a vocabulary of another size; ConfigError for an option
     that this lab does not have.
@@ -52,8 +56,11 @@ def load_foreign_checkpoint(path: str | Path, vocabulary_texts: Iterable[str], *
     if word_order not in ("auto", "first", "alphabet"):
         raise ConfigError(f"word_order: expected \"auto\", \"first\" or \"alphabet\", found {word_order!r}")
     by_alphabet = word_order == "alphabet" or (word_order == "auto" and "img_model.conv1.weight" in state)
-    vocabulary = _vocabulary(vocabulary_texts, by_alphabet, int(options.get("threshold_rare_words", 0)))
     config = foreign_config(options, state)
+    if config.text_encoder == "bert":
+        vocabulary = word_pieces(bert)
+    else:
+        vocabulary = _vocabulary(vocabulary_texts, by_alphabet, int(options.get("threshold_rare_words", 0)))
     embedding = state.get("text_model.embedding_layer.weight")
     if embedding is not None and len(embedding) != len(vocabulary):
         raise DataError(f"{path}: expected texts with the checkpoint's {len(embedding):,} words (the unknown word included), "
@@ -81,6 +88,7 @@ def foreign_config(options: dict[str, Any], state: dict[str, Tensor]) -> ModelCo
     return ModelConfig(
         name=name, image_encoder=encoder, image_weights="none", width=width, text_width=width,
         text_encoder=_one(options, "text_model_arch", TEXTS, "lstm"), text_layers=int(options.get("text_model_layers", 1)),
+        bert="none", freeze_text=options.get("text_model_arch") == "BERT" or bool(options.get("freeze_text_model", False)),
         resolutions=levels or (7,), blocks=int(options.get("number_attention_blocks", 1)),
         heads=int(options.get("number_attention_heads", 8)) if name in ("maaf", "two_stream") else 1,
         feedforward=int(options.get("width_per_attention_block", 256)),
@@ -169,6 +177,8 @@ def _rules(config: ModelConfig, google: bool) -> Rules:
         (r"text_model\.fc_output\.1\.(\w+)", r"text.project.1.\1"), (r"text_model\.position_encoder\.pe", None),
         *_below(r"text_model\.model\.layers\.(\d+)\.", r"text.blocks.\1.", _BLOCK),
         *_below(r"text_model\.model\.norm", "text.norm", norm),
+        (r"text_model\.model\.((?:embeddings|encoder)\..+)", r"text.bert.\1"), (r"text_model\.model\.pooler\..+", None),
+        (r"text_projection_layer\.(\w+)", r"text.project.\1"),
     ]
     reads_words = config.name != "image_only"
     if not reads_words:  # the program builds a text model for every system
@@ -249,6 +259,6 @@ def _translated(state: dict[str, Tensor], config: ModelConfig, model: ComposedMo
         raise DataError(f"{path}: expected every tensor of a {config.name}; the file has none for {', '.join(missing[:5])}")
     for name in wanted:
         made.setdefault(name, wanted[name])  # counters of batches, which PyTorch below 0.4.1 did not save
-    if not math.isfinite(float(made["log_scale"])):
+    if not math.isfinite(made["log_scale"].item()):
         raise DataError(f"{path}: normalization_layer.norm_s is {float(state['normalization_layer.norm_s'])}: not a scale")
     return made
