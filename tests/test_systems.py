@@ -113,6 +113,9 @@ def test_a_compiled_step_is_the_same_step(tmp_path, tiny_css, smoke):
     plain = {"train.steps": 3, "train.warmup_steps": 1, "train.log_every": 1, "model.dropout": 0.0, "model.text_dropout": 0.0}
     runs = [train_and_evaluate(smoke(**plain, **{"train.compile": on}), tiny_css, tmp_path, device="cpu", progress=False)
             for on in (False, True)]
+    dropping = {"train.steps": 1, "train.warmup_steps": 1, "train.compile": True}  # and with dropout, on the weights too
+    run = train_and_evaluate(smoke(**dropping), tiny_css, tmp_path, device="cpu", progress=False)
+    assert run.log["loss"].notna().all()
     assert runs[0].name != runs[1].name
     assert runs[1].log["loss"].tolist() == pytest.approx(runs[0].log["loss"].tolist(), rel=1e-3)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 CHUNK = 2_000_000  # weights computed at once
 
 
+@torch.compiler.disable  # a compiled step calls it as it is: tracing would unroll its chunks and lose what they save
 def dropped_attention(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, kind: str, rate: float) -> Tensor:
     """dropout(f(Q K^T / sqrt(S))) V -> (B, H, Q, S). kind: "softmax" or "identity"; random numbers are torch's own.
 
