@@ -61,6 +61,14 @@ def test_a_row_of_table_5_trains_and_comes_back(tmp_path, tiny_css, smoke, monke
         assert told.startswith("18 words of GloVe 6B, 50 d, 9 outside it: ") and "topleft" in told  # the nine places
 
 
+@pytest.mark.parametrize("name", ["image_only", "attributes_as_operators", "show_and_tell"])
+def test_word_vectors_and_systems_that_may_not_read_them(tmp_path, tiny_css, smoke, name):
+    config = smoke(name, **{"train.steps": 2, "train.warmup_steps": 1, "model.word_vectors": "glove"})
+    run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+    assert run.load_model().config == config.model
+    assert ("word_vectors" in run.environment) is (name == "show_and_tell")
+
+
 def test_encoders_equal_their_formulas():
     text = VOCABULARY.batch(["more flowy", "is darker and longer"])
     ids = text.ids[1]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.dropped import dropped_attention
 
 
@@ -213,8 +214,8 @@ class Positions(nn.Module):
         if self.kind == "sinusoidal":
             places = sinusoidal_positions(count, width, tokens_BND.device)
         elif count < len(self.learned):
-            raise ValueError(f"positions \"mixed\" were made for {len(self.learned)} image tokens, found {count}: "
-                             "use pictures of the side that the model was made for")
+            raise ConfigError(f"positions \"mixed\" were made for {len(self.learned)} image tokens, found {count}: "
+                              "use pictures of the side that the model was made for")
         else:
             rest = sinusoidal_positions(count - len(self.learned), width, tokens_BND.device)
             places = torch.cat([self.learned, rest])

@@ -69,8 +69,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedMode
     state = load_file(folder / "model.safetensors")
     # the weights come from the run's own file, so nothing else that holds weights has to be there
     own = {"model.image_weights": "none", "model.word_vectors": "none", "model.bert": "none"}
-    if config.model.word_vectors != "none":
-        own["model.word_width"] = next(tensor.shape[1] for name, tensor in state.items() if name.endswith("embedding.weight"))
+    if config.model.word_vectors != "none":  # a system without words has no embedding
+        widths = (tensor.shape[1] for name, tensor in state.items() if name.endswith("embedding.weight"))
+        own["model.word_width"] = next(widths, 0)
     model = build_model(config.replace(**own).model, load_vocabulary(folder / "vocabulary.json"))
     model.load_state_dict(state)
     said = {name: getattr(config.model, name) for name in ("image_weights", "word_vectors", "word_width", "bert")}

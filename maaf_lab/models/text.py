@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.attention import FusionBlock, LayerNorm, sinusoidal_positions, xavier
 from maaf_lab.models.bert import BertText
 from maaf_lab.models.words import WordVectors, word_vectors
@@ -45,7 +46,7 @@ class EmbeddingText(WordText):
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         if self.word_width != config.width:
-            raise ValueError(
+            raise ConfigError(
                 f"text_encoder \"embedding\": expected words as wide as the tokens ({config.width}), found {self.word_width}; "
                 "use \"linear\", which maps one onto the other"
             )

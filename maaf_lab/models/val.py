@@ -21,6 +21,7 @@ from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.attention import AttentionRecord, attention_weights
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.models.maaf import TokenNames
@@ -44,7 +45,7 @@ class CompositeTransformer(nn.Module):
         h, w = x_BChw.shape[2:]
         places = self.place_gate.in_features
         if h * w != places:
-            raise ValueError(f"VAL was made for maps of {places} places, found {h}x{w}: use pictures of the side it was made for")
+            raise ConfigError(f"VAL was made for maps of {places} places, found {h}x{w}: use pictures of that side")
         both = self.join(torch.cat([x_BChw, text_BD[..., None, None].expand(-1, -1, h, w).to(x_BChw.dtype)], 1))
         channel = self.channel_gate(both.mean((-2, -1))).sigmoid()[..., None, None]
         place = self.place_gate(both.mean(1).flatten(1)).sigmoid().unflatten(-1, (1, h, w))
