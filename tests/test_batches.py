@@ -192,9 +192,9 @@ import sys
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.runs import train_and_evaluate
-root, runs, steps = sys.argv[1:]
-config = profile_config("smoke", "css", **{"data.origin": datasets.origin("css", root), "train.checkpoint_every": 2,
-                                           "train.steps": 6, "train.warmup_steps": 1})
+root, runs, steps, model = sys.argv[1:]
+config = profile_config("smoke", "css", **{"model.name": model, "data.origin": datasets.origin("css", root),
+                                           "train.checkpoint_every": 2, "train.steps": 6, "train.warmup_steps": 1})
 if int(steps) < 6:
     import maaf_lab.training as training
     real, count = training.save_state, []
@@ -210,13 +210,18 @@ print(run.name)
 """
 
 
+def test_two_processes_train_a_system_that_leaves_parameters_unused(tmp_path, tiny_css):
+    name = launch(TRAIN, tiny_css, tmp_path, 6, "locally_bounded")[0].strip()  # its words are not pooled: their norm is idle
+    assert (tmp_path / name / "metrics.json").is_file()
+
+
 def test_a_run_of_two_processes_resumes_exactly(tmp_path, tiny_css):
-    names = launch(TRAIN, tiny_css, tmp_path / "whole", 6)
+    names = launch(TRAIN, tiny_css, tmp_path / "whole", 6, "maaf")
     assert names[0] == names[1]
     whole = tmp_path / "whole" / names[0].strip()
     assert (whole / "metrics.json").is_file() and math.isfinite(float((whole / "log.csv").read_text().split()[-1].split(",")[1]))
     with pytest.raises(AssertionError):  # the first process kills itself after the checkpoint of step 4
-        launch(TRAIN, tiny_css, tmp_path / "cut", 4)
-    launch(TRAIN, tiny_css, tmp_path / "cut", 6)
+        launch(TRAIN, tiny_css, tmp_path / "cut", 4, "maaf")
+    launch(TRAIN, tiny_css, tmp_path / "cut", 6, "maaf")
     cut = tmp_path / "cut" / names[0].strip()
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

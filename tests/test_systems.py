@@ -100,6 +100,23 @@ def test_it_trains_in_smoke_and_comes_back_from_its_files(tmp_path, tiny_css, sm
         images, ["make red cube blue", ""]))
 
 
+IDLE = [{"model.two_stream": block, "model.include_text": False, "model.image_through_attention": ita, "model.blocks": 2}
+        for block in (*TABLE_4.values(), "xmm_mff_xff") for ita in (True, False)]
+
+
+@pytest.mark.parametrize(("name", "changes"), SYSTEMS + [("two_stream", changes) for changes in IDLE])
+def test_every_parameter_that_learns_gets_a_gradient(made_model, name, changes):
+    """Several processes wait for the gradient of each; one that never comes would stop the run."""
+    model = made_model(name, **changes).train()
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    text, places = model.read(["make red cube blue", "add cube", "remove sphere", "add red sphere"]), torch.arange(4)
+    queries, targets = model(torch.randn(8, 3, 56, 56), places, places + 4, text)
+    batch_softmax_loss(queries, targets, model.scale).backward()
+    assert {n for n, p in model.named_parameters() if p.grad is None} == frozen, "frozen is what has no part in the outcome"
+
+
 def test_the_shells_help_names_every_system():
     from maaf_lab.cli import SYSTEMS as named
 

@@ -111,6 +111,27 @@ class TwoStream(FusedTokens):
         self.norm_x, self.norm_m = LayerNorm(config.width, config.layer_norm), LayerNorm(config.width, config.layer_norm)
         self.positions = Positions(config.positions, 0, config.width, config.dropout)
         xavier(self.blocks)
+        dummy_counts = config.image_through_attention and config.pooling_weights == "code" and (
+            7 in config.resolutions or not config.resolutionwise_pooling)
+        if not (config.include_text or dummy_counts):
+            self._freeze_idle()
+
+    def _freeze_idle(self) -> None:
+        """Where words are not pooled, what changes them after the image last looked at them has no part in the outcome.
+
+        It can learn nothing, and several processes that wait for its gradient would never meet.
+        """
+        needed = {"x"}
+        self.norm_m.requires_grad_(False)
+        for block in reversed(self.blocks):
+            live: set[str] = set()
+            for norm, step in zip(reversed(block.norms), reversed(block.steps), strict=True):
+                at_work = [operation for operation in step if operation[0] in needed]
+                norm.requires_grad_(bool(at_work))
+                live.update(at_work)
+                needed.update(operation[1] for operation in at_work if operation in ATTENTION)
+            for name, part in (*block.attention.items(), *block.feedforward.items()):
+                part.requires_grad_(name in live)
 
     def _run(
         self, x: Tensor, m: Tensor, mask: Tensor | None, return_attention: bool
