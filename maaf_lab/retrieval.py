@@ -25,6 +25,7 @@ from maaf_lab.models.attention import AttentionRecord  # noqa: F401  (re-exporte
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import write_atomically
 
+PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
 MANY = 64  # close calls of one query that are still decided one by one
 COLUMNS = ("query", "source", "text", "target_label", "category", "rank", "top", "scores")
 
@@ -34,7 +35,7 @@ class Rankings:
     """Where each query's answer came, and what came first. One row a query, in the split's order.
 
     frame columns: query (its number), source (image id), text, target_label, category, rank (place of the first right image,
-    from 1; 0 when the gallery has none), top (ids of the first K images) and scores (their cosines). protocol: how it was ranked.
+    from 1; 0 when the gallery has none), top (ids of the first K images) and scores (their cosines), arrays of length K or less. protocol: how it was ranked.
     """
 
     frame: pd.DataFrame
@@ -125,8 +126,8 @@ def rank(
     """
     queries, gallery = queries.float().cpu(), gallery.float().cpu()
     ranks = np.zeros(len(queries), np.int64)
-    tops: list[list[int]] = [[] for _ in range(len(queries))]
-    scores: list[list[float]] = [[] for _ in range(len(queries))]
+    tops, scores = np.empty(len(queries), object), np.empty(len(queries), object)  # an array a query, as in a file read back
+    ids = np.array([image.id for image in split.images], object)
     bar = tqdm(total=len(queries), desc="rank", unit="query", disable=not progress, mininterval=0.5)
     for rows, images in _galleries(split):
         in_one_run = len(images) and images[-1] - images[0] + 1 == len(images)  # then a view will do
@@ -135,12 +136,11 @@ def rank(
         for low in range(0, len(rows), chunk):
             some = slice(low, low + chunk)
             ranks[rows[some]], places, cosines = part.rank(some, keep)
-            for row, place, cosine in zip(rows[some], places, cosines, strict=True):
-                real = np.isfinite(cosine)
-                tops[row], scores[row] = images[place[real]].tolist(), cosine[real].tolist()
+            names, counts = ids[images[places]], np.isfinite(cosines).sum(1).tolist()
+            for n, (row, count) in enumerate(zip(rows[some].tolist(), counts, strict=True)):
+                tops[row], scores[row] = names[n, :count], cosines[n, :count]
             bar.update(len(rows[some]))
     bar.close()
-    ids = [image.id for image in split.images]
     frame = pd.DataFrame({
         "query": np.arange(len(queries)),
         "source": [ids[q.source] for q in split.queries],
@@ -148,7 +148,7 @@ def rank(
         "target_label": [q.target_label for q in split.queries],
         "category": [q.category for q in split.queries],
         "rank": ranks,
-        "top": [[ids[i] for i in row] for row in tops],
+        "top": tops,
         "scores": scores,
     })
     return Rankings(frame, split.protocol.describe())
@@ -170,7 +170,8 @@ class _Gallery:
 
     def __init__(self, split: Split, rows: np.ndarray, images: np.ndarray, queries: Tensor, vectors_gD: Tensor) -> None:
         self.rows, self.queries, self.vectors = rows, queries, vectors_gD
-        self.buffer = vectors_gD.new_empty(0, len(vectors_gD))
+        self.product, self.flags = vectors_gD.new_empty(PART, 0), torch.empty(0, len(vectors_gD), dtype=torch.bool)
+        self.scores = self.flags.float()
         longest = [float(v.norm(dim=1).max()) if len(v) else 0.0 for v in (queries, vectors_gD)]
         # |error| of a product of length D in single precision, whatever the order of its sums, and of its rounding
         self.error = (queries.shape[1] + 2) * 2.0**-23 * longest[0] * longest[1]
@@ -192,12 +193,14 @@ class _Gallery:
         self.right = query[right], image[right]  # pairs that are hits, query by query
 
     def cosine(self, query: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """Of pairs (n,), n = anything: in double precision, rounded to single."""
-        found = np.empty(len(query), np.float32)
-        for low in range(0, len(query), 1024):
-            some = slice(low, low + 1024)
-            a, b = (v[torch.from_numpy(i[some])].double() for v, i in ((self.queries, self.rows[query]), (self.vectors, image)))
-            found[some] = a.mul_(b).sum(1).float().numpy()
+        """Of queries (n,) with one image each (n,) or several (n, k): in double precision, rounded to single."""
+        found = np.empty(image.shape, np.float32)
+        step = max(1, 1024 * len(image) // max(1, image.size))
+        for low in range(0, len(image), step):
+            some = slice(low, low + step)
+            a = torch.from_numpy(self.vectors.numpy().take(image[some], 0)).double()
+            b = torch.from_numpy(self.queries.numpy().take(self.rows[query[some]], 0)).double()
+            found[some] = a.mul_(b if image.ndim == 1 else b[:, None]).sum(-1).float().numpy()
         return found
 
     def rank(self, some: slice, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -229,11 +232,21 @@ class _Gallery:
         return ranks, *self._top(at, score, keep)
 
     def _scores(self, at: np.ndarray) -> Tensor:
-        """Cosines in single precision (n, g), in memory that every chunk uses again."""
-        if len(at) > len(self.buffer):
-            self.buffer = self.vectors.new_empty(len(at), len(self.vectors))
+        """Cosines in single precision (n, g), in memory that every chunk uses again.
+
+        The product is formed as (g, n) and turned over, a part of the gallery at a time: with the long side first, the kernels
+        take two thirds of the time.
+        """
+        if len(at) != self.product.shape[1]:
+            self.product = self.vectors.new_empty(PART, len(at))
+        if len(at) > len(self.scores):
+            self.scores = self.vectors.new_empty(len(at), len(self.vectors))
             self.flags = torch.empty(len(at), len(self.vectors), dtype=torch.bool)
-        return torch.mm(self.queries[torch.from_numpy(self.rows[at])], self.vectors.T, out=self.buffer[: len(at)])
+        score, asked = self.scores[: len(at)], self.queries[torch.from_numpy(self.rows[at])].T
+        for low in range(0, len(self.vectors), PART):
+            part = self.vectors[low:low + PART]
+            score[:, low:low + PART] = torch.mm(part, asked, out=self.product[: len(part)]).T
+        return score
 
     def _exact(self, at: np.ndarray) -> Tensor:
         """Every cosine of some queries (n, g), in double precision, rounded to single; what is no candidate is -inf."""
@@ -262,11 +275,11 @@ class _Gallery:
         keep = min(keep, score.shape[1])
         found = score.topk(min(keep + 8, score.shape[1]), 1)
         image, rough = found.indices.numpy(), found.values.numpy()
-        exact = np.empty_like(rough)
-        for low in range(0, len(at), 32):  # in small pieces: candidates in double precision are large
-            query = self.queries[torch.from_numpy(self.rows[at[low:low + 32]])].double()[:, :, None]
-            piece = torch.bmm(self.vectors[found.indices[low:low + 32]].double(), query)
-            exact[low:low + 32] = piece[:, :, 0].float().numpy()
+        exact = np.full_like(rough, -np.inf)
+        exact[:, :keep] = self.cosine(at, image[:, :keep])
+        if keep:  # what comes after may still belong before
+            row, column = np.nonzero(rough[:, keep:] >= rough[:, keep - 1:keep] - 2 * self.error)
+            exact[row, keep + column] = self.cosine(at[row], image[row, keep + column])
         exact[rough == -np.inf] = -np.inf
         order = np.lexsort((image, -exact), axis=1)[:, :keep]  # larger first, of equal ones the earlier
         images, cosines = np.take_along_axis(image, order, 1), np.take_along_axis(exact, order, 1)
