@@ -229,10 +229,13 @@ def _tirg(root: Path, images: torch.Tensor) -> list[dict[str, Any]]:
 PAPER = {**DEFAULTS, "embed_dim": 512, "image_model_arch": "resnet50", "number_attention_heads": 8,
          "width_per_attention_block": 256}
 BATCH, WORDS = 32, 11  # two captions of Fashion IQ and the word between them
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "theirs": {}, "theirs, bf16 and channels-last": {"precision": "bf16", "channels_last": True},
-    "ours, fp32": {}, "ours, bf16": {"precision": "bf16"}, "ResNet-50 alone, fp32": {}, "ResNet-50 alone, fp32, channels-last":
-    {"channels_last": True}, "ResNet-50 alone, bf16, channels-last": {"precision": "bf16", "channels_last": True},
+    "ours, fp32": {}, "ours, fp32, recompute": {"recompute": True}, "ours, bf16": {"precision": "bf16"},
+    "ours, bf16, recompute": {"precision": "bf16", "recompute": True},
+    "ours, bf16, compiled": {"precision": "bf16", "compile": True},
+    "ResNet-50 alone, fp32": {}, "ResNet-50 alone, fp32, channels-last": {"channels_last": True},
+    "ResNet-50 alone, bf16, channels-last": {"precision": "bf16", "channels_last": True},
 }
 
 
@@ -253,7 +256,7 @@ def _stepper(variant: str, maaf: Path):
     from maaf_lab.data.text import Vocabulary
     from maaf_lab.data.transforms import normalise
     from maaf_lab.models.build import build_model
-    from maaf_lab.training import batch_softmax_loss, parameter_groups, prepare_layout
+    from maaf_lab.training import batch_softmax_loss, give_back_memory, parameter_groups, prepare_layout, recompute_blocks
 
     settings, texts = VARIANTS[variant], _texts()
     vocabulary = [f"word{i}" for i in range(4000)]
@@ -262,11 +265,14 @@ def _stepper(variant: str, maaf: Path):
         config = profile_config("paper", "fashion_iq", **{"model.image_weights": "none"})
         model = prepare_layout(build_model(config.model, Vocabulary(tuple(vocabulary)))).train()
         optimizer = torch.optim.SGD(parameter_groups(model, config.train), momentum=0.9, weight_decay=1e-6)
+        if settings.get("recompute"):
+            recompute_blocks(model)
+        run = torch.compile(model, dynamic=True) if settings.get("compile") else model
         text, places = model.read(texts), torch.arange(BATCH)
         pixels = torch.cat([_images(0), _images(1)])
 
         def loss():
-            queries, targets = model(normalise(pixels), places, places + BATCH, text)
+            queries, targets = run(normalise(pixels), places, places + BATCH, text)
             return batch_softmax_loss(queries, targets, model.scale)
     elif variant.startswith("theirs"):
         module, = theirs(maaf, "models.img_text_composition_models")
@@ -294,8 +300,12 @@ def _stepper(variant: str, maaf: Path):
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.get("precision") == "bf16"):
             value = loss()
         optimizer.zero_grad(set_to_none=True)
+        if settings.get("recompute"):
+            give_back_memory()
         value.backward()
         optimizer.step()
+        if settings.get("recompute"):
+            give_back_memory()
 
     return step
 

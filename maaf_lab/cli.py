@@ -68,6 +68,7 @@ def train(
     seed: Seed = 0,
     device: Device = None,
     workers: Workers = 0,
+    recompute: Annotated[bool, typer.Option("--recompute", help="less memory, more time; changes no number")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="any setting, e.g. --set model.attention=identity")] = None,
 ) -> None:
     """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
@@ -80,7 +81,7 @@ def train(
     if steps is not None:
         changes |= {"train.steps": steps}
     config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
-    run = train_and_evaluate(config, data_root, runs_root, device=device, workers=workers)
+    run = train_and_evaluate(config, data_root, runs_root, device=device, workers=workers, recompute=recompute)
     print(_told(run), file=sys.stderr)
     print(run.folder)
 

@@ -35,7 +35,8 @@ class Rankings:
     """Where each query's answer came, and what came first. One row a query, in the split's order.
 
     frame columns: query (its number), source (image id), text, target_label, category, rank (place of the first right image,
-    from 1; 0 when the gallery has none), top (ids of the first K images) and scores (their cosines), arrays of length K or less. protocol: how it was ranked.
+    from 1; 0 when the gallery has none), top (ids of the first K images) and scores (their cosines), both arrays of K or fewer.
+    protocol: how it was ranked.
     """
 
     frame: pd.DataFrame

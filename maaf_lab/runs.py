@@ -95,12 +95,13 @@ class Run:
 
 def train_and_evaluate(
     config: RunConfig, data_root: str | Path, runs_root: str | Path, *, device: str | None = None, workers: int = 0,
-    progress: bool = True,
+    recompute: bool = False, progress: bool = True,
 ) -> Run:
     """Train what is not trained, evaluate what is not evaluated; a finished run is returned as it is.
 
     data_root: the folder of `config.data.dataset`. Everything that could stop the run (missing images, an unknown name) is
-    checked before the first step. The same call goes on with a run that was stopped. workers: see `training.fit`.
+    checked before the first step. The same call goes on with a run that was stopped. workers, recompute: see
+    `training.fit`.
     Under `accelerate launch` all processes call this; the first one alone writes and evaluates.
     """
     run = Run(Path(runs_root) / config.name)
@@ -120,7 +121,8 @@ def train_and_evaluate(
         model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
         if processes.is_main_process:
             write_json(run.folder / "config.json", config.to_dict())
-        seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, progress=progress)
+        seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute,
+                      progress=progress)
         if processes.is_main_process:
             around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
             if (vectors := model.word_vectors()) is not None:

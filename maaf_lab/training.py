@@ -5,16 +5,19 @@ Shapes: B queries of a batch, D width.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.checkpoint
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
@@ -25,9 +28,11 @@ from maaf_lab.data.batches import Feed, batches
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform, some_in_grey
-from maaf_lab.errors import RunError, TrainingError
+from maaf_lab.errors import ConfigError, RunError, TrainingError
+from maaf_lab.models.attention import FusionBlock
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state, write_text
+from maaf_lab.models.two_stream import StreamBlock
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
@@ -97,6 +102,39 @@ def prepare_layout(model: ComposedModel) -> ComposedModel:
     return model
 
 
+def recompute_blocks(model: ComposedModel) -> ComposedModel:
+    """Forget what is inside the fusion's blocks in the forward pass and compute it again in the backward pass.
+
+    The same numbers, random ones included, in less memory and more time (PyTorch's activation checkpointing).
+    """
+    if not _blocks(model):
+        raise ConfigError(f"recompute: expected a system with fusion blocks (maaf, two_stream), found {model.config.name!r}, "
+                          "which keeps nothing that could be computed again; leave it out")
+    for block in _blocks(model):
+        block.forward = partial(torch.utils.checkpoint.checkpoint, block.forward, use_reentrant=False)
+    return model
+
+
+def keep_blocks(model: ComposedModel) -> ComposedModel:
+    """Undo `recompute_blocks`."""
+    for block in _blocks(model):
+        block.__dict__.pop("forward", None)
+    return model
+
+
+def _blocks(model: ComposedModel) -> list[nn.Module]:
+    return [m for m in model.modules() if isinstance(m, (FusionBlock, StreamBlock))]
+
+
+def give_back_memory() -> None:
+    """Hand free memory between the allocator's blocks back to the system, where its C library can (glibc); else nothing.
+
+    What a step frees lies in pieces that the next step's larger tensors do not fit in: at the paper's configuration 0.2 GB more.
+    """
+    with suppress(AttributeError, OSError):  # another system, another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
     """Accelerate's view of the device: a GPU when there is one, unless `device` is "cpu"."""
     AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs of different precision one after another
@@ -131,24 +169,28 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def fit(
     model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path,
-    *, device: str | None = None, workers: int = 0, progress: bool = True,
+    *, device: str | None = None, workers: int = 0, recompute: bool = False, progress: bool = True,
 ) -> float:
     """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
 
     On a CPU a run that was killed and started again ends with the same bytes of weights as one that never stopped: model,
     optimizer, schedule, sampling and random states are all in the checkpoint or functions of the step.
-    workers: processes that read batches ahead. Under `accelerate launch` with several processes, each takes its share of every
-    batch and the loss compares with the targets of all; batch norm then counts each process's own images (on GPUs: all).
+    workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
+    Under `accelerate launch` with several processes, each takes its share of every batch and the loss compares with the targets
+    of all; batch norm then counts each process's own images (on GPUs: all).
     Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite: the last good
     checkpoint stays, and the message names the step.
     """
+    if recompute and config.train.compile:
+        raise ConfigError(f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
+                          "what it computes again. Leave one out")
     with _alone(folder / "state"):
-        return _fit(model, split, cache, config, folder, device, workers, progress)
+        return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
 
 
 def _fit(
     model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path, device: str | None, workers: int,
-    progress: bool,
+    recompute: bool, progress: bool,
 ) -> float:
     plan, checkpoint = config.train, folder / "state" / "checkpoint.pt"
     accelerator = make_accelerator(plan.precision, device)
@@ -166,6 +208,9 @@ def _fit(
     if several and accelerator.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimizer = accelerator.prepare(prepare_layout(model), optimizer)
+    frugal = recompute and accelerator.device.type == "cpu"
+    if recompute:
+        recompute_blocks(model)
     if checkpoint.exists():
         _set_random_state(state["random"])
         if accelerator.scaler is not None and state["scaler"]:
@@ -209,10 +254,14 @@ def _fit(
         if not math.isfinite(value):
             raise TrainingError(_not_finite(config, step, checkpoint, "the loss"))
         optimizer.zero_grad(set_to_none=True)
+        if frugal:
+            give_back_memory()
         accelerator.backward(loss)
         if plan.clip_norm:
             accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
         optimizer.step()
+        if frugal:
+            give_back_memory()
         window.append(value)
         done = step + 1
         if done % plan.log_every == 0 or done == plan.steps:
@@ -229,6 +278,8 @@ def _fit(
     bar.close()
     if start < plan.steps:
         save(plan.steps)
+    if recompute:
+        keep_blocks(model)
     return seconds + time.monotonic() - clock
 
 

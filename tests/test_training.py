@@ -257,6 +257,50 @@ def test_other_runs_resume_exactly_too(tmp_path, monkeypatch, smoke, tiny_css, c
     assert weights(one.folder) == weights(two.folder) and curve(one.folder) == curve(two.folder)
 
 
+@pytest.mark.parametrize("changes", [
+    {"model.blocks": 2}, {"model.blocks": 2, "model.attention": "identity", "train.precision": "bf16"},
+    {"model.name": "two_stream", "model.two_stream": "xxx_mmm_xmm.mxx_xff"},
+])
+def test_recomputing_changes_no_byte(tmp_path, monkeypatch, smoke, tiny_css, changes):
+    given_back = []
+    monkeypatch.setattr(training, "give_back_memory", lambda: given_back.append(1))
+    kept = {}
+    for recompute in (False, True):
+        config = smoke(**{"train.steps": 4, "model.dropout": 0.2, **changes})
+        run = train_and_evaluate(config, tiny_css, tmp_path / str(recompute), device="cpu", recompute=recompute, progress=False)
+        kept[recompute] = weights(run.folder)
+    assert kept[True] == kept[False]
+    assert len(given_back) == 8, "before and after each backward pass"
+
+
+def test_recomputing_keeps_less(made_model):
+    model = made_model("maaf", **{"model.blocks": 2, "model.width": 64, "model.feedforward": 512}).train()
+    text, places = model.read(["is red", "more blue"]), torch.arange(2)
+
+    def kept():
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            model(torch.zeros(4, 3, 56, 56), places, places + 2, text)
+        return sum(sizes)
+
+    before = kept()
+    during = kept() if training.recompute_blocks(model) else 0
+    assert during < 0.9 * before
+    assert kept() == during and training.keep_blocks(model) and kept() == before
+
+
+def test_what_cannot_be_recomputed_is_told(tmp_path, smoke, tiny_css):
+    for changes, message in (({"model.name": "tirg"}, "fusion blocks.*'tirg'"), ({"train.compile": True}, "found both")):
+        with pytest.raises(ConfigError, match=message):
+            train_and_evaluate(smoke(**changes), tiny_css, tmp_path, device="cpu", recompute=True, progress=False)
+
+
+def test_free_memory_is_given_back_or_nothing_happens(monkeypatch):
+    training.give_back_memory()
+    monkeypatch.setattr(training.ctypes, "CDLL", lambda name: object())  # a C library that knows no such call
+    training.give_back_memory()
+
+
 def test_another_seed_gives_other_weights(tmp_path, smoke, tiny_css, straight):
     run = train_and_evaluate(smoke(**SHORT, **{"train.seed": 1}), tiny_css, tmp_path, device="cpu", progress=False)
     assert run.name != straight.name and weights(run.folder) != weights(straight.folder)
