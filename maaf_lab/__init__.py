@@ -4,7 +4,7 @@ from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.models.foreign import load_foreign_checkpoint
 from maaf_lab.paper import paper_table
 from maaf_lab.runs import Run, ledger, load_pretrained, pretrained_run, train_and_evaluate
-from maaf_lab.tables import run_table, table_frame
+from maaf_lab.table_runs import run_table, table_frame
 from maaf_lab.workbench import open_table
 
 __version__ = "0.1.0"

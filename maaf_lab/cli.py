@@ -25,6 +25,7 @@ RunsRoot = Annotated[Path, typer.Option(help="folder of all runs")]
 Profile = Annotated[str, typer.Option(help="smoke, laptop or paper")]
 Steps = Annotated[int | None, typer.Option(help="train for this many steps instead of the profile's")]
 Seed = Annotated[int, typer.Option(help="seed of weights, sampling and dropout")]
+Seeds = Annotated[int, typer.Option(min=1, help="runs a row, with seeds 0, 1, ...")]
 Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when there is one")]
 
 
@@ -114,22 +115,53 @@ def record(
 
 @app.command()
 def table(
-    key: Annotated[str, typer.Argument(help="the table's number in the paper")],
+    key: Annotated[str, typer.Argument(help="the table's number in the paper: 1 to 7, S1 to S5")],
     data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
     runs_root: RunsRoot = Path("runs"),
     profile: Profile = "laptop",
     steps: Steps = None,
-    seed: Seed = 0,
+    seeds: Seeds = 1,
+    row: Annotated[list[str] | None, typer.Option(help="only this row; can be given several times")] = None,
     device: Device = None,
 ) -> None:
     """Run the rows of a table that are not run yet and print it beside the paper."""
-    from maaf_lab.views.tables import table_text
+    from maaf_lab.views.tables import statements_text, table_text
     from maaf_lab.workbench import open_table
 
     bench = open_table(
-        key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed], device=device or "",
+        key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=range(seeds), rows=row or (),
+        device=device or "",
     )
     print(table_text(bench.frame(), bench.caption()))
+    print(f"\nThe paper's orderings, held against these runs:\n{statements_text(bench.statements())}")
+
+
+@app.command()
+def tables(
+    keys: Annotated[list[str] | None, typer.Argument(help="table numbers, or all")] = None,
+    profile: Profile = "laptop",
+    data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
+    runs_root: RunsRoot = Path("runs"),
+    records: Annotated[Path | None, typer.Option(help="finished runs that are read, never written")] = None,
+    out: Annotated[Path, typer.Option(help="folder of the report")] = Path("report"),
+    seeds: Seeds = 1,
+    steps: Steps = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: each run a task of a Ray cluster")] = "local",
+    address: Annotated[str, typer.Option(help="of the Ray cluster; left out: RAY_ADDRESS, or one on this machine")] = "",
+    device: Device = None,
+) -> None:
+    """Train what tables lack, execute their notebooks and write OUT/index.html; what is done is not done again."""
+    from maaf_lab.report import run_tables
+
+    entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records or "", out=out,
+                         seeds=seeds, steps=steps or 0, engine_name=engine, device=device or "", address=address)
+    for entry in entries:
+        print(f"Table {entry.key}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
+    print(f"\n{out / 'index.html'}")
+    raise typer.Exit(0 if all(entry.status == "done" for entry in entries) else 1)
+
+
+DEMO_ROWS = ("Image only", "Text only", "TIRG", "MAAF")
 
 
 @app.command()
@@ -139,7 +171,7 @@ def demo(
     steps: Steps = None,
     seed: Seed = 0,
 ) -> None:
-    """Train Table 1's rows in the laptop profile and execute its notebook; says where the results are."""
+    """Train four rows of Table 1 in the laptop profile and execute its notebook; says where the results are."""
     from maaf_lab.errors import RunError
     from maaf_lab.notebooks import execute
     from maaf_lab.workbench import open_table
@@ -147,10 +179,11 @@ def demo(
     notebook = Path(__file__).resolve().parent.parent / "notebooks" / "table1_css.ipynb"
     if not notebook.is_file():
         raise RunError(f"expected the lab's notebooks beside the package, found no {notebook.name}: run the demo from a clone")
-    open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed]).run()
+    open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed],
+               rows=DEMO_ROWS).run()
     done, page = execute(notebook, runs_root / "notebooks", {
         "profile": "laptop", "data_root": str(data_root.resolve()), "runs_root": str(runs_root.resolve()), "records": "",
-        "steps": steps or 0, "seeds": [seed],
+        "steps": steps or 0, "seeds": [seed], "rows": list(DEMO_ROWS),
     })
     print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
 

@@ -288,7 +288,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "css": {**_CSS_MODEL, **_CSS_BATCHES, "train.steps": 75_000, "train.image_learning_rate": 0.01},
         "fashion_iq": _FASHION_IQ,
         "fashion200k": {},
-        "mit_states": _MIT_STATES,
+        "mit_states": {**_MIT_STATES, "model.feedforward": 32, "model.blocks": 1},  # the authors' script; the paper is silent
         "birds_to_words": {**_CROPS, "train.steps": 30_000},  # section 3.3; the authors' script: 50,000, decay every 10,000
         "spot_the_diff": {**_CROPS, "train.steps": 90_000, "train.decay_every": 30_000},  # the authors' script
     },

@@ -76,10 +76,43 @@ def paired_difference(first: Rankings, second: Rankings, k: int) -> Estimate:
 
     Raises ValueError when the two do not hold the same queries in the same order.
     """
-    same = len(first) == len(second) and (
-        (first.frame["source"].to_numpy() == second.frame["source"].to_numpy()).all()
-        and (first.frame["text"].to_numpy() == second.frame["text"].to_numpy()).all()
-    )
-    if not same:
-        raise ValueError("expected two rankings of the same queries in the same order; evaluate both on the same split")
+    _same_queries([first, second])
     return bootstrap(first.hits(k) - second.hits(k))
+
+
+def paired_gain(first: Sequence[Rankings], second: Sequence[Rankings], ks: Sequence[int]) -> Estimate:
+    """Mean recall at `ks` of the runs `first` minus that of the runs `second` on the same queries, in points.
+
+    Runs of a side (seeds, or rows that share a switch) are averaged query by query. Where queries are of several categories,
+    the mean of the categories' means. Raises ValueError when the runs do not hold the same queries in the same order.
+    """
+    _same_queries([*first, *second])
+    gain = _hits(first, ks) - _hits(second, ks)
+    return bootstrap_mean([gain[rows] for rows in _categories(first[0])])
+
+
+def mean_recall(runs: Sequence[Rankings], ks: Sequence[int]) -> float:
+    """Mean recall at `ks` over runs, in percent; over queries of several categories, the mean of the categories' means."""
+    hits = _hits(runs, ks)
+    return 100 * float(np.mean([hits[rows].mean() for rows in _categories(runs[0])]))
+
+
+def _hits(runs: Sequence[Rankings], ks: Sequence[int]) -> np.ndarray:
+    return np.mean([r.hits(k) for r in runs for k in ks], axis=0)
+
+
+def _categories(rankings: Rankings) -> list[np.ndarray]:
+    kinds = rankings.frame["category"]
+    if kinds.nunique() < 2:
+        return [np.ones(len(kinds), bool)]
+    return [(kinds == kind).to_numpy() for kind in sorted(kinds.unique())]
+
+
+def _same_queries(several: Sequence[Rankings]) -> None:
+    one = several[0]
+    for other in several[1:]:
+        same = len(one) == len(other) and all(
+            (one.frame[name].to_numpy() == other.frame[name].to_numpy()).all() for name in ("source", "text")
+        )
+        if not same:
+            raise ValueError("expected two rankings of the same queries in the same order; evaluate both on the same split")

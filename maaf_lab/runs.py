@@ -39,6 +39,11 @@ from maaf_lab.training import fit, make_accelerator, processes_of_this_run
 MADE_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from made data, and how much of it
 
 
+def drawn_pixels(dataset: str, pixels: int) -> int:
+    """Side of the pictures that the lab draws for a model of `pixels`: CSS as they go in, all others with room for crops."""
+    return pixels if dataset.startswith("css") else -(-pixels * 8 // 7)  # 56 -> 64, 224 -> 256
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's folder, read on demand. Missing parts raise RunError saying how to get them."""

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from maaf_lab.config import profile_config
+from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.images import decode
 from maaf_lab.data.layout import MARK
 from maaf_lab.errors import ConfigError
 from maaf_lab.made.sets import made_origin
-from maaf_lab.metrics import paired_difference
-from maaf_lab.runs import MADE_SIZE, Run, dataset_folder, dataset_root
-from maaf_lab.tables import Table, run_table, table, table_frame
+from maaf_lab.runs import MADE_SIZE, dataset_folder, dataset_root, drawn_pixels
+from maaf_lab.table_runs import TableRuns, comparisons_frame, run_table, statements_frame, table_frame
+from maaf_lab.tables import Table, row_configs, table
 
 MADE_SEED = 0  # of the made sets that the profiles learn from
 
 
 @dataclass(frozen=True)
 class TableBench:
-    """One table, one profile. Nothing is made or trained before somebody asks for what needs it."""
+    """One table, one profile. Nothing is made or trained before somebody asks for what needs it.
+
+    Where a method takes a dataset, None is the table's first; only Table 6 has two.
+    """
 
     table: Table
     profile: str
@@ -35,62 +36,90 @@ class TableBench:
     runs_root: Path
     records: str = ""
     seeds: tuple[int, ...] = (0,)
+    rows: tuple[str, ...] = ()
     device: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    _done: dict[str, TableRuns] = field(default_factory=dict, repr=False, compare=False)
 
-    @cached_property
-    def pixels(self) -> int:
-        return profile_config(self.profile, self.table.dataset).data.pixels
+    def _dataset(self, dataset: str | None) -> str:
+        if dataset is not None and dataset not in self.table.datasets:
+            raise ConfigError(f"table {self.table.key} is about {', '.join(self.table.datasets)}; found {dataset!r}")
+        return dataset or self.table.datasets[0]
+
+    def pixels(self, dataset: str | None = None) -> int:
+        """Side of the model's input."""
+        return profile_config(self.profile, self._dataset(dataset)).data.pixels
 
     @property
     def made(self) -> bool:
         """Whether this profile's data is drawn by the lab."""
         return self.profile in MADE_SIZE
 
-    @cached_property
-    def origin(self) -> str:
+    def origin(self, dataset: str | None = None) -> str:
         """What the data is; for made data known before a byte of it is drawn."""
-        if not self.made:
-            return datasets.origin(self.table.dataset, self._folder)
-        folder = self._folder
-        if (folder / MARK).is_file():
-            return datasets.origin(self.table.dataset, folder)
-        return made_origin(self.table.dataset, MADE_SIZE[self.profile], self.pixels, MADE_SEED)
+        dataset = self._dataset(dataset)
+        folder = self.folder(dataset)
+        if not self.made or (folder / MARK).is_file():
+            return datasets.origin(dataset, folder)
+        return made_origin(dataset, MADE_SIZE[self.profile], self.drawn(dataset), MADE_SEED)
 
-    @property
-    def _folder(self) -> Path:
-        return dataset_folder(self.table.dataset, self.data_root, self.profile)
+    def drawn(self, dataset: str | None = None) -> int:
+        """Side of the pictures that the lab draws for this profile."""
+        return drawn_pixels(self._dataset(dataset), self.pixels(dataset))
 
-    def run(self) -> dict[str, list[Run]]:
+    def folder(self, dataset: str | None = None) -> Path:
+        return dataset_folder(self._dataset(dataset), self.data_root, self.profile)
+
+    def data(self, dataset: str | None = None) -> Path:
+        """The dataset's folder; made data is drawn into it where there is none."""
+        return Path(_Lazy(self, self._dataset(dataset)))
+
+    def configs(self, dataset: str | None = None) -> list[RunConfig]:
+        """The settings of every run that the table shows on a dataset."""
+        dataset = self._dataset(dataset)
+        labels, origin = self.rows or tuple(row.label for row in self.table.rows), self.origin(dataset)
+        return [config for label in labels for config in
+                row_configs(self.table.key, label, self.profile, origin, self.seeds, dataset, **self.changes)]
+
+    def run(self, dataset: str | None = None) -> TableRuns:
         """Every row's finished runs; trains what is missing, and makes the data first where there is none."""
-        return self._runs
-
-    @cached_property
-    def _runs(self) -> dict[str, list[Run]]:
-        lazily = _Lazy(self)
-        return run_table(self.table.key, self.profile, lazily, self.runs_root, origin=self.origin, seeds=self.seeds,
-                         records=self.records, device=self.device, **self.changes)
+        dataset = self._dataset(dataset)
+        if dataset not in self._done:
+            self._done[dataset] = run_table(
+                self.table.key, self.profile, _Lazy(self, dataset), self.runs_root, origin=self.origin(dataset), dataset=dataset,
+                seeds=self.seeds, rows=self.rows, records=self.records, device=self.device, **self.changes,
+            )
+        return self._done[dataset]
 
     def frame(self) -> pd.DataFrame:
-        """The table beside the paper (see `tables.table_frame`)."""
-        return table_frame(self.table.key, self.run())
+        """The table beside the paper, all its datasets (see `table_runs.table_frame`)."""
+        return pd.concat([table_frame(self.table.key, self.run(d), d) for d in self.table.datasets], ignore_index=True)
 
     def caption(self) -> str:
         """What a number of this table means: data, protocol, queries, interval."""
-        one = next(iter(self.run().values()))[0].metrics
-        kind = "MADE DATA: not comparable with the paper's column" if self.made else "published data"
-        return (f"{self.table.title} · profile {self.profile} · {kind} ({one['data']}) · {one['queries']:,} test queries · "
-                f"{one['protocol']} · brackets: {one['interval']}")
+        kind = "MADE DATA: not comparable with the paper's numbers" if self.made else "published data"
+        parts = [f"Table {self.table.key}: {self.table.title}", f"profile {self.profile}", kind]
+        for dataset in self.table.datasets:
+            one = next(iter(self.run(dataset).values()))[0].metrics
+            parts.append(f"{one['data']}, {one['queries']:,} {one['split']} queries, {one['protocol']}")
+        return " · ".join([*parts, f"brackets: {one['interval']}"])
 
-    def comparisons(self, k: int = 1) -> pd.DataFrame:
-        """Each row against the one before it that ran here: points of recall at k gained, same queries, 95% interval."""
-        runs = [(label, made[0]) for label, made in self.run().items()]
-        lines = []
-        for (worse, before), (better, after) in pairwise(runs):
-            gain = paired_difference(after.rankings, before.rankings, k)
-            lines.append({"row": better, "against": worse, f"R{k} gained": round(gain.value, 1),
-                          "low": round(gain.low, 1), "high": round(gain.high, 1)})
-        return pd.DataFrame(lines)
+    def comparisons(self, dataset: str | None = None) -> pd.DataFrame:
+        """Each row against the table's standard row (see `table_runs.comparisons_frame`)."""
+        return comparisons_frame(self.table.key, self.run(dataset), self._dataset(dataset))
+
+    def statements(self) -> pd.DataFrame:
+        """The paper's orderings held against what ran here (see `table_runs.statements_frame`), all its datasets."""
+        several = len(self.table.datasets) > 1
+        parts = []
+        for dataset in self.table.datasets:
+            found = statements_frame(self.table.key, self.run(dataset), dataset)
+            parts.append(found.assign(statement=found["statement"] + f" ({dataset})") if several else found)
+        return pd.concat(parts, ignore_index=True)
+
+    def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
+        """Training curves, a row's first seed each."""
+        return {label: made[0].log for label, made in self.run(dataset).items()}
 
     def by_kind(self, k: int = 1) -> pd.DataFrame:
         """Recall at k in percent by kind of modification (the text's first word), a column a row of the table."""
@@ -106,42 +135,49 @@ class TableBench:
         from maaf_lab.made.ceiling import best_recall, ceiling, ceiling_of_annotation
         from maaf_lab.made.scenes import css_annotations
 
-        if self.made and not (self._folder / MARK).is_file():
+        if self.made and not (self.folder() / MARK).is_file():
             fitting = ceiling_of_annotation(css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split])
         else:
-            fitting = ceiling(datasets.load(self.table.dataset, self._folder, split))
+            fitting = ceiling(datasets.load(self.table.datasets[0], self.folder(), split))
         return 100 * best_recall(fitting)
 
-    def samples(self, split: str = "test", count: int = 6, seed: int = 0) -> list[dict[str, Any]]:
-        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3), one modification of each kind in turn.
+    def samples(
+        self, split: str | None = None, count: int = 6, seed: int = 0, dataset: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); of CSS each kind of change in turn.
 
-        Reads the files where they are; otherwise draws the same pictures again from the seed, without writing the set.
+        split: None for the one that is evaluated. CSS's pictures are drawn again from the seed where its files are not there;
+        any other made set is written first.
         """
-        folder = self._folder
-        if self.made and not (folder / MARK).is_file():
+        dataset = self._dataset(dataset)
+        split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
+        if dataset == "css" and self.made and not (folder / MARK).is_file():
             from maaf_lab.made.css import draw
             from maaf_lab.made.scenes import css_annotations
 
             part = css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split]
             pairs = [(a, b, mod["to_str"]) for mod in part["mods"] for a, b in zip(mod["from"], mod["to"], strict=True)]
-            show = lambda i: draw([part["objects_img"][i]], self.pixels)[0]  # noqa: E731
+            show = lambda i: draw([part["objects_img"][i]], self.drawn(dataset))[0]  # noqa: E731
         else:
-            loaded = datasets.load(self.table.dataset, folder, split)
+            loaded = datasets.load(dataset, self.data(dataset), split)
             pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
             show = lambda i: decode(loaded.images[i].path)  # noqa: E731
-        chosen = _one_of_each(pairs, count, seed)
+        if dataset == "css":
+            chosen = _one_of_each(pairs, count, seed)
+        else:
+            chosen = [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:count]]
         return [{"source": show(a), "text": text, "target": show(b)} for a, b, text in chosen]
 
 
 class _Lazy:
     """A dataset's folder that is made when its path is first needed."""
 
-    def __init__(self, bench: TableBench) -> None:
-        self._bench = bench
+    def __init__(self, bench: TableBench, dataset: str) -> None:
+        self._bench, self._dataset = bench, dataset
 
     def __fspath__(self) -> str:
-        bench = self._bench
-        return str(dataset_root(bench.table.dataset, bench.data_root, bench.profile, pixels=bench.pixels, seed=MADE_SEED))
+        bench, dataset = self._bench, self._dataset
+        return str(dataset_root(dataset, bench.data_root, bench.profile, pixels=bench.drawn(dataset), seed=MADE_SEED))
 
 
 def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> list[tuple[int, int, str]]:
@@ -154,13 +190,18 @@ def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> li
 
 
 def open_table(
-    key: str, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
-    records: str | Path = "", seeds: Sequence[int] = (0,), steps: int = 0, device: str = "",
+    key: str | int, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
+    records: str | Path = "", seeds: Sequence[int] = (0,), rows: Sequence[str] = (), steps: int = 0, device: str = "",
 ) -> TableBench:
-    """A table ready to run. steps: 0 for the profile's own. records: a folder of finished runs that are read, never written."""
+    """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
+
+    records: a folder of finished runs that are read, never written.
+    """
+    chosen = table(key)
     if not seeds:
         raise ConfigError("seeds: expected at least one, found none")
-    profile_config(profile, table(key).dataset)  # an unknown profile is refused here
+    for dataset in chosen.datasets:
+        profile_config(profile, dataset)  # an unknown profile is refused here
     changes = {"train.steps": int(steps)} if steps else {}
-    return TableBench(table(key), profile, Path(data_root), Path(runs_root), str(records), tuple(int(s) for s in seeds),
-                      device or None, changes)
+    return TableBench(chosen, profile, Path(data_root), Path(runs_root), str(records), tuple(int(s) for s in seeds),
+                      tuple(chosen.row(label).label for label in rows), device or None, changes)

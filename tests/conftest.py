@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from maaf_lab import cli, runs
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.cache import pixel_cache
@@ -70,3 +71,30 @@ def made_model(smoke, css_vocabulary):
         return build_model(smoke(model, **changes).model, css_vocabulary).eval()
 
     return make
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Training or evaluating anything fails the test."""
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("something was trained or evaluated")
+
+    monkeypatch.setattr(runs, "fit", refuse)
+    monkeypatch.setattr(runs, "evaluate", refuse)
+
+
+@pytest.fixture
+def shell(monkeypatch, capsys):
+    """shell("check", "css", ...) -> (exit code, stdout, stderr) of the console script."""
+
+    def call(*args):
+        monkeypatch.setattr("sys.argv", ["maaf-lab", *map(str, args)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

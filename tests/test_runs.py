@@ -1,23 +1,18 @@
-"""Runs, the ledger, tables beside the paper, the workbench and the command line."""
+"""Runs, the ledger and the command line."""
 
 import json
 import os
 import re
 import shutil
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from maaf_lab import cli, runs, tables
+from maaf_lab import cli, runs
 from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import datasets
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.made import sets
 from maaf_lab.runs import LEDGER_COLUMNS, Run, dataset_folder, evaluate, find, ledger, load_pretrained, train_and_evaluate
-from maaf_lab.tables import row_configs, run_table, table_frame
-from maaf_lab.views.tables import table_html, table_text
-from maaf_lab.workbench import open_table
 
 STEPS = {"train.steps": 3, "train.warmup_steps": 1}
 
@@ -34,16 +29,6 @@ def roots(tmp_path_factory, smoke, tiny_css):
 @pytest.fixture
 def run(roots, smoke):
     return Run(roots / smoke(**STEPS).name)
-
-
-@pytest.fixture
-def no_training(monkeypatch):
-    """Training or evaluating anything fails the test."""
-    def refuse(*_args, **_kwargs):
-        raise AssertionError("something was trained or evaluated")
-
-    monkeypatch.setattr(runs, "fit", refuse)
-    monkeypatch.setattr(runs, "evaluate", refuse)
 
 
 # --- a run's folder ---------------------------------------------------------------------------------------------------
@@ -155,112 +140,7 @@ def test_unknown_pretrained_models_list_the_known():
         load_pretrained("nonsense")
 
 
-# --- tables beside the paper ------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory, tiny_css):
-    """Table 1 run in the smoke profile, three steps a row."""
-    runs_root = tmp_path_factory.mktemp("table")
-    bench = open_table("1", profile="smoke", data_root=tiny_css.parent, runs_root=runs_root, steps=3, device="cpu")
-    bench.run()
-    return bench
-
-
-def test_table_1_stands_beside_the_paper(bench):
-    frame = bench.frame().set_index("row")
-    assert frame.loc["TIRG", "paper"] == 73.7 and frame.loc["MAAF", "paper"] == 87.8
-    here = frame["here"].notna()
-    assert set(frame.index[here]) == {row.label for row in bench.table.rows if row.changes is not None}
-    assert set(frame.index[here]) >= {"Image only", "Text only", "TIRG", "MAAF"}
-    assert set(frame.index[~here]) == {"Show and Tell", "Parameter hashing", "Relationship", "FiLM", "Locally Bounded Features"}
-    assert (frame.loc[~here, "seeds"] == 0).all() and frame.loc[~here, "paper"].notna().all()
-    run = bench.run()["TIRG"][0]
-    assert run.config.model.name == "tirg" and frame.loc["TIRG", "here"] == run.metrics["metrics"]["R1"]["value"]
-    assert bench.run()["MAAF"][0].config.model.attention == "identity"
-
-
-def test_printed_tables(bench):
-    text, html = table_text(bench.frame(), bench.caption()), table_html(bench.frame(), bench.caption())
-    lines = {line.split("  ")[0]: line for line in text.splitlines()}
-    assert "not run" in lines["FiLM"] and "not run" not in lines["TIRG"] and "73.7" in lines["TIRG"] and "87.8" in lines["MAAF"]
-    assert "MADE DATA" in text and "gallery: all images" in text and "95%" in text
-    assert html.count("<tr") == 1 + len(bench.frame()) and html.count("not run") == 5 and "MADE DATA" in html
-
-
-def test_a_table_that_is_run_trains_nothing_again(bench, no_training):
-    again = open_table("1", profile="smoke", data_root=bench.data_root, runs_root=bench.runs_root, steps=3, device="cpu")
-    pd.testing.assert_frame_equal(again.frame(), bench.frame())
-
-
-def test_records_stand_in_for_runs_and_data(bench, tmp_path, no_training):
-    """With records of finished runs neither data nor runs are made."""
-    nowhere = {"data_root": tmp_path / "data", "runs_root": tmp_path / "runs"}
-    read = open_table("1", profile="smoke", **nowhere, records=bench.runs_root, steps=3)
-    pd.testing.assert_frame_equal(read.frame(), bench.frame())
-    assert not list(tmp_path.iterdir())
-
-
-def test_seeds_give_a_spread(bench):
-    runs_of = dict(bench.run())
-    runs_of["MAAF"] = [*runs_of["MAAF"], *runs_of["TIRG"]]  # two runs, as if of two seeds
-    values = [run.metrics["metrics"]["R1"]["value"] for run in runs_of["MAAF"]]
-    line = table_frame("1", runs_of).set_index("row").loc["MAAF"]
-    assert line["seeds"] == 2 and line["here"] == pytest.approx(np.mean(values))
-    assert line["spread"] == pytest.approx(np.std(values, ddof=1))
-
-
-def test_rows_as_settings():
-    three = row_configs("1", "TIRG", "paper", "published", (0, 1, 2))
-    assert [config.train.seed for config in three] == [0, 1, 2] and len({config.name for config in three}) == 3
-    assert three[0].model.image_encoder == "resnet50" and three[0].train.steps == 75_000
-    assert row_configs("1", "FiLM", "paper", "published", (0,)) == []
-    with pytest.raises(ConfigError, match=r"no row 'Tirg'; rows: .*TIRG"):
-        row_configs("1", "Tirg", "paper", "", (0,))
-    with pytest.raises(ConfigError, match="no table '99' in the lab; known: 1"):
-        tables.table("99")
-    with pytest.raises(ConfigError, match="no table '99'"):
-        run_table("99", "smoke", "", "", origin="")
-    with pytest.raises(ConfigError, match=r"unknown profile 'lapdog'; known: .*laptop"):
-        open_table("1", profile="lapdog")
-    with pytest.raises(ConfigError, match="at least one"):
-        open_table("1", seeds=())
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_samples_without_files_are_those_of_the_files(tmp_path, tiny_css, split):
-    """The same pictures, drawn again from the seed."""
-    with_files = open_table("1", profile="smoke", data_root=tiny_css.parent)
-    without = open_table("1", profile="smoke", data_root=tmp_path)
-    a, b = with_files.samples(split, 6, seed=3), without.samples(split, 6, seed=3)
-    assert with_files.origin == without.origin == datasets.origin("css", tiny_css)
-    assert len(a) == len(b) == 6 and not list(tmp_path.iterdir())
-    for one, other in zip(a, b, strict=True):
-        assert one["text"] == other["text"]
-        for key in ("source", "target"):
-            assert one[key].shape == (56, 56, 3) and one[key].dtype == np.uint8
-            assert np.array_equal(one[key], other[key])
-        assert not np.array_equal(one["source"], one["target"])
-    assert {sample["text"].split()[0] for sample in a} == {"add", "make", "remove"}
-
-
 # --- the command line -------------------------------------------------------------------------------------------------
-
-@pytest.fixture
-def shell(monkeypatch, capsys):
-    """shell("check", "css", ...) -> (exit code, stdout, stderr) of the console script."""
-
-    def call(*args):
-        monkeypatch.setattr("sys.argv", ["maaf-lab", *map(str, args)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
 
 def test_make_and_check(shell, tmp_path, tiny_css):
     code, out, _ = shell("make", "css", "--out", tmp_path / "css", "--size", "tiny", "--pixels", "56")
@@ -337,14 +217,6 @@ def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
     assert code == 2 and "maaf-lab: " in err and "Traceback" not in err
     code, _, err = shell("evaluate", tmp_path, "--data-root", tmp_path)
     assert code == 2 and "not finished" in err
-
-
-def test_table_command(shell, bench, no_training):
-    where = ["--data-root", bench.data_root, "--runs-root", bench.runs_root]
-    code, out, _ = shell("table", "1", "--profile", "smoke", *where, "--steps", "3")
-    assert code == 0 and out.strip() == table_text(bench.frame(), bench.caption()).strip()
-    code, _, err = shell("table", "17", "--profile", "smoke")
-    assert code == 2 and "no table '17'" in err
 
 
 def test_profiles_of_css():

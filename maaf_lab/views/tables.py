@@ -1,4 +1,4 @@
-"""A table beside the paper as text and as HTML."""
+"""A table beside the paper as text and as HTML: one line a row, the paper's columns, ours and the paper's value in each cell."""
 
 from __future__ import annotations
 
@@ -6,40 +6,79 @@ from html import escape
 
 import pandas as pd
 
-
-def _cells(frame: pd.DataFrame) -> list[list[str]]:
-    rows = []
-    for line in frame.itertuples():
-        here = "not run" if pd.isna(line.here) else f"{line.here:.1f} [{line.low:.1f}, {line.high:.1f}]"
-        if not pd.isna(line.spread):
-            here += f" ± {line.spread:.1f} over {line.seeds} seeds"
-        paper = "–" if pd.isna(line.paper) else f"{line.paper:.1f}"
-        paper += "" if pd.isna(line.paper_std) else f" ± {line.paper_std:.1f}"
-        minutes = "" if pd.isna(line.minutes) else f"{line.minutes:.1f}"
-        rows.append([line.row, here, paper, minutes, line.note])
-    return rows
+_GREY, _LINE = "#6b6b6b", "#d9d9d9"
 
 
-def _head(frame: pd.DataFrame) -> list[str]:
-    column = frame["column"].iloc[0]
-    return ["", f"{column} here", f"{column} paper", "min of training", ""]
+def _here(line: object, interval: bool) -> str:
+    if pd.isna(line.here):
+        return line.status
+    text = f"{line.here:.1f}"
+    if interval:
+        text += f" [{line.low:.1f}, {line.high:.1f}]"
+    return text if pd.isna(line.spread) else f"{text} ± {line.spread:.1f}"
+
+
+def _paper(line: object) -> str:
+    if pd.isna(line.paper):
+        return "–"
+    decimals = 2 if abs(line.paper * 10 - round(line.paper * 10)) > 1e-9 else 1
+    return f"{line.paper:.{decimals}f}" + ("" if pd.isna(line.paper_std) else f" ± {line.paper_std:.1f}")
+
+
+def _told(group: pd.DataFrame) -> str:
+    """Seeds, steps and minutes of a row."""
+    line = group.iloc[0]
+    if not line["seeds"]:
+        return ""
+    seeds = "1 seed" if line["seeds"] == 1 else f"{line['seeds']} seeds"
+    return f"{seeds}, {line['steps']:,.0f} steps, {line['minutes']:.1f} min"
 
 
 def table_text(frame: pd.DataFrame, caption: str) -> str:
-    """Plain text with aligned columns; the caption below it."""
-    rows = [_head(frame), *_cells(frame)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    """Plain text with aligned columns; the caption below it. Wide tables show the last column's interval only."""
+    columns = list(dict.fromkeys(frame["column"]))
+    head = ["", *(part for column in columns for part in (f"{column} here", "paper")), "training", ""]
+    rows = [head]
+    for label, group in frame.groupby("row", sort=False):
+        cells = [part for line in group.itertuples() for part in (_here(line, len(columns) < 4 or line.column == columns[-1]),
+                                                                  _paper(line))]
+        rows.append([label, *cells, _told(group), group["note"].iloc[0]])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", caption])
 
 
 def table_html(frame: pd.DataFrame, caption: str) -> str:
-    """A small HTML table; rows that were not run are grey."""
-    head = "".join(f"<th style='text-align:left;padding:.3em .8em'>{escape(cell)}</th>" for cell in _head(frame))
+    """An HTML table: in each cell what was run here and, below it in grey, the paper's value; rows without a run are grey."""
+    columns = list(dict.fromkeys(frame["column"]))
+    cell = f"text-align:left;padding:.35em .7em;border-bottom:1px solid {_LINE};vertical-align:top"
+    head = "".join(f"<th style='{cell}'>{escape(name)}</th>" for name in ("", *columns, "training here", ""))
     body = []
-    for cells, here in zip(_cells(frame), frame["here"], strict=True):
-        style = "color:#888" if pd.isna(here) else ""
-        body.append(f"<tr style='{style}'>" + "".join(
-            f"<td style='text-align:left;padding:.3em .8em'>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    for label, group in frame.groupby("row", sort=False):
+        inner = [f"<td style='{cell}'>{escape(label)}</td>"]
+        for line in group.itertuples():
+            inner.append(f"<td style='{cell};white-space:nowrap'>{_html_here(line)}"
+                         f"<div style='color:{_GREY};font-size:90%'>paper {escape(_paper(line))}</div></td>")
+        note = escape(group["note"].iloc[0])
+        runs = "".join(f"<div style='font-size:80%;color:{_GREY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
+        inner += [f"<td style='{cell}'>{escape(_told(group))}{runs}</td>", f"<td style='{cell};max-width:22em'>{note}</td>"]
+        idle = f" style='color:{_GREY}'" if group["here"].isna().all() else ""
+        body.append(f"<tr{idle}>{''.join(inner)}</tr>")
     return (f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
             f"<p style='max-width:60em;font-size:90%'>{escape(caption)}</p>")
+
+
+def _html_here(line: object) -> str:
+    if pd.isna(line.here):
+        return escape(line.status)
+    spread = "" if pd.isna(line.spread) else f" ± {line.spread:.1f}"
+    return f"<b>{line.here:.1f}</b>{spread}<div style='font-size:85%'>[{line.low:.1f}, {line.high:.1f}]</div>"
+
+
+def statements_text(frame: pd.DataFrame) -> str:
+    """The paper's orderings: a line each with what was gained, its interval and the verdict."""
+    lines = []
+    for line in frame.itertuples():
+        gained = "" if pd.isna(line.gained) else f"{line.gained:+.1f} [{line.low:+.1f}, {line.high:+.1f}]"
+        lines.append(f"{line.verdict:<14} {gained:<20} {line.statement}")
+    return "\n".join(lines)

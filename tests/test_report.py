@@ -1,0 +1,179 @@
+"""`maaf-lab tables`: trains what is missing, keeps going past what fails, does nothing twice, here and on a Ray cluster."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from maaf_lab import engines, report
+from maaf_lab.engines import Job, engine
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.report import chosen_keys, notebook_of, report_html, run_tables
+from maaf_lab.runs import Run
+from maaf_lab.tables import TABLES
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tables")
+    return {"data_root": root / "data", "runs_root": root / "runs", "out": root / "report"}
+
+
+@pytest.fixture(scope="module")
+def done(roots):
+    """Table S1 in the smoke profile, from nothing."""
+    return run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **roots)
+
+
+def test_a_table_from_nothing(done, roots):
+    assert [(entry.key, entry.status, entry.why) for entry in done] == [("S1", "done", "")]
+    assert len(list(roots["runs_root"].glob("*/metrics.json"))) == 2
+    page = (roots["out"] / "index.html").read_text()
+    assert "1 of 1 notebooks done" in page and "MADE DATA" in page and "id='S1'" in page
+    shown = (roots["out"] / done[0].page).read_text()
+    assert f"src='{done[0].page}'" in page and "7x7+14x14" in shown and "MADE DATA" in shown
+    assert not any(str(roots["out"].parent) in part for part in (page,)), "no machine's paths"
+
+
+def test_a_second_call_does_nothing(done, roots, monkeypatch, no_training):
+    monkeypatch.setattr(report, "execute", lambda *a, **k: pytest.fail("a notebook was executed again"))
+    before = {path: path.stat().st_mtime_ns for path in roots["out"].rglob("*") if path.suffix in (".ipynb", "")}
+    assert run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **roots) == done
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_lost_page_is_made_again(done, roots, no_training):
+    page = roots["out"] / done[0].page
+    page.unlink()
+    assert run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **roots) == done
+    assert page.is_file()
+
+
+def test_what_fails_stops_nothing_else(done, roots, tmp_path, monkeypatch, no_training):
+    broken = tmp_path / "tableS2_width.ipynb"
+    notebook = nbformat.read(notebook_of("S1"), 4)
+    notebook.cells[2].source = "raise ValueError('this cell is broken')"
+    nbformat.write(notebook, broken)
+    good = notebook_of("S1")
+    monkeypatch.setattr(report, "notebook_of", lambda key: broken if key == "S2" else good)
+    monkeypatch.setattr(report, "_missing", lambda keys, parameters: [
+        Job(Run(next(roots["runs_root"].iterdir())).config, "", "", None)])
+    monkeypatch.setitem(engines.ENGINES, "local", lambda jobs, **o: ((job, "the loss is not finite") for job in jobs))
+    where = {**roots, "out": tmp_path / "out"}
+    bad, fine = run_tables(["S2", "S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+    assert (bad.status, fine.status) == ("failed", "done") and "this cell is broken" in bad.why
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "this cell is broken" in page and "Runs that failed" in page and "the loss is not finite" in page
+    assert "1 of 2 notebooks done" in page
+
+
+def test_a_damaged_report_is_made_anew(done, roots, tmp_path, no_training):
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "report.json").write_text("[{]")
+    assert run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **{**roots, "out": out})[0].status == "done"
+    assert json.loads((out / "report.json").read_text())[0]["key"] == "S1"
+
+
+def test_keys_and_engines():
+    assert chosen_keys([]) == chosen_keys(["all"]) == list(TABLES)
+    assert chosen_keys(["s1", "2", "S1"]) == ["S1", "2"]
+    with pytest.raises(ConfigError, match="no table '9'"):
+        chosen_keys(["9"])
+    with pytest.raises(ConfigError, match="no engine 'slurm'; known: local, ray"):
+        engine("slurm")
+
+
+def test_every_table_has_a_notebook():
+    assert {notebook_of(key).name.split("_")[0] for key in TABLES} == {f"table{key}" for key in TABLES}
+
+
+def test_a_package_without_notebooks_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "NOTEBOOKS", tmp_path)
+    with pytest.raises(RunError, match="from a clone"):
+        notebook_of("1")
+
+
+def test_the_page_escapes():
+    entry = report.Entry("1", "a <b>", "failed", "x < y & z", "", "")
+    page = report_html([entry], {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
+    assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "MADE DATA" not in page
+
+
+def test_the_shell_command(shell, done, roots, no_training):
+    where = [part for name, path in roots.items() for part in (f"--{name.replace('_', '-')}", path)]
+    code, out, _ = shell("tables", "S1", "--profile", "smoke", "--steps", "3", "--device", "cpu", *where)
+    assert code == 0 and "Table S1: done" in out and "index.html" in out
+    code, _, err = shell("tables", "S9", "--profile", "smoke", *where)
+    assert code == 2 and "no table 'S9'" in err
+
+
+# --- a Ray cluster ----------------------------------------------------------------------------------------------------
+
+
+def _workers():
+    """Processes that are in the middle of a run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::_on_a_worker" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # gone meanwhile
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the workers in /proc")
+def test_a_worker_that_dies_loses_nothing(tmp_path, smoke, tiny_css, css_train_cache, css_test_cache):
+    cluster = pytest.importorskip("ray")
+    plan = {"train.steps": 60, "train.checkpoint_every": 5, "train.log_every": 5}
+    jobs = [Job(smoke(**plan, **{"train.seed": seed}), str(tiny_css), str(tmp_path), "cpu") for seed in range(3)]
+    killed = []
+
+    def kill_one():
+        end = time.monotonic() + 240
+        while not killed and time.monotonic() < end:
+            if list(tmp_path.glob("*/state/checkpoint.pt")) and (workers := _workers()):
+                os.kill(workers[0], signal.SIGKILL)
+                killed.append(workers[0])
+            time.sleep(0.02)
+
+    cluster.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        ended = list(engine("ray")(jobs, cpus=1, gpus=0))
+        killer.join()
+    finally:
+        cluster.shutdown()
+    assert killed, "no worker was killed in the middle of a run"
+    assert sorted(job.config.name for job, _ in ended) == sorted(job.config.name for job in jobs), "one lost, or one doubled"
+    assert [why for _, why in ended] == ["", "", ""]
+    for job in jobs:
+        run = Run(tmp_path / job.config.name)
+        assert run.finished and run.log["step"].tolist() == list(range(5, 61, 5)), "each step once"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_without_ray_the_engine_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"maaf-lab\[scale\]"):
+        list(engine("ray")([]))
+
+
+def test_the_local_engine_goes_on_past_what_fails(monkeypatch, smoke):
+    def train(config, *_args, **_options):
+        if config.train.seed == 1:
+            raise RunError("gone\nfor good")
+
+    monkeypatch.setattr(engines, "train_and_evaluate", train)
+    jobs = [Job(smoke(**{"train.seed": seed}), "", "") for seed in range(3)]
+    assert [why for _, why in engine("local")(jobs, progress=False)] == ["", "gone", ""]
