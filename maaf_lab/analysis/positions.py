@@ -5,19 +5,15 @@ Shapes: rows x columns the image's token grid (7x7).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
-from tqdm.auto import tqdm
 
+from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
-from maaf_lab.data.transforms import build_transform
-from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
 
 POSITIONS = tuple(f"{v}-{h}" for v in ("top", "middle", "bottom") for h in ("left", "center", "right"))
@@ -58,36 +54,23 @@ def _cell_share(side: int) -> np.ndarray:
     return overlap / overlap.sum(1, keepdims=True)
 
 
-@torch.inference_mode()
 def position_maps(
     model: ComposedModel, split: Split, cache: PixelCache, *, block: int = 0, chunk: int = 256, progress: bool = True
 ) -> PositionMaps:
-    """Figure 3 for any split with position words; every example that names a position takes part.
+    """Figure 3 for any split with position words; every example that names a position takes part, by its first one.
 
     Puts the model in evaluation mode. Raises ConfigError for a system without attention to words.
     """
-    model.eval()
-    prepare = build_transform("plain", cache.size)
-    keys = {tokenize(word)[0]: word for word in POSITIONS}
-    rows = [(i, next(t for t in tokenize(join(q.texts)) if t in keys)) for i, q in enumerate(split.queries)
-            if any(t in keys for t in tokenize(join(q.texts)))]
+    words = {tokenize(word)[0]: word for word in POSITIONS}
+
+    def first(tokens: list[str]) -> list[int]:
+        return [place for place, token in enumerate(tokens) if token in words][:1]
+
     sums: dict[str, np.ndarray] = {}
     counts = dict.fromkeys(POSITIONS, 0)
-    for low in tqdm(range(0, len(rows), chunk), desc="attention of position words", unit="chunk", disable=not progress):
-        part = rows[low : low + chunk]
-        queries = [split.queries[i] for i, _ in part]
-        images, places = np.unique([q.source for q in queries], return_inverse=True)
-        features = model.encode(prepare.eval(cache.batch(images).to(model.device)))
-        picked = {r: tokens[torch.from_numpy(places).to(model.device)] for r, tokens in features.items()}
-        texts = [join(q.texts) for q in queries]
-        _, record = model.fuse(picked, model.read(texts), return_attention=True)
-        if record is None:
-            raise ConfigError(f"expected a system that attends, such as maaf; {model.config.name} has no attention")
-        side = math.isqrt(features[min(features)].shape[1])
-        maps = record.words_to_image(f"{side}x{side}")[block].mean(1)  # (B, words, rows, columns), mean over heads
-        for b, (_, token) in enumerate(part):
-            word = keys[token]
-            values = maps[b, tokenize(texts[b]).index(token)].double().cpu().numpy()
-            sums[word] = sums.get(word, 0) + values
-            counts[word] += 1
+    title = "attention of position words"
+    for found in word_attention(model, split, cache, first, chunk=chunk, progress=progress, title=title):
+        word = words[tokenize(join(split.queries[found.query].texts))[found.place]]
+        sums[word] = sums.get(word, 0) + found.weights[block].mean(0)
+        counts[word] += 1
     return PositionMaps({word: sums[word] / counts[word] for word in POSITIONS if word in sums}, counts)

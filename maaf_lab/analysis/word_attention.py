@@ -1,0 +1,59 @@
+"""The attention of single words to the image's places, query by query: what Figures 3 and 5 and the avoidance score average.
+
+Shapes: B queries of a chunk, H heads; rows x columns the image's token grid (7x7).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from maaf_lab.data.cache import PixelCache
+from maaf_lab.data.split import Split
+from maaf_lab.data.text import join, tokenize
+from maaf_lab.data.transforms import build_transform
+from maaf_lab.errors import ConfigError
+from maaf_lab.models.base import ComposedModel
+
+
+class WordMap(NamedTuple):
+    """One word of one query: the query's number, the word's place among the text's tokens, weights (blocks, H, rows, columns)."""
+
+    query: int
+    place: int
+    weights: np.ndarray
+
+
+@torch.inference_mode()
+def word_attention(
+    model: ComposedModel, split: Split, cache: PixelCache, places_of: Callable[[list[str]], Sequence[int]], *,
+    chunk: int = 256, progress: bool = True, title: str = "attention of words",
+) -> Iterator[WordMap]:
+    """The attention to the coarsest grid of every word that `places_of` picks: it takes a query's tokens and gives places.
+
+    Queries without such a word cost nothing. Puts the model in evaluation mode. Raises ConfigError for a system without
+    attention to words.
+    """
+    model.eval()
+    prepare = build_transform("plain", cache.size)
+    tokens = [tokenize(join(q.texts)) for q in split.queries]
+    wanted = [(i, places) for i, words in enumerate(tokens) if (places := list(places_of(words)))]
+    for low in tqdm(range(0, len(wanted), chunk), desc=title, unit="chunk", disable=not progress):
+        part = wanted[low : low + chunk]
+        queries = [split.queries[i] for i, _ in part]
+        images, rows = np.unique([q.source for q in queries], return_inverse=True)
+        features = model.encode(prepare.eval(cache.batch(images).to(model.device)))
+        picked = {r: of[torch.from_numpy(rows).to(model.device)] for r, of in features.items()}
+        _, record = model.fuse(picked, model.read([join(q.texts) for q in queries]), return_attention=True)
+        if record is None:
+            raise ConfigError(f"expected a system that attends, such as maaf; {model.config.name} has no attention")
+        side = math.isqrt(features[min(features)].shape[1])
+        maps = record.words_to_image(f"{side}x{side}").double().cpu().numpy()  # (blocks, B, H, words, rows, columns)
+        for b, (i, places) in enumerate(part):
+            for place in places:
+                yield WordMap(i, place, maps[:, b, :, place])
