@@ -90,6 +90,9 @@ def _columns(dataset: str, metrics: dict[str, str]) -> tuple[Column, ...]:
 
 
 _MAAF = {"model.name": "maaf"}
+_RELATIONSHIP = Row("Relationship", "Relationship", {"model.name": "relationship"},
+                    "made data: its networks are 64 wide instead of 256; 2,401 pairs of places a picture take their time",
+                    {"model.feedforward": 64})
 _STANDARD = Row("MAAF", "MAAF", _MAAF)
 
 
@@ -150,7 +153,7 @@ _TABLES = (
         Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
         Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
         _system("Show and Tell", "show_and_tell"), _system("Parameter hashing", "parameter_hashing"),
-        _system("Relationship", "relationship"), _system("FiLM", "film"), _system("TIRG", "tirg"),
+        _RELATIONSHIP, _system("FiLM", "film"), _system("TIRG", "tirg"),
         _system("Locally Bounded Features", "locally_bounded"),
         Row("MAAF", "MAAF", {"model.name": "maaf", "model.attention": "identity"}, "f = identity (section 3.1)"),
     ), "MAAF", (
@@ -192,7 +195,7 @@ _TABLES = (
     Table("7", "Fashion200k, recall at 1", (Column("R1", "R1", "fashion200k"),), (
         Row("Han et al.", "Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
         _system("Show and Tell", "show_and_tell"), _system("FiLM", "film"), _system("Parameter hashing", "parameter_hashing"),
-        _system("Relationship", "relationship"), _system("TIRG", "tirg"),
+        _RELATIONSHIP, _system("TIRG", "tirg"),
         _system("Locally Bounded Features", "locally_bounded"), _system("VAL", "val"), _STANDARD,
     ), "MAAF", (
         Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)), Comparison("VAL over MAAF", ("VAL",), ("MAAF",)),
@@ -213,7 +216,7 @@ _TABLES = (
     ), (_STANDARD, _system("TIRG", "tirg")), "MAAF", (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),), by_type=True),
     Table("S5", "MIT-States", tuple(Column(f"R{k}", f"R{k}", "mit_states") for k in (1, 5, 10)), (
         _system("Show and Tell", "show_and_tell"), _system("Attributes as Operators", "attributes_as_operators"),
-        _system("FiLM", "film"), _system("TIRG", "tirg"), _system("Relationship", "relationship"),
+        _system("FiLM", "film"), _system("TIRG", "tirg"), _RELATIONSHIP,
         _system("Locally Bounded Features", "locally_bounded"), _STANDARD,
     ), "MAAF", (
         Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
