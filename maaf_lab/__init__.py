@@ -1,7 +1,7 @@
 """maaf_lab: composed image retrieval. The names a notebook needs, and no others."""
 
 from maaf_lab.config import RunConfig, profile_config
-from maaf_lab.figures import open_figures
+from maaf_lab.figures import open_figures, untrained
 from maaf_lab.models.foreign import load_foreign_checkpoint
 from maaf_lab.paper import paper_table
 from maaf_lab.runs import Run, ledger, load_pretrained, pretrained_run, train_and_evaluate
@@ -11,5 +11,5 @@ from maaf_lab.workbench import open_table
 __version__ = "0.1.0"
 __all__ = [
     "Run", "RunConfig", "ledger", "load_foreign_checkpoint", "load_pretrained", "open_figures", "open_table", "paper_table",
-    "pretrained_run", "profile_config", "run_table", "table_frame", "train_and_evaluate",
+    "pretrained_run", "profile_config", "run_table", "table_frame", "train_and_evaluate", "untrained",
 ]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -28,9 +27,11 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.made.css import load_sidecar
 from maaf_lab.made.sets import made_origin
 from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.build import build_model, build_vocabulary
 from maaf_lab.models.checkpoints import write_atomically
 from maaf_lab.runs import MADE_SIZE, Run, dataset_folder, dataset_root, pretrained_run, train_and_evaluate
 from maaf_lab.training import make_accelerator
+from maaf_lab.views.files import save
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,8 @@ class FigureBench:
         return pd.DataFrame({column: values.tolist() for column, values in self._kept(name, as_arrays).items()})
 
     def save(self, figure: Figure, name: str) -> None:
-        """`out/name.png` and `out/name.svg`: same figure, same bytes."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self.out / f"{name}.png", dpi=150, metadata={"Software": None})
-        with matplotlib.rc_context({"svg.hashsalt": name}):
-            figure.savefig(self.out / f"{name}.svg", metadata={"Date": None})
+        """`out/name.png` and `out/name.svg` (see `views.files.save`)."""
+        save(figure, self.out, name)
 
 
 def open_figures(
@@ -181,3 +179,9 @@ def open_figures(
     profile_config(profile, "css")  # an unknown profile is refused here
     return FigureBench(profile, Path(data_root), Path(runs_root), Path(records) if records else None, Path(out), int(steps),
                        device or None)
+
+
+def untrained(profile: str, dataset: str, text: str) -> ComposedModel:
+    """A profile's MAAF with random weights, which knows the words of `text`: enough to ask it for its shapes."""
+    config = profile_config(profile, dataset, **{"model.name": "maaf", "model.image_weights": "none"})
+    return build_model(config.model, build_vocabulary(config.model, [text])).eval()

@@ -197,13 +197,16 @@ def to_html(notebook: str | Path) -> Path:
     """Writes `name.html` beside a notebook: one file that loads nothing from the network, so it works offline.
 
     nbconvert's page pulls MathJax, RequireJS, mermaid and the widget manager from elsewhere; here they are left out. So
-    formulas appear as TeX, and a widget appears as the text or HTML that it gives besides its live view.
+    formulas appear as TeX, a widget as the text or HTML that it gives besides its live view, and progress bars not at all.
     """
     import nbconvert
 
     path = Path(notebook)
     nb = copy.deepcopy(_read(path))
     nb.metadata.pop("widgets", None)
+    for cell in nb.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_bar(output)]
     for data in _bundles(nb):
         data.pop(_WIDGET_VIEW, None)
     exporter = nbconvert.HTMLExporter(raw_template=_OFFLINE, embed_images=True)
@@ -211,6 +214,12 @@ def to_html(notebook: str | Path) -> Path:
     page = path.with_suffix(".html")
     page.write_text(html, encoding="utf-8")
     return page
+
+
+def _is_bar(output: Any) -> bool:
+    """A progress bar's widget: on a page it would stand at 0% for ever."""
+    data = output.get("data", {})
+    return _WIDGET_VIEW in data and re.search(r"\d+%\|", "".join(data.get("text/plain", ""))) is not None
 
 
 _OFFLINE = """{%- extends 'lab/index.html.j2' -%}

@@ -37,11 +37,11 @@ class Entry:
 
 
 def notebook_of(key: str) -> Path:
-    """A table's notebook. Raises RunError where the package stands without its notebooks."""
+    """A table's notebook. Raises RunError where there is none, as where the package stands without its notebooks."""
     found = sorted(NOTEBOOKS.glob(f"table{table(key).key}_*.ipynb"))
     if len(found) != 1:
-        raise RunError(f"table {key}: expected one notebook table{key}_*.ipynb in {NOTEBOOKS}, found {len(found)}. "
-                       "Run `maaf-lab tables` from a clone of the lab")
+        raise RunError(f"table {key}: expected one notebook table{key}_*.ipynb in {NOTEBOOKS.name}/, found {len(found)}. Run "
+                       f"`maaf-lab tables` from a clone of the lab; `maaf-lab table {key}` needs no notebook")
     return found[0]
 
 
@@ -68,12 +68,20 @@ def run_tables(
     # notebooks run in their own folder, so all paths are made absolute
     data_root, runs_root = Path(data_root).resolve(), Path(runs_root).resolve()
     records = Path(records).resolve() if records else ""
-    sources = {key: notebook_of(key) for key in keys}
+    sources: dict[str, Path] = {}
+    absent: dict[str, str] = {}
+    for key in keys:
+        try:
+            sources[key] = notebook_of(key)
+        except RunError as error:
+            absent[key] = str(error)
+    if not sources:
+        raise RunError(next(iter(absent.values())))
     out.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "data_root": str(data_root), "runs_root": str(runs_root), "records": str(records),
                   "seeds": list(range(seeds)), "steps": steps, "device": device}
 
-    jobs, failed = _missing(keys, parameters), {}
+    jobs, failed = _missing(list(sources), parameters), {}
     bar = tqdm(total=len(jobs), desc="runs", unit="run", disable=not progress or not jobs)
     for job, why in run_engine(jobs, progress=progress, **engine_options):
         if why:
@@ -83,7 +91,9 @@ def run_tables(
 
     before = {entry.key: entry for entry in _read(out / "report.json")}
     entries = dict(before)
-    for key in tqdm(keys, desc="notebooks", unit="notebook", disable=not progress):
+    for key, why in absent.items():
+        entries[key] = Entry(key, table(key).title, "failed", why, "", "")
+    for key in tqdm(sources, desc="notebooks", unit="notebook", disable=not progress):
         state = _state(sources[key], parameters, key)
         old = before.get(key)
         if old and old.status == "done" and old.state == state and (out / old.page).is_file():

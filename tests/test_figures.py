@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 
 from maaf_lab import figures
+from maaf_lab.config import profile_config
+from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError
-from maaf_lab.figures import open_figures
+from maaf_lab.figures import open_figures, untrained
+from maaf_lab.models.build import build_model
 from maaf_lab.notebooks import execute
+from maaf_lab.views.architecture import architecture_figure, model_shapes
 from maaf_lab.views.attention import avoidance_figure, color_images_figure, head_ablation_figure
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -79,3 +83,33 @@ def test_notebooks_in_the_smoke_profile(name, roots, tmp_path):
     outputs = [output for cell in nbformat.read(done.ipynb, 4).cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == len(list((tmp_path / "out").glob("*.svg"))) >= 1
     assert "made data" in "".join(output.get("text", "") for output in outputs)
+
+
+# --- the architecture (Figure 2) --------------------------------------------------------------------------------------
+
+def test_shapes_are_the_papers():
+    text = "is blue and has longer sleeves"
+    shapes = model_shapes(untrained("paper", "fashion_iq", text), 224, text)
+    assert shapes["stages"] == {14: (1024, 14, 14), 7: (2048, 7, 7)} and shapes["tokens"] == {14: (196, 512), 7: (49, 512)}
+    assert shapes["words"] == text.split() and shapes["row"] == (251, 512) and shapes["attention"] == (2, 8, 251, 251)
+    assert shapes["vector"] == (512,)
+
+
+def test_the_drawing_says_what_the_model_is():
+    def words(profile, dataset):
+        model = untrained(profile, dataset, "make it red")
+        figure = architecture_figure(model, 56, "make it red")
+        return " ".join(text.get_text() for text in figure.axes[0].texts)
+
+    smoke = words("smoke", "css")
+    assert "49 tokens of 32" in smoke and "52 tokens" in smoke and "1 × attention block" in smoke and "4 heads" in smoke
+    assert "245 tokens of 128" in words("laptop", "fashion_iq")
+    with pytest.raises(ConfigError, match="the drawing is of MAAF, found tirg"):
+        model_shapes(build_model(profile_config("smoke", "css", **{"model.name": "tirg"}).model, Vocabulary(("a",))), 56, "a")
+
+
+@pytest.mark.slow
+def test_its_notebook(tmp_path):
+    settings = {"profile": "smoke", "out": str(tmp_path / "f")}
+    done = execute(FOLDER / "figure2_architecture.ipynb", tmp_path / "nb", settings, progress=False)
+    assert "(196, 32)" in done.html.read_text() and (tmp_path / "f" / "figure2.svg").is_file()

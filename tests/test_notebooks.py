@@ -50,6 +50,14 @@ def text_of(path: Path) -> str:
     return "".join(output.get("text", "") for cell in nb.cells for output in cell.get("outputs", []))
 
 
+def test_progress_bars_are_not_on_the_page(tmp_path):
+    source = write(tmp_path / "bars.ipynb", "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='working'):\n    pass",
+                   "import ipywidgets\nipywidgets.IntSlider(description='head')")
+    done = notebooks.execute(source, tmp_path / "out", progress=False)
+    assert "working:" in done.ipynb.read_text() and "working:" not in done.html.read_text()
+    assert "IntSlider" in done.html.read_text()
+
+
 def test_execute_runs_in_the_notebooks_folder_with_parameters(executed):
     assert text_of(executed.ipynb).split() == ["smoke", "5", str(executed.ipynb.parents[1])]
     assert executed.html == executed.ipynb.with_suffix(".html")

@@ -91,8 +91,16 @@ def test_keys_and_engines():
         engine("slurm")
 
 
-def test_every_table_has_a_notebook():
-    assert {notebook_of(key).name.split("_")[0] for key in TABLES} == {f"table{key}" for key in TABLES}
+def test_a_table_without_a_notebook_is_told(done, roots, tmp_path, monkeypatch, no_training):
+    (tmp_path / "notebooks").mkdir()
+    good = notebook_of("S1")
+    (tmp_path / "notebooks" / good.name).write_bytes(good.read_bytes())
+    monkeypatch.setattr(report, "NOTEBOOKS", tmp_path / "notebooks")
+    where = {**roots, "out": tmp_path / "out"}
+    found = run_tables(["S2", "S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+    assert [entry.status for entry in found] == ["failed", "done"] and "maaf-lab table S2" in found[0].why
+    with pytest.raises(RunError, match="table S2: expected one notebook"):
+        run_tables(["S2"], profile="smoke", progress=False, **where)
 
 
 def test_a_package_without_notebooks_says_so(monkeypatch, tmp_path):
