@@ -73,7 +73,8 @@ def curves_figure(logs: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _styles() -> list[dict[str, str]]:
-    colors = ("#9a9a9a", "#5a5a5a", "#d08a2e", "#2b6cb0", "#b0342b", "#3b8f5a")
+    """Greys for the first two (baselines, where a table has them), then Okabe and Ito: told apart with any colour vision."""
+    colors = ("#a8a8a8", "#555555", "#E69F00", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#8A5A2B")
     return [{"color": color, "linestyle": line} for line in ("-", "--") for color in colors]
 
 
