@@ -254,3 +254,14 @@ def test_committed_notebooks_are_clean_run_and_guarded(path):
     if notebooks.declared_parameters(path):
         at = next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
         assert "check_parameters()" in cells[at + 1].source, "the cell after the parameters must call check_parameters()"
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_notebooks_are_compared(path):
+    """No cell is skipped or allowed to fail, and at most one in ten has its output ignored."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    marks = [{*cell.metadata.get("tags", []), *re.findall(r"#\s*(NBVAL\w+|PYTEST\w+)", cell.source)} for cell in cells]
+    marks = [{mark.lower().replace("_", "-") for mark in of} for of in marks]
+    assert not any(of & {"nbval-skip", "nbval-raises-exception", "raises-exception", "pytest-validate-ignore-output"} for of in marks)
+    ignored = sum("nbval-ignore-output" in of for of in marks)
+    assert ignored <= len(cells) / 10, f"{ignored} of {len(cells)} cells have their output ignored"
