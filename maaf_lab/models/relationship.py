@@ -15,6 +15,8 @@ from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
+FEW = 8  # queries whose pairs are formed at once where no gradient is asked for: they stay in the processor's cache
+
 
 class Relationship(TextVectorModel):
     """f(mean over pairs i, j of g(x_i, x_j, t)). g's first layer is three linear maps whose sum it is, so no pair is stacked."""
@@ -34,5 +36,13 @@ class Relationship(TextVectorModel):
         at_N2 = torch.cartesian_prod(rows, columns)
         placed = torch.cat([x_BNC, at_N2.expand(len(x_BNC), -1, -1)], -1)
         words_BG = self.words(self.text_vector(text))
-        pairs_BNNG = self.first(placed)[:, :, None] + self.second(placed)[:, None] + words_BG[:, None, None]
-        return self.f(self.g(pairs_BNNG).mean((1, 2))), None
+        parts = (self.first(placed), self.second(placed), words_BG)
+        if torch.is_grad_enabled():
+            return self.f(self._related(*parts)), None
+        few = [self._related(*some) for some in zip(*(part.split(FEW) for part in parts), strict=True)]
+        return self.f(torch.cat(few)), None
+
+    def _related(self, first_BNG: Tensor, second_BNG: Tensor, words_BG: Tensor) -> Tensor:
+        """The mean of g over all pairs of places -> (B, G)."""
+        pairs_BNNG = first_BNG[:, :, None] + second_BNG[:, None] + words_BG[:, None, None]
+        return self.g(pairs_BNNG).mean((1, 2))
