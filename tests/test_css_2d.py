@@ -61,7 +61,7 @@ def test_flat_references_and_a_rendered_gallery(both):
     for i in (0, 100):
         q = split.queries[i]
         expected = [image.id for k, image in enumerate(split.images[:n]) if k != q.exclude[0]]
-        assert found["top"][i] == expected
+        assert list(found["top"][i]) == expected
         first = min(k for k, image in enumerate(split.images[:n]) if image.label == q.target_label and k != q.exclude[0])
         assert found["rank"][i] == expected.index(split.images[first].id) + 1
 
