@@ -3,7 +3,7 @@
     python benchmarks/positions.py --data-root data/css [--run RUN_FOLDER]
 
 Without --run, the model that ships with the lab. Averages over every test example that has the word and over all heads; writes
-benchmarks/positions.json and figures/positions.png. Made data when the folder holds made data.
+benchmarks/positions.json; notebooks/figure3_positions.ipynb draws them. Made data when the folder holds made data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from maaf_lab.analysis.positions import position_maps
 from maaf_lab.data import datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.runs import Run, pretrained_run
-from maaf_lab.views.pictures import position_maps_figure
 
 
 def main() -> None:
@@ -25,7 +24,6 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     here = Path(__file__).parent
     parser.add_argument("--out", default=here / "positions.json", type=Path)
-    parser.add_argument("--figure", default=here.parent / "figures" / "positions.png", type=Path)
     arguments = parser.parse_args()
     run = Run(arguments.run) if arguments.run else pretrained_run()
     split = datasets.load("css", arguments.data_root, "test")
@@ -36,9 +34,6 @@ def main() -> None:
     print(f"{below} of {len(frame)} words attend less to the cell they name than to the others ({split.origin})")
     arguments.out.write_text(json.dumps({"run": run.name, "data": split.origin, "words_below": below,
                                          "words": json.loads(frame.round(6).to_json(orient="records"))}, indent=2) + "\n")
-    arguments.figure.parent.mkdir(exist_ok=True)
-    figure = position_maps_figure(maps.maps, f"attention of position words, mean over heads\n{split.origin}")
-    figure.savefig(arguments.figure, dpi=110)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.runs import train_and_evaluate
 
+FAILURES = (LabError, ImportError, OSError, RuntimeError)  # what ends one run and leaves the others running
 RETRIES = 3  # how often a task is started again after its worker died
 
 
@@ -27,9 +29,14 @@ def run_job(job: Job, progress: bool = False) -> str:
     """Train and evaluate; "" when the run is finished, else the first line of what went wrong."""
     try:
         train_and_evaluate(job.config, job.data_root, job.runs_root, device=job.device, progress=progress)
-    except (LabError, ImportError, OSError) as error:
-        return str(error).splitlines()[0] or type(error).__name__
+    except FAILURES as error:
+        return first_line(error)
     return ""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line; its name where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def local(jobs: Iterable[Job], *, progress: bool = True, **_options: Any) -> Iterator[tuple[Job, str]]:
@@ -54,7 +61,8 @@ def ray(
         raise ConfigError('engine "ray": expected the package ray, found none; pip install "maaf-lab[scale]"') from error
     started = not cluster.is_initialized()
     if started:
-        cluster.init(address=address or None, log_to_driver=False, include_dashboard=False)
+        running = address or os.environ.get("RAY_ADDRESS", "")
+        cluster.init(**({"address": running} if running else {"log_to_driver": False, "include_dashboard": False}))
     try:
         if gpus is None:
             gpus = 1 if cluster.cluster_resources().get("GPU", 0) else 0
@@ -66,7 +74,7 @@ def ray(
             try:
                 yield job, cluster.get(ended)
             except cluster.exceptions.RayError as error:  # its workers died again and again, or its code failed
-                yield job, f"ray: {str(error).splitlines()[0]}"
+                yield job, f"ray: {first_line(error)}"
     finally:
         if started:
             cluster.shutdown()

@@ -21,15 +21,13 @@ from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.css import CSS
-from maaf_lab.data.layout import MARK
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError
 from maaf_lab.made.css import load_sidecar
-from maaf_lab.made.sets import made_origin
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model, build_vocabulary
 from maaf_lab.models.checkpoints import write_atomically
-from maaf_lab.runs import MADE_SIZE, Run, dataset_folder, dataset_root, pretrained_run, train_and_evaluate
+from maaf_lab.runs import MADE_SIZE, Run, dataset_origin, dataset_root, pretrained_run, train_and_evaluate
 from maaf_lab.training import make_accelerator
 from maaf_lab.views.files import save
 
@@ -54,10 +52,7 @@ class FigureBench:
     @cached_property
     def origin(self) -> str:
         """What the data is; for made data known before a byte of it is drawn."""
-        folder = dataset_folder("css", self.data_root, self.profile)
-        if self.profile not in MADE_SIZE or (folder / MARK).is_file():
-            return datasets.origin("css", folder)
-        return made_origin("css", MADE_SIZE[self.profile], profile_config(self.profile, "css").data.pixels)
+        return dataset_origin("css", self.data_root, self.profile, pixels=profile_config(self.profile, "css").data.pixels)
 
     @cached_property
     def folder(self) -> Path:
@@ -100,27 +95,19 @@ class FigureBench:
 
     def positions(self) -> PositionMaps:
         """Figure 3: the attention of the nine position words."""
-        def compute() -> dict[str, np.ndarray]:
+        def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
             found = position_maps(self.model, self.split, self.cache)
-            return {"words": np.array(list(found.maps)), "maps": np.stack(list(found.maps.values())).astype(np.float32),
-                    "counts": np.array([found.counts[word] for word in found.maps])}
+            return found.maps, found.counts
 
-        kept = self._kept("positions", compute)
-        words = kept["words"].tolist()
-        return PositionMaps(dict(zip(words, kept["maps"].astype(np.float64), strict=True)),
-                            dict(zip(words, kept["counts"].tolist(), strict=True)))
+        return PositionMaps(*self._kept_words("positions", "maps", np.float32, compute))
 
     def colors(self) -> ColorImages:
         """Figure 5: what colour words ignore."""
-        def compute() -> dict[str, np.ndarray]:
+        def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
             found = color_images(self.model, self.split, self.cache)
-            return {"words": np.array(list(found.images)), "images": np.stack(list(found.images.values())).astype(np.float16),
-                    "counts": np.array([found.counts[word] for word in found.images])}
+            return found.images, found.counts
 
-        kept = self._kept("colors", compute)
-        words = kept["words"].tolist()
-        return ColorImages(dict(zip(words, kept["images"].astype(np.float64), strict=True)),
-                           dict(zip(words, kept["counts"].tolist(), strict=True)))
+        return ColorImages(*self._kept_words("colors", "images", np.float16, compute))
 
     def avoidance(self) -> pd.DataFrame:
         """Scores of every kind of word and head (`analysis.avoidance`); made data only."""
@@ -158,6 +145,20 @@ class FigureBench:
 
         write_atomically(path, write)
         return arrays
+
+    def _kept_words(
+        self, name: str, what: str, dtype: type, compute: Callable[[], tuple[dict[str, np.ndarray], dict[str, int]]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """An array a word and how many examples each has; words that no example has are left out."""
+        def as_arrays() -> dict[str, np.ndarray]:
+            arrays, counts = compute()
+            return {"words": np.array(list(arrays)), what: np.stack(list(arrays.values())).astype(dtype),
+                    "counts": np.array([counts[word] for word in arrays])}
+
+        kept = self._kept(name, as_arrays)
+        words = kept["words"].tolist()
+        arrays = dict(zip(words, kept[what].astype(np.float64), strict=True))
+        return arrays, dict(zip(words, kept["counts"].tolist(), strict=True))
 
     def _kept_table(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         def as_arrays() -> dict[str, np.ndarray]:

@@ -59,7 +59,8 @@ def run_tables(
 ) -> list[Entry]:
     """Train the runs that the tables lack, execute their notebooks into `out`, and write `out/index.html`.
 
-    A run or a notebook that fails is told on the page and stops nothing else. What is done is not done again: finished runs
+    A run or a notebook that fails is told on the page and stops nothing else; a row with a failed run is left out of its
+    notebook. What is done is not done again: finished runs
     are kept, and a notebook is executed again only where it, its parameters or the runs it shows have changed.
     """
     out, keys, run_engine = Path(out).resolve(), chosen_keys(keys), engine(engine_name)
@@ -79,7 +80,7 @@ def run_tables(
         raise RunError(next(iter(absent.values())))
     out.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "data_root": str(data_root), "runs_root": str(runs_root), "records": str(records),
-                  "seeds": list(range(seeds)), "steps": steps, "device": device}
+                  "seeds": list(range(seeds)), "rows": [], "steps": steps, "device": device}
 
     jobs, failed = _missing(list(sources), parameters), {}
     bar = tqdm(total=len(jobs), desc="runs", unit="run", disable=not progress or not jobs)
@@ -99,7 +100,8 @@ def run_tables(
         if old and old.status == "done" and old.state == state and (out / old.page).is_file():
             continue
         try:
-            done = execute(sources[key], out / "notebooks", parameters, progress=False)
+            shown = {**parameters, "rows": _whole_rows(key, parameters, failed)}
+            done = execute(sources[key], out / "notebooks", shown, progress=False)
             page = os.path.relpath(done.html, out)
             entries[key] = Entry(key, table(key).title, "done", "", page, _state(sources[key], parameters, key))
         except LabError as error:
@@ -121,6 +123,20 @@ def _missing(keys: Sequence[str], parameters: dict[str, Any]) -> list[Job]:
                 folder = str(bench.data(dataset))
                 jobs |= {c.name: Job(c, folder, parameters["runs_root"], parameters["device"] or None) for c in lacking}
     return list(jobs.values())
+
+
+def _whole_rows(key: str, parameters: dict[str, Any], failed: dict[str, str]) -> list[str]:
+    """The rows that a notebook may show without training again what has just failed; [], which is all, where nothing has."""
+    bench, whole = open_table(key, **parameters), []
+    rows = [row.label for row in bench.table.rows if row.changes is not None]
+    for label in rows:
+        alone = open_table(key, **{**parameters, "rows": [label]})
+        if not any(config.name in failed for dataset in bench.table.datasets for config in alone.configs(dataset)):
+            whole.append(label)
+    if not whole:
+        raise RunError(f"table {key}: expected a row whose runs are finished, found none: every row has a run that failed. They "
+                       "are listed on this page with their reasons; mend those and call again")
+    return [] if len(whole) == len(rows) else whole
 
 
 def _state(notebook: Path, parameters: dict[str, Any], key: str) -> str:

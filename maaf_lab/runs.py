@@ -28,7 +28,7 @@ from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.layout import MARK
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.made.sets import make
+from maaf_lab.made.sets import made_origin, make
 from maaf_lab.metrics import recalls
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model, build_vocabulary
@@ -263,6 +263,14 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
     if layout.looks_right():
         return data_root
     return data_root / (layout.made_as() + ("-tiny" if profile == "smoke" else ""))
+
+
+def dataset_origin(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0) -> str:
+    """What the data below `data_root` is; of data that the profile makes and nobody has drawn yet, what it will be."""
+    root = dataset_folder(dataset, data_root, profile)
+    if profile not in MADE_SIZE or (root / MARK).is_file():
+        return datasets.origin(dataset, root)
+    return made_origin(dataset, MADE_SIZE[profile], pixels, seed)
 
 
 def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:

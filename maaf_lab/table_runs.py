@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from maaf_lab.analysis.modifiers import has_modifier
-from maaf_lab.errors import LabError
+from maaf_lab.data.modifiers import has_modifier
+from maaf_lab.engines import FAILURES, first_line
 from maaf_lab.metrics import Estimate, bootstrap_mean, mean_recall, paired_gain
 from maaf_lab.paper import paper_table
 from maaf_lab.runs import Run, find, train_and_evaluate
@@ -51,8 +51,8 @@ def run_table(
     for label, config in tqdm(todo.values(), desc=f"Table {chosen.key}", unit="run", disable=not progress or not todo):
         try:
             done[config.name] = train_and_evaluate(config, data_root, runs_root, device=device, progress=progress)
-        except (LabError, ImportError, FileNotFoundError) as error:
-            failed[label] = str(error).splitlines()[0]
+        except FAILURES as error:
+            failed[label] = first_line(error)
             first_error = first_error or error
     if first_error and not done:
         raise first_error

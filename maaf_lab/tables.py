@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maaf_lab.analysis.modifiers import MODIFIERS
 from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.data.modifiers import MODIFIERS
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.two_stream import TABLE_4
 
@@ -53,7 +53,7 @@ class Comparison:
 class Table:
     """A results table of the paper: its columns and rows in order. standard: the row that the others are compared with.
 
-    by_type: its columns are types of modifier of one dataset's queries (Table S4; see `analysis.modifiers`).
+    by_type: its columns are types of modifier of one dataset's queries (Table S4; see `data.modifiers`).
     """
 
     key: str

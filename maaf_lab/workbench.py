@@ -15,8 +15,7 @@ from maaf_lab.data import datasets
 from maaf_lab.data.images import decode
 from maaf_lab.data.layout import MARK
 from maaf_lab.errors import ConfigError
-from maaf_lab.made.sets import made_origin
-from maaf_lab.runs import MADE_SIZE, dataset_folder, dataset_root, drawn_pixels
+from maaf_lab.runs import MADE_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.table_runs import TableRuns, comparisons_frame, run_table, statements_frame, table_frame
 from maaf_lab.tables import Table, row_configs, table
 
@@ -58,10 +57,7 @@ class TableBench:
     def origin(self, dataset: str | None = None) -> str:
         """What the data is; for made data known before a byte of it is drawn."""
         dataset = self._dataset(dataset)
-        folder = self.folder(dataset)
-        if not self.made or (folder / MARK).is_file():
-            return datasets.origin(dataset, folder)
-        return made_origin(dataset, MADE_SIZE[self.profile], self.drawn(dataset), MADE_SEED)
+        return dataset_origin(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=MADE_SEED)
 
     def drawn(self, dataset: str | None = None) -> int:
         """Side of the pictures that the lab draws for this profile."""

@@ -11,11 +11,13 @@ import nbformat
 import pytest
 
 from maaf_lab import engines, report
-from maaf_lab.engines import Job, engine
+from maaf_lab.engines import Job, engine, first_line
 from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.notebooks import execute as real
 from maaf_lab.report import chosen_keys, notebook_of, report_html, run_tables
 from maaf_lab.runs import Run
 from maaf_lab.tables import TABLES
+from maaf_lab.workbench import open_table
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
@@ -72,6 +74,25 @@ def test_what_fails_stops_nothing_else(done, roots, tmp_path, monkeypatch, no_tr
     page = (tmp_path / "out" / "index.html").read_text()
     assert "this cell is broken" in page and "Runs that failed" in page and "the loss is not finite" in page
     assert "1 of 2 notebooks done" in page
+
+
+def test_a_failed_run_is_not_trained_again_by_the_notebook(done, roots, tmp_path, monkeypatch, no_training):
+    """Its row is left out there; where every row has one, the notebook is not run at all."""
+    bench = open_table("S1", profile="smoke", steps=3, data_root=roots["data_root"])
+    jobs = [Job(config, "", "") for config in bench.configs()]
+    asked = []
+    monkeypatch.setattr(report, "execute", lambda source, out, parameters, **o: asked.append(parameters["rows"]) or real(
+        source, out, parameters, **o))
+    for broken, rows in (({jobs[0].config.name}, ["7x7+14x14"]), ({job.config.name for job in jobs}, None)):
+        monkeypatch.setattr(report, "_missing", lambda keys, parameters: jobs)
+        monkeypatch.setitem(engines.ENGINES, "local", lambda jobs, **o: (
+            (job, "gone" if job.config.name in broken else "") for job in jobs))  # noqa: B023
+        asked.clear()
+        where = {**roots, "out": tmp_path / str(len(broken))}
+        entry, = run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+        assert asked == ([rows] if rows else []) and entry.status == ("done" if rows else "failed")
+        assert "every row has a run that failed" in entry.why or rows
+        assert "gone" in (where["out"] / "index.html").read_text()
 
 
 def test_a_damaged_report_is_made_anew(done, roots, tmp_path, no_training):
@@ -169,6 +190,10 @@ def test_a_worker_that_dies_loses_nothing(tmp_path, smoke, tiny_css, css_train_c
         run = Run(tmp_path / job.config.name)
         assert run.finished and run.log["step"].tolist() == list(range(5, 31, 5)), "each step once"
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_error_in_a_line():
+    assert (first_line(ValueError("a\nb")), first_line(OSError()), first_line(RunError("\nb"))) == ("a", "OSError", "RunError")
 
 
 def test_without_ray_the_engine_says_what_to_install(monkeypatch):

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from maaf_lab import table_runs
-from maaf_lab.analysis.modifiers import MODIFIERS, has_modifier, modifiers_of
 from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
+from maaf_lab.data.modifiers import MODIFIERS, has_modifier, modifiers_of
 from maaf_lab.errors import ConfigError, TrainingError
 from maaf_lab.metrics import Estimate, bootstrap, mean_recall, paired_gain
 from maaf_lab.models.build import MODELS
