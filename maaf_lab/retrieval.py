@@ -5,6 +5,8 @@ Shapes: Q queries, G gallery images, D width, K results kept a query.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,8 @@ from maaf_lab.models.checkpoints import write_atomically
 
 PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
 MANY = 64  # close calls of one query that are still decided one by one
-COLUMNS = ("query", "source", "text", "target_label", "category", "rank", "top", "scores")
+ASKED = ("query", "source", "text", "target_label", "category")  # what no model has a say in
+COLUMNS = (*ASKED, "rank", "top", "scores")
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,52 @@ class Rankings:
 
     def save(self, path: Path) -> None:
         """Parquet, a line a query."""
-        frame = self.frame.copy()
-        frame.attrs = {"protocol": self.protocol}
-        write_atomically(Path(path), lambda beside: frame.to_parquet(beside, index=False, compression="zstd"))
+        _write(self.frame, Path(path), {"protocol": self.protocol})
+
+    def save_ranks(self, path: Path, shared: Path) -> None:
+        """Only the ranks, and once in the folder `shared` what was asked: all runs ranked on the same queries share that file.
+
+        Wherever `path` is moved, `shared` has to stand beside it as it does now.
+        """
+        asked = self.frame[list(ASKED)]
+        file = f"queries-{hashlib.sha256(asked.to_json(orient='values').encode()).hexdigest()[:10]}.parquet"
+        if not (shared / file).is_file():
+            _write(asked, shared / file, {})
+        _write(self.frame[["rank"]], Path(path), {
+            "protocol": self.protocol, "queries": Path(os.path.relpath(shared / file, Path(path).parent)).as_posix(),
+        })
 
     @classmethod
     def load(cls, path: Path) -> Rankings:
-        """What `save` wrote; RunError where there is no such file."""
-        if not Path(path).is_file():
+        """What `save` or `save_ranks` wrote; RunError where there is no such file."""
+        path = Path(path)
+        if not path.is_file():
             raise RunError(f"{path}: expected the rankings of an evaluated run, found no file. Run `maaf-lab evaluate` on it.")
-        try:
-            frame = pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-            raise RunError(f"{path}: expected rankings, found damage ({error}). Run `maaf-lab evaluate` again.") from error
-        return cls(frame, frame.attrs.get("protocol", ""))
+        frame = _read(path)
+        protocol = frame.attrs.get("protocol", "")
+        if shared := frame.attrs.get("queries"):
+            asked = path.parent / shared
+            if not asked.is_file():
+                raise RunError(f"{path}: expected the queries that these ranks belong to in {asked}, found no file; copy it there, "
+                               "or run `maaf-lab evaluate` on the run.")
+            empty = [[] for _ in range(len(frame))]
+            if len(queries := _read(asked)) != len(frame):
+                raise RunError(f"{asked}: expected {len(frame):,} queries for the ranks of {path}, found {len(queries):,}.")
+            frame = queries.assign(rank=frame["rank"].to_numpy(), top=empty, scores=empty)[list(COLUMNS)]
+        return cls(frame, protocol)
+
+
+def _write(frame: pd.DataFrame, path: Path, attrs: dict[str, str]) -> None:
+    frame = frame.copy()
+    frame.attrs = attrs
+    write_atomically(path, lambda beside: frame.to_parquet(beside, index=False, compression="zstd"))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+        raise RunError(f"{path}: expected rankings, found damage ({error}). Run `maaf-lab evaluate` again.") from error
 
 
 @torch.inference_mode()

@@ -209,7 +209,8 @@ RECORD = ("config.json", "environment.json", "log.csv", "metrics.json")
 def save_record(run: Run, folder: str | Path, *, weights: bool = False) -> Run:
     """Copy what a finished run's numbers rest on into `folder`, small enough to commit; returns the copy.
 
-    Rankings are kept without the lists of what came first. weights: the trained model and its vocabulary too.
+    Rankings are kept without the lists of what came first, and what was asked stands once beside all records of `folder.parent`
+    (`Rankings.save_ranks`). weights: the trained model and its vocabulary too; such a record stands alone.
     Raises RunError when the run is not finished.
     """
     if not run.finished:
@@ -218,7 +219,10 @@ def save_record(run: Run, folder: str | Path, *, weights: bool = False) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*RECORD, *(("vocabulary.json", "model.safetensors") if weights else ())):
         shutil.copyfile(run.folder / name, folder / name)
-    run.rankings.without_lists().save(folder / "rankings.parquet")
+    if weights:
+        run.rankings.without_lists().save(folder / "rankings.parquet")
+    else:
+        run.rankings.save_ranks(folder / "rankings.parquet", folder.parent)
     return Run(folder)
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import pandas as pd
 import pytest
 
 from maaf_lab import cli, runs
@@ -12,7 +13,17 @@ from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import datasets
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.made import sets
-from maaf_lab.runs import LEDGER_COLUMNS, Run, dataset_folder, evaluate, find, ledger, load_pretrained, train_and_evaluate
+from maaf_lab.runs import (
+    LEDGER_COLUMNS,
+    Run,
+    dataset_folder,
+    evaluate,
+    find,
+    ledger,
+    load_pretrained,
+    save_record,
+    train_and_evaluate,
+)
 
 STEPS = {"train.steps": 3, "train.warmup_steps": 1}
 
@@ -121,6 +132,28 @@ def test_evaluating_again_changes_nothing(run, tiny_css):
     ranks = run.rankings.frame["rank"].tolist()
     evaluate(run, tiny_css, device="cpu", progress=False)
     assert {**run.metrics, "evaluate_seconds": 0} == before and run.rankings.frame["rank"].tolist() == ranks
+
+
+def test_records_share_their_queries(tmp_path, roots, run):
+    """Two runs ranked on the same queries: one file of queries, two of ranks; moved without it, a record says what it lacks."""
+    other = next(Run(path) for path in roots.iterdir() if path.name != run.name and path.is_dir())
+    kept = [save_record(one, tmp_path / one.name) for one in (run, other)]
+    assert len(list(tmp_path.glob("queries-*.parquet"))) == 1
+    for one, copy in zip((run, other), kept, strict=True):
+        lists = ["top", "scores"]
+        pd.testing.assert_frame_equal(copy.rankings.frame.drop(columns=lists), one.rankings.frame.drop(columns=lists))
+        assert copy.rankings.protocol == one.rankings.protocol and copy.rankings.hits(5).mean() == one.rankings.hits(5).mean()
+        assert not (copy.folder / "model.safetensors").exists()
+    whole = save_record(run, tmp_path / "alone" / run.name, weights=True)
+    shutil.move(whole.folder, tmp_path / "moved")
+    assert len(Run(tmp_path / "moved").rankings) == len(run.rankings) and Run(tmp_path / "moved").load_model()
+    (asked,) = tmp_path.glob("queries-*.parquet")
+    pd.read_parquet(asked).iloc[1:].to_parquet(asked)
+    with pytest.raises(RunError, match=r"expected [\d,]+ queries for the ranks of"):
+        _ = kept[0].rankings
+    asked.unlink()
+    with pytest.raises(RunError, match=r"expected the queries that these ranks belong to in .*queries-.*copy it there"):
+        _ = kept[0].rankings
 
 
 def test_ledger(tmp_path, roots, run, css_test):
