@@ -138,7 +138,7 @@ def table(
 
 @app.command()
 def tables(
-    keys: Annotated[list[str] | None, typer.Argument(help="table numbers, or all")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(help="table numbers, names such as figure3; tables, figures, all")] = None,
     profile: Profile = "laptop",
     data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
     runs_root: RunsRoot = Path("runs"),
@@ -150,13 +150,13 @@ def tables(
     address: Annotated[str, typer.Option(help="of the Ray cluster; left out: RAY_ADDRESS, or one on this machine")] = "",
     device: Device = None,
 ) -> None:
-    """Train what tables lack, execute their notebooks and write OUT/index.html; what is done is not done again."""
+    """Train what tables lack, execute the notebooks of tables and figures, write OUT/index.html; nothing is done twice."""
     from maaf_lab.report import run_tables
 
     entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records or "", out=out,
                          seeds=seeds, steps=steps or 0, engine_name=engine, device=device or "", address=address)
     for entry in entries:
-        print(f"Table {entry.key}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
+        print(f"{entry.key}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
     print(f"\n{out / 'index.html'}")
     raise typer.Exit(0 if all(entry.status == "done" for entry in entries) else 1)
 

@@ -216,6 +216,30 @@ def to_html(notebook: str | Path) -> Path:
     return page
 
 
+NOT_ON_A_PAGE = "not-on-a-page"  # a cell with this tag says for a test, in text, what the cell before it shows
+
+
+def to_article(notebook: str | Path) -> str:
+    """What a reader of an executed notebook wants: its prose, tables and pictures as a piece of HTML, without code.
+
+    Left out: code, progress bars, the parameters' cells and cells tagged "not-on-a-page".
+    """
+    import nbconvert
+
+    nb = copy.deepcopy(_read(Path(notebook)))
+    nb.metadata.pop("widgets", None)
+    nb.cells = [cell for cell in nb.cells if NOT_ON_A_PAGE not in cell.metadata.get("tags", [])]
+    for cell in nb.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_bar(output) and output.get("name") != "stderr"]
+    for data in _bundles(nb):
+        data.pop(_WIDGET_VIEW, None)
+    exporter = nbconvert.HTMLExporter(template_name="basic", exclude_input=True, exclude_input_prompt=True,
+                                      exclude_output_prompt=True, exclude_anchor_links=True)
+    html, _ = exporter.from_notebook_node(nb)
+    return html
+
+
 def _is_bar(output: Any) -> bool:
     """A progress bar's widget: on a page it would stand at 0% for ever."""
     data = output.get("data", {})

@@ -1,4 +1,4 @@
-"""Run tables and their notebooks in one go: train what is missing, execute every notebook, write one page that shows it all."""
+"""Run tables and figures in one go: train what is missing, execute every notebook, write one page that shows it all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tqdm.auto import tqdm
 from maaf_lab.engines import Job, engine
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.models.checkpoints import write_json, write_text
-from maaf_lab.notebooks import execute
+from maaf_lab.notebooks import NotebookError, declared_parameters, execute, to_article
 from maaf_lab.runs import find
 from maaf_lab.tables import TABLES, table
+from maaf_lab.views.report import report_html
 from maaf_lab.workbench import open_table
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -26,7 +27,11 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one notebook. state: what its outcome rests on; the same again means there is nothing to do."""
+    """What became of one notebook. key: a table's number or a figure notebook's name, such as "figure3".
+
+    page: the executed notebook as HTML, seen from the report's folder. state: what the outcome rests on; the same again means
+    there is nothing to do.
+    """
 
     key: str
     title: str
@@ -37,7 +42,9 @@ class Entry:
 
 
 def notebook_of(key: str) -> Path:
-    """A table's notebook. Raises RunError where there is none, as where the package stands without its notebooks."""
+    """A table's or a figure's notebook. Raises RunError where there is none, as where the package stands without them."""
+    if key in figure_keys():
+        return figure_notebooks()[key]
     found = sorted(NOTEBOOKS.glob(f"table{table(key).key}_*.ipynb"))
     if len(found) != 1:
         raise RunError(f"table {key}: expected one notebook table{key}_*.ipynb in {NOTEBOOKS.name}/, found {len(found)}. Run "
@@ -45,11 +52,45 @@ def notebook_of(key: str) -> Path:
     return found[0]
 
 
+def figure_notebooks() -> dict[str, Path]:
+    """The figure notebooks of a clone by key: "figure1", ... "figureS2" in the paper's order, then those beyond the paper."""
+    paper = {path.stem.split("_")[0]: path for path in sorted(NOTEBOOKS.glob("figure*_*.ipynb"))}
+    beyond = {path.stem: path for path in sorted(NOTEBOOKS.glob("heads_*.ipynb"))}
+    return paper | beyond
+
+
+def figure_keys() -> tuple[str, ...]:
+    return tuple(figure_notebooks())
+
+
 def chosen_keys(keys: Sequence[str]) -> list[str]:
-    """Table numbers, each once, in the order given; "all" or none is every table."""
-    if not keys or any(str(key).lower() == "all" for key in keys):
-        return list(TABLES)
-    return list(dict.fromkeys(table(key).key for key in keys))
+    """Table numbers and names of figures, each once, in the order given.
+
+    "all" or none is every table and figure, "tables" every table, "figures" every figure.
+    """
+    figures, every = figure_keys(), {"tables": list(TABLES), "figures": list(figure_keys())}
+    every["all"] = every["tables"] + every["figures"]
+    chosen: list[str] = []
+    for key in map(str, keys or ["all"]):
+        names = {name.lower(): name for name in figures}
+        if key.lower() in every:
+            chosen += every[key.lower()]
+        elif key.lower() in names:
+            chosen.append(names[key.lower()])
+        elif key.lower().startswith("fig"):
+            raise ConfigError(f"no figure {key!r} in the lab; known: {', '.join(figures) or 'none, the notebooks are not here'}")
+        else:
+            chosen.append(table(key).key)
+    return list(dict.fromkeys(chosen))
+
+
+def _title(key: str) -> str:
+    """A notebook's name for people: its first heading, or the table's own where there is no notebook."""
+    try:
+        first = json.loads(notebook_of(key).read_text(encoding="utf-8"))["cells"][0]["source"]
+        return ("".join(first).splitlines() or [key])[0].lstrip("# ")
+    except (LabError, OSError, ValueError, LookupError):
+        return f"Table {key}: {TABLES[key].title}" if key in TABLES else key
 
 
 def run_tables(
@@ -57,11 +98,11 @@ def run_tables(
     records: str | Path = "", out: str | Path = "report", seeds: int = 1, steps: int = 0, engine_name: str = "local",
     device: str = "", progress: bool = True, **engine_options: Any,
 ) -> list[Entry]:
-    """Train the runs that the tables lack, execute their notebooks into `out`, and write `out/index.html`.
+    """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
-    A run or a notebook that fails is told on the page and stops nothing else; a row with a failed run is left out of its
-    notebook. What is done is not done again: finished runs
-    are kept, and a notebook is executed again only where it, its parameters or the runs it shows have changed.
+    keys: see `chosen_keys`. A run or a notebook that fails is told on the page and stops nothing else; a row with a failed run
+    is left out of its notebook. What is done is not done again: finished runs are kept, and a notebook is executed again only
+    where it, its parameters or the runs it shows have changed. Pictures of the figures go to `out/figures`.
     """
     out, keys, run_engine = Path(out).resolve(), chosen_keys(keys), engine(engine_name)
     if seeds < 1:
@@ -77,12 +118,12 @@ def run_tables(
         except RunError as error:
             absent[key] = str(error)
     if not sources:
-        raise RunError(next(iter(absent.values())))
+        raise RunError(next(iter(absent.values()), "expected notebooks beside the package, found none; run this from a clone"))
     out.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "data_root": str(data_root), "runs_root": str(runs_root), "records": str(records),
                   "seeds": list(range(seeds)), "rows": [], "steps": steps, "device": device}
 
-    jobs, failed = _missing(list(sources), parameters), {}
+    jobs, failed = _missing([key for key in sources if key in TABLES], parameters), {}
     bar = tqdm(total=len(jobs), desc="runs", unit="run", disable=not progress or not jobs)
     for job, why in run_engine(jobs, progress=progress, **engine_options):
         if why:
@@ -93,22 +134,28 @@ def run_tables(
     before = {entry.key: entry for entry in _read(out / "report.json")}
     entries = dict(before)
     for key, why in absent.items():
-        entries[key] = Entry(key, table(key).title, "failed", why, "", "")
+        entries[key] = Entry(key, _title(key), "failed", why, "", "")
     for key in tqdm(sources, desc="notebooks", unit="notebook", disable=not progress):
-        state = _state(sources[key], parameters, key)
-        old = before.get(key)
+        given = parameters if key in TABLES else _figure_parameters(sources[key], parameters, out)
+        state, old = _state(sources[key], given, key), before.get(key)
         if old and old.status == "done" and old.state == state and (out / old.page).is_file():
             continue
         try:
-            shown = {**parameters, "rows": _whole_rows(key, parameters, failed)}
+            shown = {**given, "rows": _whole_rows(key, given, failed)} if key in TABLES else given
             done = execute(sources[key], out / "notebooks", shown, progress=False)
             page = os.path.relpath(done.html, out)
-            entries[key] = Entry(key, table(key).title, "done", "", page, _state(sources[key], parameters, key))
+            entries[key] = Entry(key, _title(key), "done", "", page, _state(sources[key], given, key))
         except LabError as error:
-            entries[key] = Entry(key, table(key).title, "failed", str(error), "", state)
+            entries[key] = Entry(key, _title(key), "failed", str(error), "", state)
         _write(out, entries, failed, parameters)
     _write(out, entries, failed, parameters)
     return [entries[key] for key in keys]
+
+
+def _figure_parameters(notebook: Path, parameters: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Those parameters of the call that a figure's notebook has."""
+    given = {**parameters, "out": str(out / "figures")}
+    return {name: given[name] for name in declared_parameters(notebook) if name in given}
 
 
 def _missing(keys: Sequence[str], parameters: dict[str, Any]) -> list[Job]:
@@ -140,10 +187,10 @@ def _whole_rows(key: str, parameters: dict[str, Any], failed: dict[str, str]) ->
 
 
 def _state(notebook: Path, parameters: dict[str, Any], key: str) -> str:
-    """A digest of the notebook's cells, its parameters and the finished runs that it shows."""
+    """A digest of the notebook's cells, its parameters and, for a table, the finished runs that it shows."""
     cells = [cell["source"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
-    bench, shown = open_table(key, **parameters), []
-    for dataset in bench.table.datasets:
+    bench, shown = open_table(key, **parameters) if key in TABLES else None, []
+    for dataset in bench.table.datasets if bench else ():
         for config in bench.configs(dataset):
             run = find(config, (parameters["runs_root"], parameters["records"]))
             shown.append([config.name, (run.folder / "metrics.json").read_text() if run else ""])
@@ -160,34 +207,12 @@ def _read(path: Path) -> list[Entry]:
 
 
 def _write(out: Path, entries: dict[str, Entry], failed: dict[str, str], parameters: dict[str, Any]) -> None:
-    ordered = [entries[key] for key in TABLES if key in entries]
+    order = [*TABLES, *figure_keys()]
+    ordered = sorted(entries.values(), key=lambda entry: order.index(entry.key) if entry.key in order else len(order))
+    articles = {}
+    for entry in ordered:
+        if entry.page:
+            with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
+                articles[entry.key] = to_article((out / entry.page).with_suffix(".ipynb"))
     write_json(out / "report.json", [asdict(entry) for entry in ordered])
-    write_text(out / "index.html", report_html(ordered, failed, parameters))
-
-
-def report_html(entries: Sequence[Entry], failed: dict[str, str], parameters: dict[str, Any]) -> str:
-    """The page: what ran, what failed and why, and every notebook in a frame below its title."""
-    bad = [entry for entry in entries if entry.status != "done"]
-    told = f"{len(entries) - len(bad)} of {len(entries)} notebooks done"
-    made = "" if parameters["profile"] == "paper" else " <b>MADE DATA: not comparable with the paper's numbers.</b>"
-    links = "".join(f"<li><a href='#{escape(e.key)}'>Table {escape(e.key)}: {escape(e.title)}</a>"
-                    f"{'' if e.status == 'done' else ' – failed'}</li>" for e in entries)
-    trouble = "".join(f"<li><code>{escape(name)}</code>: {escape(why)}</li>" for name, why in failed.items())
-    trouble = f"<h2>Runs that failed</h2><ul>{trouble}</ul>" if trouble else ""
-    parts = []
-    for e in entries:
-        title = f"<h2 id='{escape(e.key)}'>Table {escape(e.key)}: {escape(e.title)}</h2>"
-        if e.status == "done":
-            parts.append(f"{title}<p><a href='{escape(e.page)}'>the notebook as a page of its own</a></p>"
-                         f"<iframe src='{escape(e.page)}' title='Table {escape(e.key)}' loading='lazy'></iframe>")
-        else:
-            parts.append(f"{title}<p>failed:</p><pre>{escape(e.why)}</pre>")
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>maaf_lab: tables</title>"
-        "<meta name='viewport' content='width=device-width'><style>"
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#222}"
-        "iframe{width:100%;height:44rem;border:1px solid #ccc}pre{white-space:pre-wrap;background:#f6f6f6;padding:.8rem}"
-        f"</style></head><body><h1>Tables of the paper, reproduced</h1><p>Profile {escape(parameters['profile'])}, "
-        f"{len(parameters['seeds'])} seed(s); {told}.{made}</p><ul>{links}</ul>{trouble}{''.join(parts)}</body></html>\n"
-    )
-
+    write_text(out / "index.html", report_html(ordered, articles, failed, parameters))

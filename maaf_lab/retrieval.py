@@ -93,8 +93,8 @@ class Rankings:
         if shared := frame.attrs.get("queries"):
             asked = path.parent / shared
             if not asked.is_file():
-                raise RunError(f"{path}: expected the queries that these ranks belong to in {asked}, found no file; copy it there, "
-                               "or run `maaf-lab evaluate` on the run.")
+                raise RunError(f"{path}: expected the queries that these ranks belong to in {asked}, found no file; copy it "
+                               "there, or run `maaf-lab evaluate` on the run.")
             empty = [[] for _ in range(len(frame))]
             if len(queries := _read(asked)) != len(frame):
                 raise RunError(f"{asked}: expected {len(frame):,} queries for the ranks of {path}, found {len(queries):,}.")

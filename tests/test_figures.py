@@ -1,4 +1,4 @@
-"""The figures on CSS: computed once, kept, drawn the same again; and their notebooks, from nothing, in the smoke profile."""
+"""The figures: computed once, kept, drawn the same again; and their notebooks, from nothing, in the smoke profile."""
 
 from pathlib import Path
 
@@ -8,14 +8,24 @@ import pandas as pd
 import pytest
 
 from maaf_lab import figures
+from maaf_lab.analysis.clusters import largest_cluster, mean_image
+from maaf_lab.analysis.retrievals import Retrieval, pick_queries
+from maaf_lab.analysis.sentences import against_other_words, by_third, sentence_attention
 from maaf_lab.config import profile_config
-from maaf_lab.data.text import Vocabulary
-from maaf_lab.errors import ConfigError
+from maaf_lab.data.cache import PixelCache
+from maaf_lab.data.images import decode
+from maaf_lab.data.text import Vocabulary, join, tokenize
+from maaf_lab.data.transforms import build_transform
+from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.figures import open_figures, untrained
+from maaf_lab.garment_figures import GarmentFigures, Structure, _jpeg
+from maaf_lab.made.fashion_iq import redraw
 from maaf_lab.models.build import build_model
 from maaf_lab.notebooks import execute
+from maaf_lab.retrieval import Rankings
 from maaf_lab.views.architecture import architecture_figure, model_shapes
-from maaf_lab.views.attention import avoidance_figure, color_images_figure, head_ablation_figure
+from maaf_lab.views.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
+from maaf_lab.views.galleries import retrievals_figure
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
@@ -75,14 +85,146 @@ def test_the_shipped_model_needs_no_data_to_be_named(tmp_path):
     assert "size=full" in bench.origin and bench.config_name.startswith("css-maaf-") and not list(tmp_path.iterdir())
 
 
+ON_CSS = ("figure3_positions", "figure5_colors", "heads_css")
+ON_GARMENTS = ("figure1_retrievals", "figure4_structure", "figure6_words", "figureS1_clusters", "figureS2_retrievals")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["figure3_positions", "figure5_colors", "heads_css"])
-def test_notebooks_in_the_smoke_profile(name, roots, tmp_path):
-    settings = {"profile": "smoke", "steps": 3, "records": "", "out": str(tmp_path / "out"), "device": "cpu", **roots}
+@pytest.mark.parametrize("name", [*ON_CSS, *ON_GARMENTS])
+def test_notebooks_in_the_smoke_profile(name, roots, garment_roots, tmp_path):
+    where = roots if name in ON_CSS else garment_roots
+    settings = {"profile": "smoke", "steps": 3, "records": "", "out": str(tmp_path / "out"), "device": "cpu", **where}
+    if name == "figure1_retrievals":
+        settings["count"] = 1  # a model of three steps finds little
     done = execute(FOLDER / f"{name}.ipynb", tmp_path, settings, progress=False)
     outputs = [output for cell in nbformat.read(done.ipynb, 4).cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == len(list((tmp_path / "out").glob("*.svg"))) >= 1
     assert "made data" in "".join(output.get("text", "") for output in outputs)
+
+
+# --- on Fashion IQ (Figures 1, 4, 6, S1, S2) ---------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def garment_roots(tmp_path_factory):
+    root = tmp_path_factory.mktemp("garments")
+    return {"data_root": str(root / "data"), "runs_root": str(root / "runs")}
+
+
+@pytest.fixture(scope="module")
+def garments(garment_roots, tmp_path_factory):
+    where = {**garment_roots, "out": tmp_path_factory.mktemp("out")}
+    return open_figures("fashion_iq", profile="smoke", steps=3, device="cpu", **where)
+
+
+def test_the_matrix_is_the_models_own(garments):
+    found, query = garments.structure(query=2), garments.split.queries[2]
+    words = tokenize(join(query.texts))
+    n = 49 + 196 + len(words)
+    assert found.weights.shape == (n, n) and found.tokens[-len(words):] == tuple(words)
+    assert found.spans == {"7x7": (0, 49), "14x14": (49, 245), "text": (245, n)}
+    assert np.allclose(found.weights.sum(1), 1, atol=1e-5)
+    shares = found.shares()
+    assert list(shares.index) == ["7x7", "14x14", "text", "even"] and np.allclose(shares.sum(axis=1), 100)
+    assert shares.loc["text", "7x7"] == pytest.approx(100 * found.weights[245:, :49].sum(1).mean(), rel=1e-5)
+    signed = Structure(np.array([[-1.0, 3.0], [1.0, 1.0]]), ("a", "b"), {"7x7": (0, 1), "text": (1, 2)}).shares()
+    assert signed.loc["7x7"].tolist() == [25, 75] and signed.loc["even"].tolist() == [50, 50]
+
+
+def test_clusters_are_of_the_category(garments):
+    found = garments.clusters(show=3)
+    assert list(found) == ["dress", "toptee", "shirt"]
+    for category, part in found.items():
+        own = [i for i, image in enumerate(garments.split.images) if category in image.categories]
+        assert part.count == len(own) >= part.cluster_count >= len(own) / 5 and part.first.shape == (3, 56, 56, 3)
+        mean = np.mean([garments.cache.image(i).astype(float) for i in own], 0)
+        assert np.abs(part.mean - mean).max() <= 0.5
+    with pytest.raises(ConfigError, match="expected at least 5 images for 5 clusters, found 2"):
+        largest_cluster(garments.cache, np.arange(2))
+
+
+def test_the_largest_cluster_is_what_looks_alike(tmp_path):
+    """Twelve dark squares among bright and grey ones: they are found, whatever their order."""
+    shades = np.repeat([20, 250, 130, 90, 200], [12, 3, 2, 2, 2])
+    order = np.random.default_rng(0).permutation(len(shades))
+    noise = np.random.default_rng(1).integers(0, 5, (len(shades), 8, 8, 3))
+    cache = PixelCache("", (shades[order][:, None, None, None] + noise).astype(np.uint8), None)
+    found = largest_cluster(cache, np.arange(len(shades)))
+    assert found.tolist() == np.flatnonzero(order < 12).tolist()
+    assert mean_image(cache, found).shape == (8, 8, 3) and 18 <= mean_image(cache, found).mean() <= 26
+
+
+def test_a_sentence_is_put_to_the_cluster(garments):
+    found = garments.sentence("dress: is a *longer* dress", images=6)
+    assert found.sentence == ("dress", ("is", "a", "longer", "dress"), 2) and found.count == 6
+    assert found.maps.shape == (2, 4, 4, 14, 14)  # blocks, heads, words, rows, columns
+    part = garments._cluster("dress")[:6]
+    image = build_transform("plain", 56).eval(garments.cache.batch(part[:1]))
+    _, record = garments.model.embed_query(image, ["is a longer dress"], return_attention=True)
+    one = sentence_attention(garments.model, garments.cache, part[:1], "is a longer dress")
+    assert np.allclose(one, record.words_to_image("14x14")[:, 0].detach().numpy(), atol=1e-6)
+    each = [sentence_attention(garments.model, garments.cache, part[i : i + 1], "is a longer dress") for i in range(6)]
+    assert np.allclose(found.maps, np.mean(each, 0), atol=1e-6), "the mean over pictures"
+    signed = against_other_words(found.maps, 2)
+    assert np.allclose(signed, found.maps[:, :, 2] - found.maps[:, :, [0, 1, 3]].mean(2))
+    assert by_third(signed[0]).sum() == pytest.approx(100 * signed[0].sum((-2, -1)).mean(), abs=1e-4)
+    assert np.abs(against_other_words(found.maps[:, :, :1], 0).mean()) < 1e-6, "a word alone: less its own mean"
+
+
+@pytest.mark.parametrize(("sentence", "message"), [
+    ("is a *longer* dress", 'expected "category: a sentence'), ("dress: is longer", "one \\*marked\\* word"),
+    ("dress: *is* *longer*", "one \\*marked\\* word"), ("dress: is -- *longer*", "one \\*marked\\* word"),
+    ("hats: is *longer*", "expected a category of Fashion IQ .* found 'hats'"),
+    ("dress: is *xylophone*", "expected words of the training texts, found 'xylophone'"),
+])
+def test_a_sentence_that_cannot_be_asked(garments, sentence, message):
+    with pytest.raises(ConfigError, match=message):
+        garments.sentence(sentence)
+
+
+def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, monkeypatch):
+    found, frame = garments.retrievals(4, 3, pixels=48), garments._rankings.frame
+    chosen = pick_queries(garments._rankings, 4)
+    assert len(chosen) == len(set(chosen)) == 4 and chosen == sorted(chosen)
+    for item, q in zip(found, chosen, strict=True):
+        assert item.texts == garments.split.queries[q].texts and item.rank == frame["rank"].iloc[q]
+        assert item.right == tuple(place == item.rank for place in (1, 2, 3))
+        drawn, = redraw([frame["top"].iloc[q][0]], "val", "tiny", 48)
+        assert np.array_equal(item.results[0], decode("", _jpeg(drawn)))
+    monkeypatch.setattr(GarmentFigures, "_rankings", property(lambda self: pytest.fail("ranked again")))
+    again = open_figures("fashion_iq", profile="smoke", steps=3, records=garment_roots["runs_root"], runs_root=tmp_path,
+                         data_root=tmp_path / "none")
+    assert [item.texts for item in again.retrievals(4, 3, pixels=48)] == [item.texts for item in found]
+    with pytest.raises(ConfigError, match="expected 91 queries, found 90 of 90; ask for fewer"):
+        pick_queries(Rankings(frame, ""), 91)
+    ranked = Rankings(frame.assign(rank=[3, 1, 0, *[9] * 87]), "")
+    assert pick_queries(ranked, 2, within=3) == [0, 1]
+    with pytest.raises(ConfigError, match="3 queries with an answer among the first 3, found 2"):
+        pick_queries(ranked, 3, within=3)
+
+
+def test_a_made_picture_is_drawn_as_it_was(garments):
+    """`redraw` at the size of the files gives the files, but for JPEG."""
+    some = garments.split.images[:3]
+    for image, drawn in zip(some, redraw([image.id for image in some], "val", "tiny", 64), strict=True):
+        assert np.abs(decode(image.path).astype(int) - drawn).mean() < 4
+    with pytest.raises(DataError, match="no picture 'B00'"):
+        redraw(["B00"], "val", "tiny")
+
+
+def test_the_target_is_told_without_colour(garments):
+    found = [Retrieval(np.zeros((4, 4, 3), np.uint8), ("a", "b"), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, True), 2),
+             Retrieval(np.zeros((4, 4, 3), np.uint8), ("c",), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, False), 0)]
+    figure = retrievals_figure(found, "made data")
+    told = [axis.get_xlabel() for axis in figure.axes]
+    assert told.count("target") == 1 and told.index("target") == 3
+    assert figure.axes[3].spines["top"].get_linewidth() == 3 and not figure.axes[2].spines["top"].get_visible()
+    assert any("no target in the gallery" in text.get_text() for axis in figure.axes for text in axis.texts)
+    assert telling_heads(np.stack([np.zeros((2, 2)), np.eye(2), 3 * np.eye(2), 2 * np.eye(2)])) == [1, 2, 3]
+
+
+def test_there_are_figures_on_two_datasets():
+    with pytest.raises(ConfigError, match="the paper has figures on css and fashion_iq, found 'mit_states'"):
+        open_figures("mit_states")
 
 
 # --- the architecture (Figure 2) --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -40,7 +41,10 @@ def test_a_table_from_nothing(done, roots):
     page = (roots["out"] / "index.html").read_text()
     assert "1 of 1 notebooks done" in page and "MADE DATA" in page and "id='S1'" in page
     shown = (roots["out"] / done[0].page).read_text()
-    assert f"src='{done[0].page}'" in page and "7x7+14x14" in shown and "MADE DATA" in shown
+    assert f"href='{done[0].page}'" in page and "7x7+14x14" in shown and "MADE DATA" in shown
+    assert "<td" in page and "7x7+14x14" in page and "data:image/png;base64," in page, "table and picture stand on the page"
+    assert "check_parameters" in shown and "check_parameters" not in page, "the code does not"
+    assert "it/s]" not in page and "<iframe" not in page and not re.search(r"(src|href)='?\"?https?://[^']*\.(js|css)", page)
     assert not any(str(roots["out"].parent) in part for part in (page,)), "no machine's paths"
 
 
@@ -104,8 +108,12 @@ def test_a_damaged_report_is_made_anew(done, roots, tmp_path, no_training):
 
 
 def test_keys_and_engines():
-    assert chosen_keys([]) == chosen_keys(["all"]) == list(TABLES)
-    assert chosen_keys(["s1", "2", "S1"]) == ["S1", "2"]
+    assert chosen_keys([]) == chosen_keys(["all"]) == chosen_keys(["tables", "figures"])
+    assert chosen_keys(["tables"]) == list(TABLES) and chosen_keys(["all"])[:12] == list(TABLES)
+    assert [key for key in chosen_keys(["figures"]) if "figure" in key][1:3] == ["figure2", "figure3"]
+    assert chosen_keys(["s1", "FIGURE3", "2", "S1", "heads_css"]) == ["S1", "figure3", "2", "heads_css"]
+    with pytest.raises(ConfigError, match="no figure 'figure9' in the lab; known: figure1, figure2"):
+        chosen_keys(["figure9"])
     with pytest.raises(ConfigError, match="no table '9'"):
         chosen_keys(["9"])
     with pytest.raises(ConfigError, match="no engine 'slurm'; known: local, ray"):
@@ -132,14 +140,14 @@ def test_a_package_without_notebooks_says_so(monkeypatch, tmp_path):
 
 def test_the_page_escapes():
     entry = report.Entry("1", "a <b>", "failed", "x < y & z", "", "")
-    page = report_html([entry], {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
+    page = report_html([entry], {}, {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
     assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "MADE DATA" not in page
 
 
 def test_the_shell_command(shell, done, roots, no_training):
     where = [part for name, path in roots.items() for part in (f"--{name.replace('_', '-')}", path)]
     code, out, _ = shell("tables", "S1", "--profile", "smoke", "--steps", "3", "--device", "cpu", *where)
-    assert code == 0 and "Table S1: done" in out and "index.html" in out
+    assert code == 0 and "S1: done" in out and "index.html" in out
     code, _, err = shell("tables", "S9", "--profile", "smoke", *where)
     assert code == 2 and "no table 'S9'" in err
 

@@ -152,7 +152,7 @@ def test_records_share_their_queries(tmp_path, roots, run):
     with pytest.raises(RunError, match=r"expected [\d,]+ queries for the ranks of"):
         _ = kept[0].rankings
     asked.unlink()
-    with pytest.raises(RunError, match=r"expected the queries that these ranks belong to in .*queries-.*copy it there"):
+    with pytest.raises(RunError, match=r"expected the queries that these ranks belong to in .*queries-.*copy it"):
         _ = kept[0].rankings
 
 

@@ -16,6 +16,7 @@ from maaf_lab.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+GREY = (0.299, 0.587, 0.114)  # how much red, green and blue count for brightness (ITU-R BT.601)
 
 
 def normalise(batch: Tensor, device: torch.device | str | None = None) -> Tensor:
@@ -42,7 +43,7 @@ def some_in_grey(batch: Tensor, source: Tensor, target: Tensor, share: float, ge
     """
     grey = (torch.rand(len(batch), generator=generator) < share).to(batch.device)
     grey[target] = grey[source]
-    luma = torch.tensor((0.299, 0.587, 0.114), device=batch.device)
+    luma = torch.tensor(GREY, device=batch.device)
     batch = batch.clone()
     batch[grey] = torch.einsum("bchw,c->bhw", batch[grey].to(torch.float32), luma).round().to(torch.uint8)[:, None]
     return batch

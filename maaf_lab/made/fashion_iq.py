@@ -16,12 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from maaf_lab.errors import DataError
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
 from maaf_lab.made.garment_captions import captions
 from maaf_lab.made.garments import ATTRIBUTES, Garment, sample, settle, vary, weighted
 from maaf_lab.made.processes import in_processes
 from maaf_lab.made.scenes import Dice
-from maaf_lab.made.wardrobe import LEAST_PIXELS, draw_pose, save
+from maaf_lab.made.wardrobe import LEAST_PIXELS, draw, draw_pose, save
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -115,6 +118,16 @@ def make_fashion_iq(out: str | Path, size: str = "full", pixels: int = 224, seed
         return {split: (len(shop.garments), sum(map(len, shop.queries.values()))) for split, shop in shops.items()}
 
     return make_set(out, settings, ("captions", "image_splits", "images", SIDECAR), fill, progress)
+
+
+def redraw(asins: Sequence[str], split: str, size: str = "full", pixels: int = 224, seed: int = 0) -> list[np.ndarray]:
+    """Pictures of a split, drawn once more at another size: uint8 (pixels, pixels, 3) each. DataError for an unknown asin."""
+    garments = make_split(split, size, seed).garments
+    number = {asin: i for i, asin in enumerate(garments)}
+    if unknown := [asin for asin in asins if asin not in number]:
+        raise DataError(f"made fashion_iq, {split}: no picture {unknown[0]!r}; the sidecar {SIDECAR} lists them")
+    stream = seed, 100 + SPLITS.index(split)
+    return [draw(garments[asin], draw_pose(Dice(*stream, number[asin])), pixels) for asin in asins]
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:

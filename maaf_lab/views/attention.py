@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
+from maaf_lab.data.transforms import GREY
 
 # Okabe and Ito's colours: told apart with any colour vision
 _COLORS = {"position": "#0072B2", "color": "#D55E00", "shape": "#009E73", "size": "#CC79A7",
@@ -79,3 +83,108 @@ def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+_SPANS = {"7x7": "#0072B2", "14x14": "#D55E00", "text": "#009E73"}  # the paper's blue, red and green, as Okabe and Ito's
+
+
+def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]], title: str = "") -> Figure:
+    """Figure 4: the matrix f(Q K^T) of one query with its parts named; right of it the rows of the words, large.
+
+    weights: (N, N), a row a token that looks, a column a token that is looked at. Softmax weights are shown on a logarithmic
+    scale, signed ones on a diverging one.
+    """
+    from matplotlib.colors import LogNorm, TwoSlopeNorm
+
+    figure = Figure(figsize=(7.2, 7.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(5, 1.6))
+    signed = weights.min() < 0
+    reach = np.abs(weights).max() or 1.0
+    low = max(np.percentile(weights, 1), reach * 1e-6)
+    norm = TwoSlopeNorm(0, -reach, reach) if signed else LogNorm(low, reach)
+    colors = "RdBu_r" if signed else "cividis"
+    shown = weights if signed else np.maximum(weights, low)
+    picture = upper.imshow(shown, cmap=colors, norm=norm, interpolation="nearest")
+    figure.colorbar(picture, ax=upper, label="attention" + ("" if signed else " (logarithmic)"), shrink=0.8)
+    label = {name: f"{name} image tokens" for name in spans} | {"text": "words"}
+    for name, (start, stop) in spans.items():
+        color = _SPANS.get(name, "#444444")
+        for axis_name in ("x", "y"):
+            place = {"xy": ((start + stop - 1) / 2, -0.015), "ha": "center", "va": "top"} if axis_name == "x" else {
+                "xy": (-0.015, (start + stop - 1) / 2), "ha": "right", "va": "center"}
+            coordinates = upper.get_xaxis_transform() if axis_name == "x" else upper.get_yaxis_transform()
+            upper.annotate(label[name].replace(" ", "\n", 1) if axis_name == "y" else name, place["xy"], xycoords=coordinates,
+                           ha=place["ha"], va=place["va"], color=color, fontsize=8, annotation_clip=False)
+        for other, (first, last) in spans.items():
+            upper.add_patch(_box(start, stop, first, last, color if other == name else "#ffffff", 1.8 if other == name else 0.7))
+            if stop - start > 20 and last - first > 20:
+                upper.text((first + last - 1) / 2, (start + stop - 1) / 2, f"{name}\nto {other}", color="white", fontsize=8,
+                           ha="center", va="center", bbox={"facecolor": "#000000", "alpha": 0.45, "edgecolor": "none"})
+    upper.set_xticks([])
+    upper.set_yticks([])
+    upper.set_xlabel("looked at", labelpad=16, fontsize=9)
+    start, stop = spans["text"]
+    lower.imshow(shown[start:stop], cmap=colors, norm=norm, aspect="auto", interpolation="nearest")
+    lower.set_yticks(range(stop - start), tokens[start:stop], fontsize=8, color=_SPANS["text"])
+    lower.set_xticks([first - 0.5 for first, _ in spans.values()], [f"{name} →" for name in spans], fontsize=8, ha="left")
+    for first, _ in list(spans.values())[1:]:
+        lower.axvline(first - 0.5, color="white", linewidth=1)
+    lower.set_title("the words' rows, larger: cut at the lines and folded, they are the maps of Figures 3, 5 and 6", fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _box(start: int, stop: int, first: int, last: int, color: str, width: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((first - 0.5, start - 0.5), last - first, stop - start, fill=False, edgecolor=color, linewidth=width)
+
+
+def telling_heads(signed: np.ndarray, count: int = 3) -> list[int]:
+    """The heads (H, rows, columns) whose maps vary most over the picture, in order of their number."""
+    return sorted(np.argsort(-signed.std((-2, -1)), kind="stable")[:count].tolist())
+
+
+def sentences_figure(
+    rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], heads: int = 3, title: str = ""
+) -> Figure:
+    """Figure 6: a line a sentence; left the average picture, then the word's attention in the heads where it varies most.
+
+    rows: (sentence with its word in *stars*, average picture (S, S, 3), signed maps (H, rows, columns), pictures). Red: more
+    attention than the sentence's other words give; blue: less. A scale a sentence, symmetric; maps are laid over the picture.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    figure = Figure(figsize=(7.2, 1.75 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), heads + 1, squeeze=False)
+    for line, (sentence, picture, maps, count) in zip(axes, rows, strict=True):
+        chosen = telling_heads(maps, heads)
+        reach = np.abs(maps[chosen]).max() or 1.0
+        grey = np.repeat((picture @ np.array(GREY))[:, :, None] / 255, 3, 2)
+        line[0].imshow(picture)
+        line[0].set_title(f"mean of {count:,}", fontsize=8)
+        line[0].set_ylabel(_bold(sentence), fontsize=9)
+        side = picture.shape[0]
+        for axis, head in zip(line[1:], chosen, strict=True):
+            axis.imshow(0.35 + 0.65 * grey)
+            axis.imshow(maps[head], cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.65, interpolation="bicubic",
+                        extent=(-0.5, side - 0.5, side - 0.5, -0.5))
+            axis.set_title(f"head {head + 1}", fontsize=8)
+        for axis in line:
+            axis.set_xticks([])
+            axis.set_yticks([])
+        bar = figure.colorbar(ScalarMappable(Normalize(-100 * reach, 100 * reach), "RdBu_r"), ax=line[-1], shrink=0.85)
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label("points of attention", fontsize=7)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _bold(sentence: str) -> str:
+    """"dress: has longer *sleeves*" -> lines with the marked word in bold."""
+    category, _, text = sentence.partition(":")
+    words = [f"$\\bf{{{word.strip('*')}}}$" if word.startswith("*") else word for word in text.split()]
+    return f"{category}\n" + "\n".join(textwrap.wrap(" ".join(words), 26, break_long_words=False))

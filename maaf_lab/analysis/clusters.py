@@ -1,0 +1,39 @@
+"""Clusters in pixel space, so that an average over pictures shows something: the paper's section S3 and Figure S1."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from maaf_lab.data.cache import PixelCache
+from maaf_lab.data.transforms import GREY
+from maaf_lab.errors import ConfigError
+
+
+def largest_cluster(cache: PixelCache, images: np.ndarray, *, clusters: int = 5, seed: int = 0) -> np.ndarray:
+    """Those of `images` (N,) whose grey squares lie in the largest k-means cluster (the paper: k = 5), in their order.
+
+    Raises ConfigError where there are fewer images than clusters.
+    """
+    from sklearn.cluster import KMeans
+
+    if len(images) < clusters:
+        raise ConfigError(f"expected at least {clusters} images for {clusters} clusters, found {len(images)}")
+    grey = np.concatenate([_grey(cache, images[low : low + 512]) for low in range(0, len(images), 512)])
+    labels = KMeans(clusters, n_init=4, random_state=seed).fit_predict(grey)
+    return images[labels == np.bincount(labels).argmax()]
+
+
+def _grey(cache: PixelCache, images: np.ndarray) -> np.ndarray:
+    """(B, S * S) float32, 0 to 1."""
+    shares = torch.tensor(GREY).view(1, 3, 1, 1)
+    return ((cache.batch(images).float() * shares).sum(1) / 255).flatten(1).numpy()
+
+
+def mean_image(cache: PixelCache, images: np.ndarray, *, progress: bool = False) -> np.ndarray:
+    """The average picture, uint8 (S, S, 3)."""
+    total = np.zeros((cache.size, cache.size, 3))
+    for low in tqdm(range(0, len(images), 512), desc="average", unit="chunk", disable=not progress):
+        total += cache.batch(images[low : low + 512]).double().sum(0).permute(1, 2, 0).numpy()
+    return (total / max(len(images), 1)).round().astype(np.uint8)
