@@ -166,8 +166,9 @@ def statements_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str
 
     "A over B" holds where A gains on the strongest row of B by more than chance, does not hold where that row gains so on A, and
     is undecided otherwise; where A has several rows (a switch), their mean is held against the mean of B's. "Changes little"
-    holds where the interval of the mean difference lies within the margin, does not hold where it lies outside, and is undecided
-    where it crosses. The interval is over queries: it does not know how much another seed would change.
+    holds where the interval of the difference lies within the margin, does not hold where it lies outside, and is undecided
+    where it crosses; where one row is held against several (a width among widths) all of them have to lie within, and what is
+    shown is the largest difference. The interval is over queries: it does not know how much another seed would change.
     """
     lines = []
     for statement in table(key).comparisons:
@@ -183,10 +184,12 @@ def _verdict(
     if not all(runs.get(label) for label in (*statement.better, *statement.worse)):
         return None, "not run"
     if statement.margin:
-        gain = compare_rows(key, runs, statement.better, statement.worse, dataset)
-        outside = gain.low > statement.margin or gain.high < -statement.margin
-        inside = -statement.margin < gain.low and gain.high < statement.margin
-        return gain, "holds" if inside else "does not hold" if outside else "undecided"
+        others = [[label] for label in statement.worse] if len(statement.better) == 1 else [statement.worse]
+        gains = [compare_rows(key, runs, statement.better, other, dataset) for other in others]
+        outside = any(gain.low > statement.margin or gain.high < -statement.margin for gain in gains)
+        inside = all(-statement.margin < gain.low and gain.high < statement.margin for gain in gains)
+        largest = max(gains, key=lambda gain: abs(gain.value))
+        return largest, "holds" if inside else "does not hold" if outside else "undecided"
     if len(statement.better) > 1:  # a switch: the mean of the rows that have it against the mean of those that do not
         gain = compare_rows(key, runs, statement.better, statement.worse, dataset)
     else:

@@ -285,6 +285,20 @@ def test_a_switch_compares_means_of_rows():
     assert found.loc["IT changes little (less than 1 point)", "verdict"] == "holds"
 
 
+def test_one_among_several_that_change_little():
+    """Table S2: 3 points up for one width and 3 down for another are no "little" because they cancel."""
+    def runs(**hits):
+        return {width: [FakeRun([1] * n + [99] * (1000 - n))] for width, n in hits.items()}
+
+    def said(found):
+        return statements_frame("S2", found).iloc[0]
+
+    apart = said(runs(**{"64": 300, "128": 300, "256": 330, "512": 420}))
+    assert apart["verdict"] == "does not hold" and apart["gained"] == pytest.approx(-9), "the largest difference is shown"
+    assert said(runs(**{"64": 330, "128": 331, "256": 330, "512": 331}))["verdict"] == "holds"
+    assert said(runs(**{"64": 330, "128": 330, "256": 330, "512": 340}))["verdict"] == "undecided"
+
+
 # --- modifier types (Table S4) ----------------------------------------------------------------------------------------
 
 
