@@ -61,7 +61,8 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
                          f"<div style='color:{_GREY};font-size:90%'>paper {escape(_paper(line))}</div></td>")
         note = escape(group["note"].iloc[0])
         runs = "".join(f"<div style='font-size:80%;color:{_GREY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
-        inner += [f"<td style='{cell};min-width:8.5em'>{escape(_told(group))}{runs}</td>", f"<td style='{cell};max-width:22em'>{note}</td>"]
+        inner.append(f"<td style='{cell};min-width:8.5em'>{escape(_told(group))}{runs}</td>")
+        inner.append(f"<td style='{cell};max-width:22em'>{note}</td>")
         idle = f" style='color:{_GREY}'" if group["here"].isna().all() else ""
         body.append(f"<tr{idle}>{''.join(inner)}</tr>")
     return (f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"

@@ -1,0 +1,66 @@
+"""All tables in the laptop profile: how long they take together, and which of the paper's orderings come out on made data.
+
+    python benchmarks/tables.py [--records notebooks/records] [--runs-root runs] [--seeds 1]
+
+Reads finished runs and trains nothing; rows without a run are named. Times are what the runs themselves measured: of training
+(one core each, two runs at a time, now and then beside other work) and of embedding and ranking. A run that several tables show
+is counted once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from maaf_lab.runs import Run, find
+from maaf_lab.table_runs import TableRuns, statements_frame
+from maaf_lab.tables import TABLES, row_configs
+from maaf_lab.workbench import open_table
+
+
+def main() -> None:
+    here = Path(__file__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, default=here.parent.parent / "notebooks" / "records")
+    parser.add_argument("--runs-root", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=here.with_suffix(".json"))
+    arguments = parser.parse_args()
+
+    told, every = {}, {}
+    for key, table in TABLES.items():
+        bench = open_table(key, data_root="none", seeds=range(arguments.seeds))
+        lines, lacking = [], []
+        for dataset in table.datasets:
+            runs: dict[str, list[Run]] = {}
+            for row in table.rows:
+                for config in row_configs(key, row.label, "laptop", bench.origin(dataset), bench.seeds, dataset):
+                    run = find(config, (arguments.runs_root, arguments.records))
+                    if run is None:
+                        lacking.append(f"{row.label} ({dataset}, seed {config.train.seed})")
+                        continue
+                    runs.setdefault(row.label, []).append(run)
+                    every[run.name] = run
+            for line in statements_frame(key, TableRuns(runs), dataset).itertuples():
+                said = {"statement": line.statement, "dataset": dataset, "verdict": line.verdict}
+                if line.gained == line.gained:
+                    said |= {"gained": round(line.gained, 1), "low": round(line.low, 1), "high": round(line.high, 1)}
+                lines.append(said)
+                gained = f"{line.gained:+6.1f} [{line.low:+.1f}, {line.high:+.1f}]" if "gained" in said else ""
+                print(f"{key:>3}  {line.verdict:<14} {gained:<22} {line.statement} ({dataset})")
+        told[key] = {"statements": lines, "rows_without_a_run": lacking}
+        if lacking:
+            print(f"{key:>3}  {len(lacking)} rows without a run")
+    training = sum(run.environment["train_seconds"] for run in every.values()) / 60
+    ranking = sum(run.metrics["evaluate_seconds"] for run in every.values()) / 60
+    verdicts = [line["verdict"] for table in told.values() for line in table["statements"]]
+    counts = {verdict: verdicts.count(verdict) for verdict in ("holds", "does not hold", "undecided", "not run")}
+    print(f"{len(every)} distinct runs: {training:.0f} minutes of training, {ranking:.0f} of embedding and ranking; {counts}")
+    result = {"profile": "laptop, made data", "seeds": arguments.seeds, "runs": len(every), "training_minutes": round(training),
+              "ranking_minutes": round(ranking), "verdicts": counts, "tables": told}
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
