@@ -142,7 +142,7 @@ def tables(
     profile: Profile = "laptop",
     data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
     runs_root: RunsRoot = Path("runs"),
-    records: Annotated[Path | None, typer.Option(help="finished runs that are read, never written")] = None,
+    records: Annotated[str, typer.Option(help="finished runs that are read, never written; lab: those of the notebooks")] = "",
     out: Annotated[Path, typer.Option(help="folder of the report")] = Path("report"),
     seeds: Seeds = 1,
     steps: Steps = None,
@@ -153,7 +153,7 @@ def tables(
     """Train what tables lack, execute the notebooks of tables and figures, write OUT/index.html; nothing is done twice."""
     from maaf_lab.report import run_tables
 
-    entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records or "", out=out,
+    entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records, out=out,
                          seeds=seeds, steps=steps or 0, engine_name=engine, device=device or "", address=address)
     for entry in entries:
         print(f"{entry.key}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
@@ -174,9 +174,10 @@ def demo(
     """Train four rows of Table 1 in the laptop profile and execute its notebook; says where the results are."""
     from maaf_lab.errors import RunError
     from maaf_lab.notebooks import execute
+    from maaf_lab.places import NOTEBOOKS
     from maaf_lab.workbench import open_table
 
-    notebook = Path(__file__).resolve().parent.parent / "notebooks" / "table1_css.ipynb"
+    notebook = NOTEBOOKS / "table1_css.ipynb"
     if not notebook.is_file():
         raise RunError(f"expected the lab's notebooks beside the package, found no {notebook.name}: run the demo from a clone")
     open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed],

@@ -20,6 +20,7 @@ from maaf_lab.garment_figures import GarmentFigures
 from maaf_lab.made.css import load_sidecar
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model, build_vocabulary
+from maaf_lab.places import place, records_place
 from maaf_lab.runs import MADE_SIZE
 
 
@@ -83,13 +84,13 @@ def open_figures(
 ) -> FigureBench:
     """The analyses behind the figures on a dataset, "css" or "fashion_iq".
 
-    steps: of a run that has to be trained, 0 for the profile's own.
+    steps: of a run that has to be trained, 0 for the profile's own. Folders: as in `open_table`; out: "" for figures/.
     """
     if dataset not in BENCHES:
         raise ConfigError(f"the paper has figures on {' and '.join(BENCHES)}, found {dataset!r}")
     profile_config(profile, dataset)  # an unknown profile is refused here
-    return BENCHES[dataset](profile, Path(data_root), Path(runs_root), Path(records) if records else None, Path(out), int(steps),
-                            device or None)
+    return BENCHES[dataset](profile, place(data_root, "data"), place(runs_root, "runs"), records_place(records),
+                            place(out, "figures"), int(steps), device or None)
 
 
 def untrained(profile: str, dataset: str, text: str) -> ComposedModel:

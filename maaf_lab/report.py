@@ -17,12 +17,11 @@ from maaf_lab.engines import Job, engine
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.models.checkpoints import write_json, write_text
 from maaf_lab.notebooks import NotebookError, declared_parameters, execute, to_article
+from maaf_lab.places import NOTEBOOKS, place, records_place
 from maaf_lab.runs import find
 from maaf_lab.tables import TABLES, table
 from maaf_lab.views.report import report_html
 from maaf_lab.workbench import open_table
-
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
 @dataclass(frozen=True)
@@ -100,16 +99,17 @@ def run_tables(
 ) -> list[Entry]:
     """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
-    keys: see `chosen_keys`. A run or a notebook that fails is told on the page and stops nothing else; a row with a failed run
-    is left out of its notebook. What is done is not done again: finished runs are kept, and a notebook is executed again only
-    where it, its parameters or the runs it shows have changed. Pictures of the figures go to `out/figures`.
+    keys: see `chosen_keys`. Folders: as in `workbench.open_table`. A run or a notebook that fails is told on the page and stops
+    nothing else; a row with a failed run is left out of its notebook. What is done is not done again: finished runs are kept, and
+    a notebook is executed again only where it, its parameters or the runs it shows have changed. Pictures of the figures go to
+    `out/figures`.
     """
     out, keys, run_engine = Path(out).resolve(), chosen_keys(keys), engine(engine_name)
     if seeds < 1:
         raise ConfigError(f"seeds: expected at least 1, found {seeds}")
     # notebooks run in their own folder, so all paths are made absolute
-    data_root, runs_root = Path(data_root).resolve(), Path(runs_root).resolve()
-    records = Path(records).resolve() if records else ""
+    data_root, runs_root, records = place(data_root, "data").resolve(), place(runs_root, "runs").resolve(), records_place(records)
+    records = records.resolve() if records else ""
     sources: dict[str, Path] = {}
     absent: dict[str, str] = {}
     for key in keys:

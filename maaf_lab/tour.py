@@ -18,6 +18,7 @@ from maaf_lab.data.layout import MARK
 from maaf_lab.data.split import Split
 from maaf_lab.made import sets
 from maaf_lab.paper import paper_captions
+from maaf_lab.places import place
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,13 @@ def open_tour(
     """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a made set.
 
     The made set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".
-    progress: a bar; None for one at size "full" alone.
+    data_root: "" for the lab's own data/. progress: a bar; None for one at size "full" alone.
     """
-    own = Path(data_root) / dataset
+    data_root = place(data_root, "data")
+    own = data_root / dataset
     if datasets.layout(dataset, own).looks_right():
         return DatasetTour(dataset, own)
-    drawn = Path(data_root) / f"{dataset}-{size}"
+    drawn = data_root / f"{dataset}-{size}"
     if not (drawn / MARK).is_file():
         pixels = 112 if dataset == "css" else None
         sets.make(dataset, drawn, size, pixels, seed, size == "full" if progress is None else progress)

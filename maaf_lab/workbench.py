@@ -15,6 +15,7 @@ from maaf_lab.data import datasets
 from maaf_lab.data.images import decode
 from maaf_lab.data.layout import MARK
 from maaf_lab.errors import ConfigError
+from maaf_lab.places import place, records_place
 from maaf_lab.runs import MADE_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.table_runs import TableRuns, comparisons_frame, run_table, statements_frame, table_frame
 from maaf_lab.tables import Table, row_configs, table
@@ -191,7 +192,8 @@ def open_table(
 ) -> TableBench:
     """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
 
-    records: a folder of finished runs that are read, never written.
+    data_root, runs_root: "" for the lab's own folders, data/ and runs/ of a clone. records: a folder of finished runs that are
+    read, never written; "lab" for those that come with the notebooks.
     """
     chosen = table(key)
     if not seeds:
@@ -199,5 +201,6 @@ def open_table(
     for dataset in chosen.datasets:
         profile_config(profile, dataset)  # an unknown profile is refused here
     changes = {"train.steps": int(steps)} if steps else {}
-    return TableBench(chosen, profile, Path(data_root), Path(runs_root), str(records), tuple(int(s) for s in seeds),
+    return TableBench(chosen, profile, place(data_root, "data"), place(runs_root, "runs"), str(records_place(records) or ""),
+                      tuple(int(s) for s in seeds),
                       tuple(chosen.row(label).label for label in rows), device or None, changes)
