@@ -39,7 +39,7 @@ def test_papermill_lines_name_real_parameters():
     assert lines
     for line in lines:
         words = shlex.split(line[line.index("papermill "):])
-        known = declared_parameters(ROOT / "notebooks" / words[1])
+        known = declared_parameters(ROOT / words[1])
         assert {words[i + 1] for i, word in enumerate(words) if word == "-p"} <= set(known)
 
 
