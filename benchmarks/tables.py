@@ -3,8 +3,8 @@
     python benchmarks/tables.py [--records notebooks/records] [--runs-root runs] [--seeds 1]
 
 Reads finished runs and trains nothing; rows without a run are named. Times are what the runs themselves measured: of training
-(one core each, two runs at a time, now and then beside other work) and of embedding and ranking. A run that several tables show
-is counted once.
+(one core each, two or three runs at a time on two cores, beside other work) and of embedding and ranking. A run that several
+tables show is counted once.
 """
 
 from __future__ import annotations

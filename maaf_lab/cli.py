@@ -152,11 +152,13 @@ def tables(
 ) -> None:
     """Train what tables lack, execute the notebooks of tables and figures, write OUT/index.html; nothing is done twice."""
     from maaf_lab.report import run_tables
+    from maaf_lab.tables import TABLES
 
     entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records, out=out,
                          seeds=seeds, steps=steps or 0, engine_name=engine, device=device or "", address=address)
     for entry in entries:
-        print(f"{entry.key}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
+        name = f"Table {entry.key}" if entry.key in TABLES else entry.key
+        print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
     print(f"\n{out / 'index.html'}")
     raise typer.Exit(0 if all(entry.status == "done" for entry in entries) else 1)
 

@@ -87,10 +87,13 @@ class FigureBench:
         return pixel_cache(self.split, self.run.config.data.pixels)
 
     def caption(self) -> str:
-        """What a figure shows: model, data."""
+        """What a figure shows: data, model."""
+        return f"{self.data_caption()}\nMAAF, softmax, {self.config_name}"
+
+    def data_caption(self) -> str:
+        """What a figure shows that no model has a part in."""
         kind = "made data" if self.profile in MADE_SIZE else "published data"
-        split = datasets.evaluation(self.dataset)
-        return f"{kind}: {self.origin}, {split} split\nMAAF, softmax, {self.config_name}"
+        return f"{kind}: {self.origin}, {datasets.evaluation(self.dataset)} split"
 
     def _kept(self, name: str, compute: Callable[[], dict[str, np.ndarray]], *asked: Any) -> dict[str, np.ndarray]:
         """Arrays that were computed before, or are computed now and kept. asked: what else their values depend on."""

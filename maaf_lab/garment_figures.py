@@ -76,8 +76,12 @@ class GarmentFigures(FigureBench):
     dataset, shipped = "fashion_iq", "garments-laptop"
 
     def structure(self, query: int = 0, block: int = 0) -> Structure:
-        """Figure 4: a block's attention of one query, mean over heads."""
+        """Figure 4: a block's attention of one query, mean over heads. ConfigError for a number that there is none of."""
         def compute() -> dict[str, np.ndarray]:
+            queries, blocks = len(self.split.queries), self.model.config.blocks
+            if not (0 <= query < queries and 0 <= block < blocks):
+                raise ConfigError(f"expected a query from 0 to {queries - 1} and a block from 0 to {blocks - 1}, "
+                                  f"found query {query}, block {block}")
             q = self.split.queries[query]
             image = build_transform("plain", self.cache.size).eval(self.cache.batch([q.source]).to(self.model.device))
             _, record = self.model.eval().embed_query(image, [join(q.texts)], return_attention=True)

@@ -202,13 +202,7 @@ def to_html(notebook: str | Path) -> Path:
     import nbconvert
 
     path = Path(notebook)
-    nb = copy.deepcopy(_read(path))
-    nb.metadata.pop("widgets", None)
-    for cell in nb.cells:
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if not _is_bar(output)]
-    for data in _bundles(nb):
-        data.pop(_WIDGET_VIEW, None)
+    nb = _without_live_parts(_read(path))
     exporter = nbconvert.HTMLExporter(raw_template=_OFFLINE, embed_images=True)
     html, _ = exporter.from_notebook_node(nb, resources={"metadata": {"path": str(path.parent), "name": path.stem}})
     page = path.with_suffix(".html")
@@ -226,18 +220,27 @@ def to_article(notebook: str | Path) -> str:
     """
     import nbconvert
 
-    nb = copy.deepcopy(_read(Path(notebook)))
-    nb.metadata.pop("widgets", None)
+    nb = _without_live_parts(_read(Path(notebook)))
     nb.cells = [cell for cell in nb.cells if NOT_ON_A_PAGE not in cell.metadata.get("tags", [])]
     for cell in nb.cells:
         if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if not _is_bar(output) and output.get("name") != "stderr"]
-    for data in _bundles(nb):
-        data.pop(_WIDGET_VIEW, None)
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     exporter = nbconvert.HTMLExporter(template_name="basic", exclude_input=True, exclude_input_prompt=True,
                                       exclude_output_prompt=True, exclude_anchor_links=True)
     html, _ = exporter.from_notebook_node(nb)
     return html
+
+
+def _without_live_parts(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy without progress bars and without what only a running kernel can show."""
+    nb = copy.deepcopy(nb)
+    nb.metadata.pop("widgets", None)
+    for cell in nb.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_bar(output)]
+    for data in _bundles(nb):
+        data.pop(_WIDGET_VIEW, None)
+    return nb
 
 
 def _is_bar(output: Any) -> bool:

@@ -132,7 +132,7 @@ def run_tables(
     bar.close()
 
     before = {entry.key: entry for entry in _read(out / "report.json")}
-    entries = dict(before)
+    entries, articles = dict(before), {}
     for key, why in absent.items():
         entries[key] = Entry(key, _title(key), "failed", why, "", "")
     for key in tqdm(sources, desc="notebooks", unit="notebook", disable=not progress):
@@ -145,10 +145,11 @@ def run_tables(
             done = execute(sources[key], out / "notebooks", shown, progress=False)
             page = os.path.relpath(done.html, out)
             entries[key] = Entry(key, _title(key), "done", "", page, _state(sources[key], given, key))
+            articles.pop(key, None)
         except LabError as error:
             entries[key] = Entry(key, _title(key), "failed", str(error), "", state)
-        _write(out, entries, failed, parameters)
-    _write(out, entries, failed, parameters)
+        _write(out, entries, articles, failed, parameters)
+    _write(out, entries, articles, failed, parameters)
     return [entries[key] for key in keys]
 
 
@@ -206,12 +207,14 @@ def _read(path: Path) -> list[Entry]:
         return []
 
 
-def _write(out: Path, entries: dict[str, Entry], failed: dict[str, str], parameters: dict[str, Any]) -> None:
+def _write(
+    out: Path, entries: dict[str, Entry], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any]
+) -> None:
+    """report.json and the page. articles: key -> what a notebook has to say; those that are not there yet are read and kept."""
     order = [*TABLES, *figure_keys()]
     ordered = sorted(entries.values(), key=lambda entry: order.index(entry.key) if entry.key in order else len(order))
-    articles = {}
     for entry in ordered:
-        if entry.page:
+        if entry.page and entry.key not in articles:
             with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
                 articles[entry.key] = to_article((out / entry.page).with_suffix(".ipynb"))
     write_json(out / "report.json", [asdict(entry) for entry in ordered])

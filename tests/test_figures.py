@@ -25,6 +25,7 @@ from maaf_lab.notebooks import execute
 from maaf_lab.retrieval import Rankings
 from maaf_lab.views.architecture import architecture_figure, model_shapes
 from maaf_lab.views.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
+from maaf_lab.views.files import save
 from maaf_lab.views.galleries import retrievals_figure
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -67,6 +68,15 @@ def test_files_are_the_same_again(bench):
         bench.save(figure(), f"a{number}")
         assert before == [(bench.out / f"a{number}.{kind}").read_bytes() for kind in ("png", "svg")]
         assert before[0].startswith(b"\x89PNG") and b"<svg" in before[1]
+
+
+def test_places_of_a_saved_figure_are_rounded(tmp_path):
+    """So that the last digits of the layout, which differ between processes, cannot change the file's bytes."""
+    figure = retrievals_figure([Retrieval(np.zeros((4, 4, 3), np.uint8), ("a",), (np.zeros((4, 4, 3), np.uint8),) * 3,
+                                          (False, True, False), 2)], "made data")
+    save(figure, tmp_path, "a")
+    for axis in figure.axes:
+        assert axis.get_in_layout() and all(number == round(number, 6) for number in axis.get_position(True).bounds[:2])
 
 
 def test_captions_say_what_the_data_is(bench):
@@ -117,6 +127,8 @@ def garments(garment_roots, tmp_path_factory):
 
 
 def test_the_matrix_is_the_models_own(garments):
+    with pytest.raises(ConfigError, match="expected a query from 0 to 89 and a block from 0 to 1, found query 90, block 2"):
+        garments.structure(query=90, block=2)
     found, query = garments.structure(query=2), garments.split.queries[2]
     words = tokenize(join(query.texts))
     n = 49 + 196 + len(words)
@@ -196,6 +208,8 @@ def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, monk
     assert [item.texts for item in again.retrievals(4, 3, pixels=48)] == [item.texts for item in found]
     with pytest.raises(ConfigError, match="expected 91 queries, found 90 of 90; ask for fewer"):
         pick_queries(Rankings(frame, ""), 91)
+    with pytest.raises(ConfigError, match="at least 1 query to show, found 0"):
+        pick_queries(Rankings(frame, ""), 0)
     ranked = Rankings(frame.assign(rank=[3, 1, 0, *[9] * 87]), "")
     assert pick_queries(ranked, 2, within=3) == [0, 1]
     with pytest.raises(ConfigError, match="3 queries with an answer among the first 3, found 2"):

@@ -147,7 +147,7 @@ def test_the_page_escapes():
 def test_the_shell_command(shell, done, roots, no_training):
     where = [part for name, path in roots.items() for part in (f"--{name.replace('_', '-')}", path)]
     code, out, _ = shell("tables", "S1", "--profile", "smoke", "--steps", "3", "--device", "cpu", *where)
-    assert code == 0 and "S1: done" in out and "index.html" in out
+    assert code == 0 and "Table S1: done" in out and "index.html" in out
     code, _, err = shell("tables", "S9", "--profile", "smoke", *where)
     assert code == 2 and "no table 'S9'" in err
 

@@ -150,6 +150,7 @@ def test_printed_tables(bench):
     assert "1 seed, 3 steps" in lines["MAAF"]
     assert html.count("<tr") == 1 + len(bench.frame()) and html.count("not run") == 5 and "MADE DATA" in html
     assert bench.run()["MAAF"][0].name in html
+    assert html.index("f = identity") < html.index("87.8"), "a note stands with its row's name"
 
 
 def test_a_table_that_is_run_trains_nothing_again(bench, no_training):

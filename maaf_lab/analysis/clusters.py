@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.transforms import GREY
@@ -31,9 +30,9 @@ def _grey(cache: PixelCache, images: np.ndarray) -> np.ndarray:
     return ((cache.batch(images).float() * shares).sum(1) / 255).flatten(1).numpy()
 
 
-def mean_image(cache: PixelCache, images: np.ndarray, *, progress: bool = False) -> np.ndarray:
+def mean_image(cache: PixelCache, images: np.ndarray) -> np.ndarray:
     """The average picture, uint8 (S, S, 3)."""
     total = np.zeros((cache.size, cache.size, 3))
-    for low in tqdm(range(0, len(images), 512), desc="average", unit="chunk", disable=not progress):
+    for low in range(0, len(images), 512):
         total += cache.batch(images[low : low + 512]).double().sum(0).permute(1, 2, 0).numpy()
-    return (total / max(len(images), 1)).round().astype(np.uint8)
+    return (total / len(images)).round().astype(np.uint8)

@@ -32,6 +32,8 @@ def pick_queries(rankings: Rankings, count: int, *, seed: int = 0, within: int =
     """
     rank = rankings.frame["rank"].to_numpy()
     fit = np.flatnonzero((rank >= 1) & (rank <= within)) if within else np.arange(len(rank))
+    if count < 1:
+        raise ConfigError(f"expected at least 1 query to show, found {count}")
     if len(fit) < count:
         raise ConfigError(f"expected {count} queries" + (f" with an answer among the first {within}" if within else "")
                           + f", found {len(fit)} of {len(rank)}; ask for fewer")

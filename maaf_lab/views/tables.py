@@ -49,20 +49,23 @@ def table_text(frame: pd.DataFrame, caption: str) -> str:
 
 
 def table_html(frame: pd.DataFrame, caption: str) -> str:
-    """An HTML table: in each cell what was run here and, below it in grey, the paper's value; rows without a run are grey."""
+    """An HTML table: in each cell what was run here and, below it in grey, the paper's value; rows without a run are grey.
+
+    A row's note stands below its name, where a wide table cannot push it off the page.
+    """
     columns = list(dict.fromkeys(frame["column"]))
-    cell = f"text-align:left;padding:.35em .7em;border-bottom:1px solid {_LINE};vertical-align:top"
-    head = "".join(f"<th style='{cell}'>{escape(name)}</th>" for name in ("", *columns, "training here", ""))
+    cell = f"text-align:left;padding:.35em .35em;border-bottom:1px solid {_LINE};vertical-align:top"
+    head = "".join(f"<th style='{cell}'>{escape(name)}</th>" for name in ("", *columns, "training here"))
     body = []
     for label, group in frame.groupby("row", sort=False):
-        inner = [f"<td style='{cell}'>{escape(label)}</td>"]
+        note = escape(group["note"].iloc[0])
+        note = f"<div style='font-size:80%;color:{_GREY};max-width:20em;min-width:9em'>{note}</div>" if note else ""
+        inner = [f"<td style='{cell}'>{escape(label)}{note}</td>"]
         for line in group.itertuples():
             inner.append(f"<td style='{cell};white-space:nowrap'>{_html_here(line)}"
                          f"<div style='color:{_GREY};font-size:90%'>paper {escape(_paper(line))}</div></td>")
-        note = escape(group["note"].iloc[0])
         runs = "".join(f"<div style='font-size:80%;color:{_GREY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
-        inner.append(f"<td style='{cell};min-width:8.5em'>{escape(_told(group))}{runs}</td>")
-        inner.append(f"<td style='{cell};max-width:22em'>{note}</td>")
+        inner.append(f"<td style='{cell};min-width:8em'>{escape(_told(group))}{runs}</td>")
         idle = f" style='color:{_GREY}'" if group["here"].isna().all() else ""
         body.append(f"<tr{idle}>{''.join(inner)}</tr>")
     return (f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
