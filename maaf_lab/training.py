@@ -32,6 +32,7 @@ from maaf_lab.errors import ConfigError, RunError, TrainingError
 from maaf_lab.models.attention import FusionBlock
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state, write_text
+from maaf_lab.models.dropped import keep_out_of_graphs
 from maaf_lab.models.two_stream import StreamBlock
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
@@ -230,6 +231,7 @@ def _fit(
             })
 
     if plan.compile:
+        keep_out_of_graphs()
         wrapped = torch.compile(wrapped, dynamic=True)
     wrapped.train()
     clock = time.monotonic()

@@ -19,13 +19,28 @@ from torch import Tensor
 CHUNK = 2_000_000  # weights computed at once
 
 
-@torch.compiler.disable  # a compiled step calls it as it is: tracing would unroll its chunks and lose what they save
 def dropped_attention(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, kind: str, rate: float) -> Tensor:
     """dropout(f(Q K^T / sqrt(S))) V -> (B, H, Q, S). kind: "softmax" or "identity"; random numbers are torch's own.
 
     An example with no real key attends to nothing: zeros, never NaN.
     """
-    return _Dropped.apply(q_BHQS, k_BHKS, v_BHKS, mask_BK, kind, rate)
+    return _call(q_BHQS, k_BHKS, v_BHKS, mask_BK, kind, rate)
+
+
+def _plain(*of: Any) -> Tensor:
+    return _Dropped.apply(*of)
+
+
+_call = _plain
+
+
+def keep_out_of_graphs() -> None:
+    """Before `torch.compile`: a compiled step then calls it as it is. Tracing would unroll its chunks and lose what they save.
+
+    No decorator, because torch's imports its whole compiler: two seconds for everybody who imports the lab.
+    """
+    global _call
+    _call = torch.compiler.disable(_plain)
 
 
 def keep_mask(shape: tuple[int, ...], rate: float) -> tuple[Tensor, float]:
