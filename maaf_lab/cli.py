@@ -1,4 +1,4 @@
-"""maaf-lab: make, check, train, evaluate, table, demo (also `python -m maaf_lab`)."""
+"""maaf-lab: make, check, train, evaluate, table, demo, search (also `python -m maaf_lab`)."""
 
 from __future__ import annotations
 
@@ -189,6 +189,86 @@ def demo(
         "steps": steps or 0, "seeds": [seed], "rows": list(DEMO_ROWS),
     })
     print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
+
+
+@app.command()
+def search(
+    image: Annotated[Path, typer.Option(help="the picture to start from")],
+    catalogue: Annotated[Path, typer.Option(help="folder of the images to search, with those in folders below it")],
+    text: Annotated[str, typer.Option(help='what shall differ, e.g. "is red and has longer sleeves"; empty: nothing')] = "",
+    run: Annotated[str, typer.Option(help="css-laptop, garments-laptop (shipped), or a run's folder")] = "garments-laptop",
+    k: Annotated[int, typer.Option(help="how many images to list")] = 10,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list")] = False,
+) -> None:
+    """Find the images of a folder that match a picture and a text; the folder's images are embedded once and kept."""
+    import json
+
+    import torch
+
+    from maaf_lab.catalogue import open_folder, square
+    from maaf_lab.data.transforms import build_transform
+    from maaf_lab.errors import ConfigError
+    from maaf_lab.training import make_accelerator
+
+    if k < 1:
+        raise ConfigError(f"--k: expected at least 1, found {k}")
+    opened = _run_named(run)
+    data = opened.config.data
+    start = torch.from_numpy(square(image, data.pixels)).permute(2, 0, 1)[None]  # (1, 3, S, S)
+    model = opened.load_model(make_accelerator("fp32", device).device)
+    made = "made data: " if data.origin.startswith("made") else ""
+    _say(f"model {run} ({opened.config.model.name}), trained on {made}{data.origin or data.dataset}")
+    if not model.vocabulary.ids(text):
+        _say(f"no word in the text {text!r}: the picture alone is the query")
+    elif words := _unknown_words(model.vocabulary, text):
+        _say(f"words that the model does not know: {', '.join(words)}")
+    found = open_folder(catalogue, model, pixels=data.pixels, name=run)
+    _say(f"{catalogue}: {len(found):,} images" + (f", {len(found.broken):,} broken" if found.broken else ""))
+    for name, why in found.broken[:5]:
+        _say(f"  broken: {name}: {why}")
+    if len(found.broken) > 5:
+        _say(f"  and {len(found.broken) - 5:,} more")
+    with torch.inference_mode():
+        vector = model.embed_query(build_transform("plain", data.pixels).eval(start.to(model.device)), [text])[0]
+    hits = found.search(vector, k, found.find(image))
+    lines = [(i + 1, float(score), str(found.paths[at])) for i, (at, score) in enumerate(zip(*hits))]
+    if as_json:
+        print(json.dumps([{"place": place, "score": round(score, 6), "path": path} for place, score, path in lines], indent=2))
+        return
+    for place, score, path in lines:
+        print(_printable(f"{place:>3}  {score:.3f}  {path}"))
+    if not lines:
+        _say("no image to list: the folder holds the picture itself and no other")
+
+
+def _run_named(name: str) -> object:
+    """A shipped model's run by its name, or the run in a folder."""
+    from maaf_lab.errors import RunError
+    from maaf_lab.runs import Run, pretrained_run
+
+    try:
+        return pretrained_run(name)
+    except RunError as error:
+        if Path(name).is_dir():
+            return Run(Path(name))
+        raise RunError(f"--run: expected a shipped model or a run's folder; found no such folder, and {error}") from error
+
+
+def _unknown_words(vocabulary: object, text: str) -> list[str]:
+    """Words of a text, each once, that training never saw."""
+    from maaf_lab.data.text import UNKNOWN, tokenize
+
+    return [word for word in dict.fromkeys(tokenize(text)) if UNKNOWN in vocabulary.ids(word)]
+
+
+def _say(text: str) -> None:
+    print(_printable(text), file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """File names may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _OWN_OPTIONS = {

@@ -32,17 +32,20 @@ class WordMap(NamedTuple):
 @torch.inference_mode()
 def word_attention(
     model: ComposedModel, split: Split, cache: PixelCache, places_of: Callable[[list[str]], Sequence[int]], *,
-    chunk: int = 256, progress: bool = True, title: str = "attention of words",
+    chunk: int = 256, progress: bool = True, title: str = "attention of words", by_source: bool = False,
 ) -> Iterator[WordMap]:
     """The attention to the coarsest grid of every word that `places_of` picks: it takes a query's tokens and gives places.
 
-    Queries without such a word cost nothing. Puts the model in evaluation mode. Raises ConfigError for a system without
+    Queries without such a word cost nothing. by_source: in the order of their references, so that each of those is encoded about
+    once; otherwise in the split's order. Puts the model in evaluation mode. Raises ConfigError for a system without
     attention to words.
     """
     model.eval()
     prepare = build_transform("plain", cache.size)
     tokens = [tokenize(join(q.texts)) for q in split.queries]
     wanted = [(i, places) for i, words in enumerate(tokens) if (places := list(places_of(words)))]
+    if by_source:
+        wanted.sort(key=lambda item: split.queries[item[0]].source)
     for low in tqdm(range(0, len(wanted), chunk), desc=title, unit="chunk", disable=not progress):
         part = wanted[low : low + chunk]
         queries = [split.queries[i] for i, _ in part]

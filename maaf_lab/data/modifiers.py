@@ -8,11 +8,13 @@ captions: 4,952 / 1,496 / 3,001 / 2,933 / 313 (a test counts again). Types are n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from maaf_lab.data.css_scenes import CELLS, COLORS, SHAPES, SIZES
 from maaf_lab.data.text import tokenize
+from maaf_lab.errors import ConfigError
 
 _KEYWORDS = {
     "color": (
@@ -56,3 +58,49 @@ def modifiers_of(text: str) -> tuple[str, ...]:
     """The types whose keywords a text holds, in the order of `MODIFIERS`."""
     found = set(tokenize(text))
     return tuple(kind for kind, words in MODIFIERS.items() if not words.isdisjoint(found))
+
+
+Taxonomy = Mapping[str, frozenset[str]]  # type -> its keywords
+
+_CSS: Taxonomy = {
+    "add": frozenset({"add"}), "remove": frozenset({"remove"}), "change": frozenset({"make"}), "color": frozenset(COLORS),
+    "shape": frozenset(SHAPES), "size": frozenset(SIZES), "position": frozenset(tokenize(cell)[0] for cell in CELLS),
+}
+
+
+def taxonomy(dataset: str) -> Taxonomy:
+    """The types of change to start from: the paper's five, and for CSS what its sentences are made of."""
+    return _CSS if dataset.startswith("css") else MODIFIERS
+
+
+def taxonomy_text(types: Taxonomy) -> str:
+    """A line a type, "color: red blue ...", words in order of the alphabet; what `parse_taxonomy` reads."""
+    return "\n".join(f"{name}: {' '.join(sorted(words))}" for name, words in types.items())
+
+
+def parse_taxonomy(text: str) -> dict[str, frozenset[str]]:
+    """Lines "type: words" -> a taxonomy. Words are read as the tokenizer reads texts, so "v-neck" is "vneck".
+
+    Raises ConfigError naming the line that has no type or no words, or repeats a type; empty lines are passed over.
+    """
+    types: dict[str, frozenset[str]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        name, colon, words = line.partition(":")
+        name, tokens = " ".join(name.split()), tokenize(words.replace(",", " "))
+        if not colon or not name or not tokens:
+            raise ConfigError(f"line {number}: expected a type, a colon and its words, such as \"color: red blue\"; found {line!r}")
+        if name in types or name == "all":
+            raise ConfigError(f"line {number}: the type {name!r} is there already; give each type one line")
+        types[name] = frozenset(tokens)
+    if not types:
+        raise ConfigError('expected at least one line such as "color: red blue", found none')
+    return types
+
+
+def holds(texts: Sequence[str], types: Taxonomy) -> dict[str, np.ndarray]:
+    """type -> (Q,) bool, whether each text holds one of its words; "all" first."""
+    tokens = [frozenset(tokenize(text)) for text in texts]
+    return {"all": np.ones(len(texts), bool)} | {
+        name: np.array([not words.isdisjoint(found) for found in tokens], bool) for name, words in types.items()}

@@ -67,13 +67,24 @@ def undrawn(origin: str, split: str, size: int) -> tuple[Split, DrawnPixels] | N
 
     None where the set is not made by this version of the lab, or has pictures that cannot be drawn one by one.
     """
+    if (settings := _settings(origin)) is None:
+        return None
+    dataset, *rest = settings
+    return _OF[dataset](origin, split, *rest, size)
+
+
+def can_draw(origin: str) -> bool:
+    """Whether `undrawn` has the set, without making it."""
+    return _settings(origin) is not None
+
+
+def _settings(origin: str) -> tuple[str, str, int, int] | None:
+    """dataset, size, pixels, seed of a set that can be drawn here."""
     named = _ORIGIN.fullmatch(origin)
     if named is None or named[1] not in _OF:
         return None
-    dataset, kind, pixels, seed = named[1], named[2], int(named[3]), int(named[4])
-    if made_origin(dataset, kind, pixels, seed) != origin:
-        return None
-    return _OF[dataset](origin, split, kind, pixels, seed, size)
+    settings = named[1], named[2], int(named[3]), int(named[4])
+    return settings if made_origin(*settings) == origin else None
 
 
 # --- CSS --------------------------------------------------------------------------------------------------------------

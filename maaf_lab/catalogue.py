@@ -1,0 +1,475 @@
+"""A folder of the user's own images as a catalogue: embedded once, searched by vector.
+
+What is kept on disk, by default in the folder's own .cache:
+
+    catalogue-{model}-{pixels}px-{folder}.vectors     the whole catalogue
+    catalogue-{model}-{pixels}px-{folder}.{n}.part    what a call embedded so far; gone when the catalogue is whole
+
+Each file is a line with the hash of the rest, a line of JSON with an entry [name, bytes, mtime in ns, why it is broken] per
+image file, and the float32 vectors of the entries that are not broken. Shapes: N images, D width, S side of the square in pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import stat
+import threading
+import time
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageOps
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from maaf_lab.data.cache_build import VERSION as PIXELS_VERSION
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.transforms import build_transform
+from maaf_lab.errors import ConfigError, DataError, TrainingError
+from maaf_lab.made.processes import cores
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.checkpoints import write_atomically
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
+VERSION = 1  # of the kept files
+SAVE_EVERY = 256  # images that a kill may cost
+LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG of more is read at reduced size; any image of more is read alone
+FORGET_AFTER = 86_400  # seconds after which a half-written file of a process that was killed is removed
+
+
+class Hits(NamedTuple):
+    """What a search found, best first: images (k,) int64, indices into the catalogue; scores (k,) float32, cosines."""
+
+    images: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Catalogue:
+    """Images of a folder and their vectors, in the order of their names.
+
+    names: paths below the folder, with "/" between parts. vectors: (N, D) float32 unit vectors, often a read-only memory map.
+    broken: (name, why) of files that could not be used; they have no index. model: the name of the one that embedded them.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    vectors: np.ndarray
+    broken: tuple[tuple[str, str], ...] = ()
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.paths) == len(self.vectors):
+            raise DataError(f"{self.title}: expected a name, a path and a vector per image; found {len(self.names):,} names, "
+                            f"{len(self.paths):,} paths and {len(self.vectors):,} vectors")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        images = f"{len(self):,} image{'' if len(self) == 1 else 's'}"
+        broken = f", {len(self.broken):,} broken" if self.broken else ""
+        return f"Catalogue({self.title}: {images}{broken}{f'; {self.model}' if self.model else ''})"
+
+    def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] = ()) -> Hits:
+        """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k candidates, fewer hits.
+
+        without: indices that are no candidates. What is compared are cosines in double precision, rounded to single, so that
+        equal vectors tie exactly; products in single precision decide which images are worth that.
+        Raises ConfigError for k below 1 or a vector of another shape, IndexError for an index that is none.
+        """
+        if isinstance(k, bool) or k < 1:
+            raise ConfigError(f"search: expected k of at least 1, found {k!r}")
+        asked = np.asarray(vector.detach().cpu() if isinstance(vector, Tensor) else vector, np.float32)
+        matrix = np.asarray(self.vectors)  # numpy's product takes half of torch's time, and a read-only map as it is
+        if asked.shape != matrix.shape[1:] or not np.isfinite(asked).all():
+            found = asked.shape if asked.shape != matrix.shape[1:] else "numbers that are not finite"
+            raise ConfigError(f"search: expected one vector {matrix.shape[1:]}, found {found}")
+        gone = np.fromiter(without, np.int64)
+        if ((gone < 0) | (gone >= len(self))).any():
+            raise IndexError(f"search: without: expected indices from 0 to {len(self) - 1:,}, found {gone.tolist()[:5]}")
+        rough = matrix @ asked  # (N,)
+        rough[gone] = -np.inf
+        k = min(k, len(self) - len(np.unique(gone)))
+        if k < 1:
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        kth = np.partition(rough, len(rough) - k)[len(rough) - k]
+        # largest error of a product of length D of such vectors in single precision, whatever the order of its sums
+        error = (len(asked) + 2) * 2.0**-23 * max(1.0, float(np.linalg.norm(asked)))
+        close = np.flatnonzero((rough >= kth - 2 * error) & (rough > -np.inf))
+        exact = np.empty(len(close), np.float32)
+        for low in range(0, len(close), 4096):
+            exact[low:low + 4096] = (matrix[close[low:low + 4096]].astype(np.float64) * asked).sum(1)
+        order = np.lexsort((close, -exact))[:k]
+        return Hits(close[order], exact[order])
+
+    def picture(self, i: int, pixels: int) -> np.ndarray:
+        """Image i as a square, uint8 (pixels, pixels, 3). Raises DataError where its file has gone or changed to no image."""
+        return square(self.paths[i], pixels)
+
+    def find(self, path: str | Path) -> tuple[int, ...]:
+        """Indices of the images that are this very file, also under another name (a link to it)."""
+        try:
+            wanted = os.stat(path)
+        except OSError:
+            return ()
+        found = []
+        for i, own in enumerate(self.paths):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(own), wanted):
+                    found.append(i)
+        return tuple(found)
+
+
+def square(path: str | Path, pixels: int) -> np.ndarray:
+    """An image file -> uint8 (pixels, pixels, 3): `to_square(decode(path), pixels)`, with little memory for huge photos.
+
+    A JPEG of more than 4 megapixels is read at a half, a quarter or an eighth of its size, still at least 4 times the square's,
+    so its values may differ by a few steps of 255. Other formats cannot be read smaller: those of more than 12 megapixels are read one
+    at a time. Raises DataError as `decode`, and for more megapixels than Pillow opens (179).
+    """
+    try:
+        with PILImage.open(path) as image:
+            jpeg, area = image.format in ("JPEG", "MPO"), image.width * image.height
+    except PILImage.DecompressionBombError as error:
+        most = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
+        raise DataError(f"{path}: expected at most {most:.0f} megapixels, found more ({error}); save it smaller") from error
+    except Exception:
+        jpeg, area = False, 0  # `decode` says what is wrong
+    with _alone if area > HUGE else contextlib.nullcontext():
+        small = _reduced(path, pixels) if jpeg and area > LARGE else None
+        return to_square(decode(path), pixels) if small is None else small
+
+
+_alone = threading.Lock()
+
+
+def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
+    """A large JPEG's square, None where it cannot be read. The geometry is that of the whole image."""
+    try:
+        with PILImage.open(path) as image:
+            width, height = image.size
+            box = (image.draft(None, (4 * pixels, 4 * pixels)) or (None, None))[1]
+            long = int(pixels * max(width, height) / min(width, height))
+            new = (pixels, long) if width <= height else (long, pixels)
+            image = image.convert("RGB").resize(new, PILImage.Resampling.BILINEAR, box)
+            return to_square(np.asarray(ImageOps.exif_transpose(image)), pixels)
+    except Exception:  # Pillow raises many kinds for damaged files
+        return None
+
+
+def model_key(model: ComposedModel) -> str:
+    """10 hex digits of a model's settings and weights: models that embed differently have different ones."""
+    key = hashlib.sha256(f"{type(model).__name__} {json.dumps(dataclasses.asdict(model.config), sort_keys=True)}".encode())
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        key.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        key.update(flat.view(torch.uint8).numpy())
+    return key.hexdigest()[:10]
+
+
+def open_folder(
+    folder: str | Path, model: ComposedModel, *, pixels: int, name: str, progress: bool | Callable[[int, int], object] = True,
+    kept: str | Path | None = None, chunk: int = 64,
+) -> Catalogue:
+    """All images below a folder, embedded by `model` at `pixels`; what an earlier call embedded is not even decoded again.
+
+    Files count by their suffix (`SUFFIXES`); names that begin with a dot are left out, linked folders are followed once.
+    A file is embedded again when its size or mtime differs. A broken one is listed with its reason and tried again when it
+    changes, or where it could not even be opened. A call that is stopped leaves what it has for the next one.
+    name: the model's, for messages. progress: True for a bar, or a function (files done, files in all), called at the start and
+    after each chunk; what it raises stops the call. kept: folder of the kept vectors, by default `folder/.cache`; where that
+    cannot be written they stay in memory, with a warning. chunk: images embedded at once.
+    Raises DataError where there is no such folder, no image in it that can be used, or a given `kept` cannot be written.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing of that name"
+        raise DataError(f"{folder}: expected a folder of images, found {found}. Name the folder that holds them.")
+    title = folder.resolve().name or str(folder)
+    store = _Store(folder, Path(kept).expanduser() if kept is not None else folder / ".cache", model, pixels)
+    files, broken, others = _images_below(folder, store.place)
+    whole, vectors, known = store.read()
+    lines: list[_Line | None] = [known.get(file.name) for file in files]
+    lines = [line if line and line[1:3] == file[1:3] else None for line, file in zip(lines, files)]
+    todo = [i for i, line in enumerate(lines) if line is None]
+    if todo and (why := store.why_not_writable()):
+        if kept is not None:
+            raise DataError(f"{store.place}: expected a folder to keep vectors in; {why}. Pass another `kept`.")
+        store.give_up(why)
+    fresh: list[_Line] = []
+    try:
+        with (_progress(progress, title, len(files) - len(todo), len(files)) as tell,
+              contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded):
+            for i, line in zip(todo, embedded):
+                lines[i] = line
+                fresh.append(line)
+                if len(fresh) >= SAVE_EVERY:
+                    store.add(fresh)
+                    fresh = []
+    except BaseException:
+        store.add(fresh)
+        raise
+    broken = sorted(broken + [(line.name, line.why) for line in lines if line.why])
+    usable = [i for i, line in enumerate(lines) if not line.why]
+    if not usable:
+        found = f"{len(files):,} of such a name, none that can be used" if files else f"{others:,} files, none of such a name"
+        first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
+        raise DataError(f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
+                        "Name a folder that holds images.")
+    keep = [line for line in lines if line.lasting]
+    if [line[:4] for line in keep] != [line[:4] for line in whole]:
+        vectors = np.stack([lines[i].vector for i in usable])
+        vectors = store.finish(keep, vectors)
+    elif len(known) > len(whole):
+        store.sweep()
+    return Catalogue(title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors,
+                     tuple(broken), name)
+
+
+# --- files of the folder ----------------------------------------------------------------------------------------------
+
+class _File(NamedTuple):
+    name: str  # below the folder
+    size: int
+    mtime_ns: int
+    path: Path
+
+
+def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str, str]], int]:
+    """Image files by name, (name, why) of what cannot be looked at, and how many other files there are."""
+    files, broken, others, seen = [], [], 0, set()
+    with contextlib.suppress(OSError):
+        seen.add(_identity(skip))
+    plain, linked = [(folder, "")], []
+    while plain or linked:
+        where, prefix = (plain or linked).pop()  # links last: a folder goes by its own name where it has one below `folder`
+        try:
+            if (identity := _identity(where)) in seen:
+                continue
+            seen.add(identity)
+            entries = sorted(os.scandir(where), key=lambda entry: entry.name)
+        except OSError as error:
+            broken.append((prefix or ".", f"the folder cannot be read ({error.strerror or error})"))
+            continue
+        for entry in entries:
+            name, is_image = prefix + entry.name, os.path.splitext(entry.name)[1].lower() in SUFFIXES
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    (linked if entry.is_symlink() else plain).append((where / entry.name, f"{name}/"))
+                elif not is_image:
+                    others += 1
+                elif stat.S_ISREG((status := entry.stat()).st_mode):  # and not a pipe, which would be waited for
+                    files.append(_File(name, status.st_size, status.st_mtime_ns, where / entry.name))
+            except OSError as error:
+                if is_image:
+                    broken.append((name, f"cannot be opened ({error.strerror or error})"))
+    return sorted(files), broken, others
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+# --- from files to vectors --------------------------------------------------------------------------------------------
+
+class _Line(NamedTuple):
+    """What is known of a file. vector (D,), None where it is broken. lasting: false where it may be whole the next time."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    why: str
+    vector: np.ndarray | None
+    lasting: bool = True
+
+
+def _embedded(
+    files: Sequence[_File], model: ComposedModel, pixels: int, chunk: int, tell: Callable[[int], object]
+) -> Iterator[_Line]:
+    """A line a file, in order. Threads decode two chunks ahead of the model."""
+    prepare = build_transform("plain", pixels)
+
+    def load(file: _File) -> np.ndarray | tuple[str, bool]:
+        try:
+            return square(file.path, pixels)
+        except Exception as error:
+            cause = error.__context__ or error  # a file that cannot be opened now, or not with the memory there is
+            lasting = not (isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno))
+            return str(error).removeprefix(f"{file.path}: ") or type(error).__name__, lasting
+
+    was_training = model.training
+    model.eval()
+    pool = ThreadPoolExecutor(min(8, cores() + 1), "decode")
+    try:
+        with warnings.catch_warnings():  # of large photos and odd EXIF: what matters of it is in `broken`
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            waiting = deque(pool.submit(load, file) for file in files[:2 * chunk])
+            for start in range(0, len(files), chunk):
+                part = files[start:start + chunk]
+                loaded = [waiting.popleft().result() for _ in part]
+                waiting.extend(pool.submit(load, file) for file in files[start + 2 * chunk:start + 3 * chunk])
+                good = [image for image in loaded if isinstance(image, np.ndarray)]
+                if good:
+                    batch = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
+                    with torch.inference_mode():
+                        vectors = iter(model.embed_images(prepare.eval(batch)).float().cpu().numpy())
+                for file, image in zip(part, loaded):
+                    if not isinstance(image, np.ndarray):
+                        yield _Line(*file[:3], image[0], None, image[1])
+                    elif np.isfinite(vector := next(vectors)).all():
+                        yield _Line(*file[:3], "", vector)
+                    else:
+                        yield _Line(*file[:3], "the model gives it no finite vector", None)
+                tell(len(part))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        model.train(was_training)
+
+
+@contextlib.contextmanager
+def _progress(
+    wanted: bool | Callable[[int, int], object], title: str, done: int, total: int
+) -> Iterator[Callable[[int], object]]:
+    """A function that is told how many files more are done."""
+    if not callable(wanted):
+        with tqdm(total=total, initial=done, desc=f"embed {title}", unit="image", mininterval=0.5,
+                  disable=not wanted or done == total) as bar:
+            yield bar.update
+        return
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        wanted(done, total)
+
+    tell(0)
+    yield tell
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------------
+
+class _Store:
+    """The kept files of a folder, a model and a size. Nothing here raises: what cannot be written stays in memory."""
+
+    def __init__(self, folder: Path, place: Path, model: ComposedModel, pixels: int) -> None:
+        self.place, self.width, self.lost = place, model.config.width, False
+        try:  # relative, so that a folder may move together with its .cache
+            where = os.path.relpath(folder.resolve(), place.resolve())
+        except ValueError:  # another drive
+            where = str(folder.resolve())
+        tag = hashlib.sha256(os.fsencode(f"{VERSION} {PIXELS_VERSION} {pixels} {where}")).hexdigest()[:8]
+        self.stem = f"catalogue-{model_key(model)}-{pixels}px-{tag}"
+        self.whole = place / f"{self.stem}.vectors"
+
+    def read(self) -> tuple[list[_Line], np.ndarray, dict[str, _Line]]:
+        """The lines and vectors of the last whole catalogue, and what is known by name, parts of a later one included."""
+        whole, vectors = _read(self.whole, self.width)
+        known = {line.name: line for line in whole}
+        for part in self._parts():
+            known.update((line.name, line) for line in _read(part, self.width)[0])
+        return whole, vectors, known
+
+    def why_not_writable(self) -> str | None:
+        """What keeps files from being written here, or None."""
+        try:
+            self.place.mkdir(parents=True, exist_ok=True)
+            probe = self.place / f"{self.stem}.{uuid.uuid4().hex}.tmp"
+            probe.touch(exist_ok=False)
+            probe.unlink()
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def give_up(self, why: object, level: int = 3) -> None:
+        """Write no more, and say so once."""
+        if not self.lost:
+            warnings.warn(f"{self.place} cannot be written ({why}): what is new stays in memory and is computed again next time. "
+                          "Pass another `kept` to keep it.", stacklevel=level)
+        self.lost = True
+
+    def add(self, lines: Sequence[_Line]) -> None:
+        """Keep what was embedded so far, where there is any."""
+        lines = [line for line in lines if line.lasting]
+        if any(not line.why for line in lines):
+            last = max((int(part.suffixes[-2][1:]) for part in self._parts()), default=0)
+            self._write(self.place / f"{self.stem}.{last + 1:06d}.part", lines)
+
+    def finish(self, lines: Sequence[_Line], vectors: np.ndarray) -> np.ndarray:
+        """Keep the whole catalogue; -> its vectors, mapped from the file where there is one."""
+        if not self._write(self.whole, lines):
+            return vectors
+        self.sweep()
+        found = _read(self.whole, self.width)[1]
+        return found if len(found) == len(vectors) else vectors  # or another process wrote meanwhile
+
+    def sweep(self) -> None:
+        """Remove parts, which the whole has, and what killed processes left."""
+        for file in self._parts() + list(self.place.glob(f"{self.stem}.*.tmp")):
+            with contextlib.suppress(OSError):
+                if file.suffix == ".part" or time.time() - file.stat().st_mtime > FORGET_AFTER:
+                    file.unlink()
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.place.glob(f"{self.stem}.[0-9][0-9][0-9][0-9][0-9][0-9].part"))
+
+    def _write(self, path: Path, lines: Sequence[_Line]) -> bool:
+        if not self.lost:
+            try:
+                write_atomically(path, lambda beside: _write(beside, lines))
+            except (TrainingError, OSError) as error:
+                self.give_up(error.__cause__ or error, 5)
+        return not self.lost
+
+
+def _write(path: Path, lines: Sequence[_Line]) -> None:
+    entries = json.dumps([line[:4] for line in lines]).encode()
+    entries += b" " * (-(len(entries) + 66) % 64) + b"\n"  # 65 bytes stand before: vectors begin at a multiple of 64
+    vectors = [np.ascontiguousarray(line.vector, "<f4") for line in lines if line.vector is not None]
+    digest = hashlib.sha256(entries)
+    for vector in vectors:
+        digest.update(vector)
+    with open(path, "wb") as file:
+        file.write(digest.hexdigest().encode() + b"\n" + entries)
+        for vector in vectors:
+            file.write(vector)
+
+
+def _read(path: Path, width: int) -> tuple[list[_Line], np.ndarray]:
+    """What `_write` wrote, vectors (N, D) mapped; nothing where the file is missing or not, byte for byte, what was written."""
+    try:
+        with open(path, "rb") as file:
+            told, digest = file.readline(65).strip(), hashlib.sha256()
+            digest.update(entries := file.readline())
+            begin = file.tell()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            if digest.hexdigest().encode() != told:
+                raise ValueError("damaged")
+            size = file.tell() - begin
+        entries = json.loads(entries)
+        n = sum(not why for *_, why in entries)
+        if size != 4 * n * width:
+            raise ValueError(f"expected {n} vectors of {width}")
+        vectors = np.memmap(path, "<f4", "r", begin, (n, width)) if n else np.empty((0, width), np.float32)
+        rows = iter(np.asarray(vectors))
+        return [_Line(*entry, None if entry[3] else next(rows)) for entry in entries], vectors
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], np.empty((0, width), np.float32)

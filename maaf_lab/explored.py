@@ -1,0 +1,379 @@
+"""A trained model and the pictures it searches, ready to be asked: what every explorer looks at.
+
+Shapes: N tokens of one query (image tokens of every grid, then words), D width, G images of the split, S side in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from maaf_lab.analysis.heads import attentions, without_head
+from maaf_lab.catalogue import Hits
+from maaf_lab.data import datasets
+from maaf_lab.data.cache import PixelCache, pixel_cache
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.split import Split
+from maaf_lab.data.text import UNKNOWN, Vocabulary, join, tokenize
+from maaf_lab.data.transforms import build_transform
+from maaf_lab.errors import ConfigError, LabError, RunError
+from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.checkpoints import write_atomically
+from maaf_lab.places import place, records_place
+from maaf_lab.runs import Run, dataset_folder, pretrained_run
+
+GALLERIES = Path(__file__).parent / "pretrained" / "galleries"  # vectors of the shipped models' galleries
+Head = tuple[int, int]  # block and head, both from 0
+Progress = Callable[[int, int], None]  # done, total
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model makes of one query.
+
+    vector: (D,) unit vector. tokens: names of the words (N - image tokens), as typed. unknown: words that the model has never
+    seen. weights: (operations, heads, N, N) float32, a row a token that looks; None for a system without attention.
+    spans: name -> (start, stop) of "7x7", "14x14", "text". normalised: rows sum to 1; otherwise signed scores.
+    """
+
+    vector: np.ndarray
+    tokens: tuple[str, ...]
+    unknown: tuple[str, ...]
+    weights: np.ndarray | None = None
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    normalised: bool = True
+    operations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explored:
+    """One run's model on its dataset's usual split. Nothing is read, drawn or embedded before somebody asks for it.
+
+    name: how people call the run. data_root: its dataset's folder, None for made data that is drawn picture by picture.
+    kept: folder of gallery vectors that were computed before.
+    """
+
+    name: str
+    run: Run
+    data_root: Path | None
+    kept: Path
+    device: str | None = None
+
+    @cached_property
+    def model(self) -> ComposedModel:
+        return self.run.load_model(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    @cached_property
+    def _data(self) -> tuple[Split, PixelCache]:
+        settings = self.run.config.data
+        name = datasets.evaluation(settings.dataset)
+        if self.data_root is None:
+            found = undrawn(settings.origin, name, settings.pixels)
+            if found is None:
+                raise RunError(f"{self.name} was trained on {settings.origin!r}, which is not drawn picture by picture; "
+                               "pass data_root, the folder that holds it")
+            return found
+        split = datasets.load(settings.dataset, self.data_root, name, settings.missing)
+        return split, pixel_cache(split, settings.pixels, store=settings.cache)
+
+    @property
+    def split(self) -> Split:
+        return self._data[0]
+
+    @property
+    def pixels(self) -> PixelCache:
+        return self._data[1]
+
+    @property
+    def dataset(self) -> str:
+        return self.run.config.data.dataset
+
+    @property
+    def made(self) -> bool:
+        return self.split.origin.startswith("made ")
+
+    def caption(self) -> str:
+        """What is looked at: data, split, model."""
+        kind = "made data" if self.made else "published data"
+        return f"{self.name} on {self.split.title} ({kind}: {self.split.origin})"
+
+    # --- pictures -----------------------------------------------------------------------------------------------------
+
+    def picture(self, image: int, pixels: int = 160) -> np.ndarray:
+        """An image of the split for people: uint8 (pixels, pixels, 3). The model saw it at its own size."""
+        if isinstance(self.pixels, DrawnPixels):
+            return self.pixels.picture(image, pixels)
+        return to_square(decode(self.split.images[image].path), pixels)
+
+    def square(self, picture: np.ndarray) -> np.ndarray:
+        """Any picture uint8 (H, W, 3) as the model sees it: (S, S, 3)."""
+        return to_square(picture, self.pixels.size)
+
+    # --- a query ------------------------------------------------------------------------------------------------------
+
+    def text_of(self, query: int) -> str:
+        return join(self.split.queries[query].texts)
+
+    @torch.inference_mode()
+    def look(self, image: int | np.ndarray, text: str, *, off: Iterable[Head] = (), attention: bool = True) -> Look:
+        """A query. image: one of the split, or a square uint8 (S, S, 3). off: heads that add nothing, here alone."""
+        with self.heads_off(off):
+            _, record, vector = self._fused(image, [text], attention)
+        words = self.model.vocabulary
+        known = isinstance(words, Vocabulary)
+        tokens = tuple(tokenize(text)) if known else tuple(words.pieces[i] for i in words.ids(text))
+        unknown = tuple(dict.fromkeys(t for t, i in zip(tokens, words.ids(text), strict=True) if i == UNKNOWN)) if known else ()
+        if record is None or not record.weights.numel():
+            return Look(vector[0], tokens, unknown)
+        spans = dict(record.spans)
+        first, last = spans["text"]
+        keep = first + max(len(tokens), 0)
+        weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
+        spans["text"] = (first, min(last, keep))
+        operations = record.operations or tuple(f"block {n + 1}" for n in range(len(weights)))
+        return Look(vector[0], tokens, unknown, weights, spans, record.normalised, tuple(operations))
+
+    def _fused(self, image: int | np.ndarray, texts: Sequence[str], attention: bool):
+        self.model.eval()
+        features = self._features(image)
+        record_of, vectors = None, []
+        for text in texts:
+            vector, record_of = self.model.fuse(features, self.model.read([text]), return_attention=attention)
+            vectors.append(normalize(vector.float(), dim=-1)[0].cpu().numpy())
+        return features, record_of, np.stack(vectors)
+
+    def _features(self, image: int | np.ndarray):
+        if isinstance(image, np.ndarray):
+            size = self.pixels.size
+            if image.shape != (size, size, 3) or image.dtype != np.uint8:
+                raise ConfigError(f"expected a picture uint8 ({size}, {size}, 3), found {image.dtype} {image.shape}; see `square`")
+            batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        else:
+            batch = self.pixels.batch([image])
+        return self.model.encode(build_transform("plain", self.pixels.size).eval(batch.to(self.model.device)))
+
+    @contextmanager
+    def heads_off(self, off: Iterable[Head]) -> Iterator[None]:
+        """Inside, these heads (block and head from 0) add nothing to any token."""
+        off = list(off)
+        named = attentions(self.model) if off else []
+        with ExitStack() as stack:
+            for block, head in off:
+                if not 0 <= block < len(named):
+                    raise ConfigError(f"expected a block from 0 to {len(named) - 1}, found {block}")
+                stack.enter_context(without_head(named[block][1], head))
+            yield
+
+    # --- the gallery --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def gallery(self) -> np.ndarray:
+        """Unit vectors of the split's images, (G, D) float32: shipped, kept, or computed now with a progress bar."""
+        return self.embed_gallery()
+
+    def embed_gallery(self, progress: Progress | None = None) -> np.ndarray:
+        """`gallery`, telling how far it is; `progress` is not called where the vectors are there already."""
+        if "gallery" in self.__dict__:
+            return self.__dict__["gallery"]
+        shipped = GALLERIES / f"{self.run.folder.name}.npz"
+        if self.run.folder.parent == GALLERIES.parent and shipped.is_file() and self.split.origin == self.run.config.data.origin:
+            self.__dict__["gallery"] = read_gallery(shipped)
+            return self.__dict__["gallery"]
+        file = self.kept / f"{self.run.folder.name}-{_key(self.split.origin, self.model)}.npy"
+        if file.is_file():
+            try:
+                found = np.load(file, mmap_mode="r", allow_pickle=False)
+                if found.shape == (len(self.split.images), self.model.config.width):
+                    self.__dict__["gallery"] = found
+                    return found
+            except (OSError, ValueError):
+                pass  # damaged: computed again
+        vectors = self._embed(range(len(self.split.images)), progress)
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(beside: Path) -> None:
+            with open(beside, "wb") as stream:
+                np.save(stream, vectors)
+
+        write_atomically(file, write)
+        self.__dict__["gallery"] = vectors
+        return vectors
+
+    @torch.inference_mode()
+    def _embed(self, images: Sequence[int], progress: Progress | None = None, chunk: int = 256) -> np.ndarray:
+        from tqdm.auto import tqdm
+
+        self.model.eval()
+        prepare, made = build_transform("plain", self.pixels.size), []
+        bar = tqdm(total=len(images), desc=f"embed {self.split.title}", unit="image", disable=progress is not None, mininterval=0.5)
+        for low in range(0, len(images), chunk):
+            part = images[low : low + chunk]
+            features = self.model.encode(prepare.eval(self.pixels.batch(list(part)).to(self.model.device)))
+            made.append(normalize(self.model.project(features)[0].float(), dim=-1).cpu().numpy())
+            bar.update(len(part))
+            if progress is not None:
+                progress(low + len(part), len(images))
+        bar.close()
+        return np.concatenate(made)
+
+    def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
+        """(G,) bool: what a query of the split ranks under its protocol; without one all images, or those of a category."""
+        if query is not None:
+            category = self.split.queries[query].category if self.split.protocol.gallery == "category" else ""
+        among = np.ones(len(self.split.images), bool)
+        if category:
+            among = np.array([category in image.categories for image in self.split.images])
+        if query is not None and self.split.protocol.exclude_source:
+            asked = self.split.queries[query]
+            among[[asked.source, *asked.exclude]] = False
+        return among
+
+    def rank_of(self, vector: np.ndarray, query: int) -> int:
+        """Place of the first right image under the split's protocol, from 1; 0 where the gallery has none."""
+        scores, among = self.scores(vector), self.candidates(query)
+        right = np.flatnonzero((self._labels == self._number.get(self.split.queries[query].target_label, -1)) & among)
+        if not len(right):
+            return 0
+        best = right[np.lexsort((right, -scores[right]))[0]]
+        ahead = among & ((scores > scores[best]) | ((scores == scores[best]) & (np.arange(len(scores)) < best)))
+        return 1 + int(ahead.sum())
+
+    def scores(self, vector: np.ndarray) -> np.ndarray:
+        """Cosines with every image, (G,) float32."""
+        return self.gallery @ np.asarray(vector, np.float32)
+
+    def search(self, vector: np.ndarray, k: int, among: np.ndarray | None = None) -> Hits:
+        """The first k images, best first; ties go to the earlier image. among: (G,) bool, the candidates."""
+        scores = self.scores(vector)
+        if among is not None:
+            scores = np.where(among, scores, -np.inf)
+        k = min(k, int(np.isfinite(scores).sum()))
+        if k < 1:
+            return Hits(np.zeros(0, np.int64), np.zeros(0, np.float32))
+        least = np.partition(scores, -k)[-k]
+        first = np.flatnonzero(scores >= least)
+        order = first[np.lexsort((first, -scores[first]))][:k]
+        return Hits(order, scores[order])
+
+    def right(self, images: np.ndarray, query: int) -> np.ndarray:
+        """Which images are an answer to a query, (k,) bool."""
+        return self._labels[images] == self._number.get(self.split.queries[query].target_label, -1)
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {text: n for n, text in enumerate(dict.fromkeys(image.label for image in self.split.images))}
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        return np.array([self._number[image.label] for image in self.split.images])
+
+    # --- heads --------------------------------------------------------------------------------------------------------
+
+    def ranks_without_each(self, query: int) -> np.ndarray | None:
+        """The target's place with each head turned off in the query alone, (operations, heads); None without attention.
+
+        The catalogue keeps its vectors: what is asked is what the head does for this query.
+        """
+        try:
+            named = attentions(self.model)
+        except ConfigError:
+            return None
+        image, text = self.split.queries[query].source, self.text_of(query)
+        off = [[self.rank_of(self.look(image, text, off=[(b, h)], attention=False).vector, query) for h in range(module.heads)]
+               for b, (_, module) in enumerate(named)]
+        return np.array(off)
+
+    # --- what was measured --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """(Q,) each query's rank: the run's record where it is of this data, else ranked now."""
+        from maaf_lab.retrieval import embed_split, rank
+
+        split = self.split
+        if (self.run.folder / "rankings.parquet").is_file():
+            frame = self.run.rankings.frame
+            asked = zip(frame["source"], frame["text"], strict=True)
+            if list(asked) == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
+                return frame["rank"].to_numpy()
+        return rank(*embed_split(self.model, split, self.pixels), split).frame["rank"].to_numpy()
+
+    def __repr__(self) -> str:
+        return f"Explored({self.caption()})"
+
+
+def open_explored(run: str | Path = "css-laptop", *, data_root: str | Path = "", runs_root: str | Path = "",
+                  device: str = "") -> Explored:
+    """A run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
+
+    data_root: the run's dataset, or the folder that holds it; "" draws made data picture by picture, where that can be done,
+    and otherwise looks into the lab's data/. Raises RunError for what is no run with a model, DataError for data that is not there.
+    """
+    found = find_run(run, runs_root)
+    if not (found.folder / "model.safetensors").is_file():
+        raise RunError(f"{found.folder}: expected a run with its model.safetensors, found none; records of runs have no weights. "
+                       "Take a shipped model (css-laptop, garments-laptop) or train the run")
+    settings = found.config.data
+    root: Path | None = place(data_root, "data")
+    if str(data_root) in ("", ".") and can_draw(settings.origin):
+        root = None
+    else:
+        root = dataset_folder(settings.dataset, root, found.config.profile)
+        origin = datasets.origin(settings.dataset, root)
+        trained_on_made, looks_made = (o.startswith("made ") for o in (settings.origin, origin))
+        if settings.origin and origin != settings.origin and trained_on_made != looks_made:
+            raise ConfigError(f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "
+                              "pictures says nothing about photographs, nor the other way round; pass the data it was trained on")
+    return Explored(str(run) if Path(str(run)).name == str(run) else found.name, found, root,
+                    place(runs_root, "runs") / "galleries", device or None)
+
+
+def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
+    """A run by its folder, its name in `runs_root`, among the lab's records, or a shipped model's name. RunError lists the last."""
+    text = str(run)
+    for folder in (Path(text), place(runs_root, "runs") / text, (records_place("lab") or Path()) / text):
+        if text and (folder / "config.json").is_file():
+            return Run(folder)
+    try:
+        return pretrained_run(text)
+    except RunError as error:
+        raise RunError(f"{text!r} is no run's folder, no run in {place(runs_root, 'runs')}, and {error}") from None
+
+
+def read_gallery(path: Path) -> np.ndarray:
+    """Unit vectors (G, D) float32 that `save_gallery` wrote as 16-bit numbers: components are within 6e-6 of the model's."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            vectors = file["vectors"].astype(np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise LabError(f"{path}: expected a gallery's vectors, found damage ({error}); install the lab again") from error
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def save_gallery(vectors: np.ndarray, path: Path) -> None:
+    """Unit vectors (G, D) as 16-bit numbers, a scale for all."""
+    scaled = np.round(vectors / np.abs(vectors).max() * 32767).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as stream:
+        np.savez_compressed(stream, vectors=scaled)
+
+
+def _key(origin: str, model: ComposedModel) -> str:
+    import hashlib
+
+    from maaf_lab.catalogue import model_key
+
+    return hashlib.sha256(f"{origin} {model_key(model)}".encode()).hexdigest()[:10]
+
+
+def grid_side(span: tuple[int, int]) -> int:
+    return math.isqrt(span[1] - span[0])

@@ -1,0 +1,342 @@
+"""The attention explorer as one drawing: words, heat maps over the picture, a thumbnail of every head. Same state, same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from maaf_lab.data.text import JOINER
+from maaf_lab.data.transforms import GREY
+from maaf_lab.views.attention_paint import PATCHES, Paint, packed, paint, place_name, unpacked
+from maaf_lab.views.page import page
+from maaf_lab.views.svg import (
+    BLUE,
+    CARD,
+    GREEN,
+    ORANGE,
+    document,
+    frame,
+    label,
+    lines,
+    palette,
+    picture,
+    scale_bar,
+    tag,
+    text_width,
+)
+
+WIDTH = 1000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One model's attention for the query. weights: (operations, H, N, N); grids: name -> (start, stop), words follow them.
+
+    places: (operations, H) the target's place without each head, None where unknown. referents: word's number -> how much of
+    each token of the coarsest grid what it names covers, (side * side,), 0 to 1.
+    """
+
+    name: str
+    weights: np.ndarray
+    grids: Mapping[str, tuple[int, int]]
+    words: tuple[str, ...]
+    signed: bool
+    operations: tuple[str, ...]
+    place: int | None = None
+    places: np.ndarray | None = None
+    referents: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttentionState:
+    """What is shown. picture, target: uint8 (S, S, 3); seen: one model or two; boxes: (n, 4) x0, y0, x1, y1 of what is named.
+    candidates: images that the target's place counts among.
+
+    selection: {"compare": "off" | "word" | "head" | "model", "active": 0 or 1, "thumbs": "patches" | "token",
+    "sides": [{"record", "block", "head" (0: mean), "token" (-1: mean over patches)}, ...]}.
+    """
+
+    seen: tuple[Seen, ...]
+    picture: np.ndarray
+    caption: str
+    selection: Mapping[str, Any]
+    target: np.ndarray | None = None
+    picture_name: str = "reference"
+    candidates: int = 0
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    note: str = ""
+    off: tuple[tuple[int, int], ...] = ()
+    place_off: int | None = None
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What a page carries to answer hovering by itself: plain JSON types."""
+        records = []
+        for seen in self.seen:
+            sides = [{"name": name, "start": start, "side": round((stop - start) ** 0.5)} for name, (start, stop) in seen.grids.items()]
+            first = max(stop for _, stop in seen.grids.values())
+            records.append({
+                "name": seen.name, "grids": sides, "first": first, "words": list(seen.words), "signed": seen.signed,
+                "operations": list(seen.operations), "weights": packed(seen.weights),
+                "places": None if seen.places is None else np.asarray(seen.places).tolist(),
+                "referents": {str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in seen.referents.items()},
+            })
+        grids: dict[str, dict[str, Any]] = {}
+        for record in records:
+            for grid in record["grids"]:
+                grids.setdefault(grid["name"], {"name": grid["name"], "side": grid["side"]})
+        shapes = [seen.weights.shape for seen in self.seen]
+        return {"kind": "attention", "records": records, "grids": list(grids.values()), "heads": max(s[1] for s in shapes),
+                "blocks": max(s[0] for s in shapes), "compares": ["off", "word", "head", *(["model"] if len(records) > 1 else [])],
+                "palettes": [palette(False), palette(True)]}
+
+    @cached_property
+    def weights(self) -> list[np.ndarray]:
+        """As a page shows them, a record each."""
+        return [unpacked(record["weights"]) for record in self.data["records"]]
+
+    def painted(self, selection: Mapping[str, Any] | None = None) -> Paint:
+        return paint(self.data, self.weights, selection or self.selection)
+
+    def data_json(self) -> str:
+        return json.dumps(self.data, separators=(",", ":"), sort_keys=True)
+
+    def comparing(self, compare: str) -> dict[str, Any]:
+        """The selection that the button `compare` makes of this one, as far as the drawing's layout goes."""
+        return {**self.selection, "compare": compare, "active": 0 if compare == "off" else 1}
+
+
+def start_selection(seen: Sequence[Seen], token: int | None = None) -> dict[str, Any]:
+    """The first view: mean over heads of the first block, and `token`; else the first word that names something, else the last."""
+    words, first = len(seen[0].words), max(stop for _, stop in seen[0].grids.values())
+    names = min(seen[0].referents, default=words - 1)
+    picked = token if token is not None else (first + names if words else PATCHES)
+    side = {"record": 0, "block": 0, "head": 0, "token": picked}
+    other = {**side, "record": min(1, len(seen) - 1)}
+    return {"compare": "off", "active": 0, "thumbs": "patches", "sides": [side, other]}
+
+
+def attention_svg(state: AttentionState) -> str:
+    """The whole explorer at its selection, 1,000 px wide."""
+    painted, data = state.painted(), state.data
+    top, parts = _words(state, painted)
+    comparing = state.selection["compare"] != "off"
+    panels = [(s, g) for s in range(2 if comparing else 1) for g in range(len(data["grids"]))]
+    right = _heads(state, painted, 694, top)
+    left_bottom, left = _pictures(state, top)
+    middle_bottom, middle = _panels(state, painted, panels, 170, top + 34, 500)
+    parts += [_switches(data, painted, 170, top), *left, *middle, *right[1]]
+    bottom = max(left_bottom, middle_bottom, right[0])
+    told, bottom = lines(0, bottom + 6, state.caption, WIDTH, 11, kind="soft")
+    inside = tag("g", "".join([*parts, told]), transform="translate(10 10)")
+    return document(WIDTH + 20, round(bottom + 18), [inside], describe(state))
+
+
+def describe(state: AttentionState) -> str:
+    """What is shown, in words: the drawing's text alternative and the explorer's repr."""
+    painted, selection = state.painted(), state.selection
+    text = " ".join("+" if word == JOINER else word for word in state.seen[0].words)
+    told = [f"Attention of “{text}” on the {state.picture_name}"]
+    for s in range(2 if selection["compare"] != "off" else 1):
+        told.append(f"{painted[f'r{s}']['text']}; {painted[f't{s}']['text']}")
+        if painted[f"q{s}"]["text"]:
+            told.append(painted[f"q{s}"]["text"])
+    if state.seen[0].place is not None:
+        told.append(f"target {place_name(state.seen[0].place)}" + ("" if state.place_off is None else f", {_off_name(state)}"))
+    return "; ".join(told)
+
+
+def _off_name(state: AttentionState) -> str:
+    names = ", ".join(f"{state.seen[0].operations[b]} head {h + 1}" for b, h in state.off)
+    return f"without {names}: {place_name(state.place_off or 0)}"
+
+
+def _attributes(painted: Paint, name: str) -> dict[str, Any]:
+    """Attributes of an element that `paint` decides."""
+    return {"id": name, **{key.replace("-", "_"): value for key, value in painted[name].items() if key != "text"}}
+
+
+def _words(state: AttentionState, painted: Paint) -> tuple[float, list[str]]:
+    record = state.data["records"][0]
+    x, y, made = 0.0, 14.0, [label(0, 8, "Words: hover, click or use the arrow keys. Below each, what the picked one gives it.", 11,
+                                   kind="soft")]
+    for i in [PATCHES, *range(len(record["words"]))]:
+        word = "all patches" if i == PATCHES else "+" if record["words"][i] == JOINER else record["words"][i]
+        width = max(text_width(word, 14) + 18, 52)
+        if x + width > WIDTH:
+            x, y = 0.0, y + 56
+        shape = tag("rect", x=round(x + 2, 2), y=y, width=round(width - 4, 2), height=48, rx=6, fill=CARD, class_="card",
+                    **_attributes(painted, f"w{i}"))
+        inside = shape + label(round(x + width / 2, 2), y + 18, word, 14, anchor="middle",
+                               kind="ink" if i != PATCHES else "soft")
+        if i != PATCHES:
+            inside += tag("rect", x=round(x + 7, 2), y=y + 24, width=round(width - 14, 2), height=7, **_attributes(painted, f"b{i}"))
+            inside += label(round(x + width / 2, 2), y + 43, painted[f"n{i}"]["text"], 11, kind="soft", anchor="middle", id=f"n{i}")
+        else:
+            inside += label(round(x + width / 2, 2), y + 38, "mean", 11, kind="soft", anchor="middle")
+        given = _attributes(painted, f"g{i}")
+        given.setdefault("aria_label", "mean over all patches")
+        made.append(tag("g", inside, class_="press", role="radio", tabindex=0, data_token="patches" if i == PATCHES else record["first"] + i,
+                        data_group="words", **given))
+        x += width
+    return y + 62, made
+
+
+def _switches(data: Mapping[str, Any], painted: Paint, x: float, y: float) -> str:
+    names = {"off": "one", "word": "two words", "head": "two heads", "model": "two models"}
+    made, place = label(x, y + 15, "show", 11, kind="soft"), x + 34
+    for kind in data["compares"]:
+        one, place = _switch(painted, f"v-{kind}", names[kind], place, y, "compare", kind)
+        made += one
+    return made
+
+
+def _switch(painted: Paint, name: str, words: str, x: float, y: float, what: str, value: str) -> tuple[str, float]:
+    width = text_width(words, 12) + 16
+    inside = tag("rect", x=round(x, 2), y=y, width=round(width, 2), height=22, rx=6, fill=CARD, class_="card",
+                 **_attributes(painted, f"{name}-r"))
+    inside += label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle")
+    return tag("g", inside, class_="press", role="radio", tabindex=0, aria_label=words, data_set=what, data_value=value,
+               data_group=what, **_attributes(painted, name)), x + width + 5
+
+
+def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
+    made = [picture(0, top, 150, state.picture, state.picture_name), label(0, top + 165, state.picture_name, 12)]
+    bottom = top + 170
+    if state.target is not None:
+        made.append(picture(0, top + 182, 150, state.target, "target"))
+        made.append(frame(1.5, top + 183.5, 147, 147, GREEN, 3))
+        place = state.seen[0].place
+        told = "target" if place is None else f"target: {place_name(place)}"
+        if place and state.candidates:
+            told += f" of {state.candidates:,}"
+        made.append(label(0, top + 347, told, 12, weight="bold"))
+        bottom = top + 352
+        if state.place_off is not None:
+            more, bottom = lines(0, bottom, _off_name(state), 150, 12, kind=ORANGE)
+            made.append(more)
+    if state.note:
+        more, bottom = lines(0, bottom + 4, state.note, 155, 11, kind="soft")
+        made.append(more)
+    return bottom, made
+
+
+def _panels(state: AttentionState, painted: Paint, panels: Sequence[tuple[int, int]], x: float, y: float,
+            width: float) -> tuple[float, list[str]]:
+    across = 1 if len(panels) == 1 else 2
+    side = 440.0 if across == 1 else (width - 12) / 2
+    grey = np.repeat((state.picture @ np.array(GREY))[:, :, None].round().astype(np.uint8), 3, 2)
+    made, bottom = [], y
+    for n, (s, g) in enumerate(panels):
+        left, head = x + (n % across) * (side + 12), y + (n // across) * (side + 30)
+        grid = state.data["grids"][g]
+        step = side / grid["side"]
+        title = label(left, head + 13, painted[f"p{s}-{g}"]["text"], 12 if across == 1 else 11, id=f"p{s}-{g}")
+        if state.selection["compare"] != "off":
+            title = tag("g", title + tag("rect", x=left - 3, y=head, width=side + 6, height=18, fill="none", rx=4,
+                                         stroke=(ORANGE, BLUE)[s], pointer_events="all", **_attributes(painted, f"a{s}") if g == 0 else {"stroke_width": 0}),
+                        class_="press", role="button", tabindex=0, data_set="active", data_value=s, data_group="active",
+                        aria_label=f"change side {s + 1}")
+        under = picture(round(left, 2), head + 20, round(side, 2), grey, f"{state.picture_name} in grey")
+        cells = []
+        for i in range(grid["side"] ** 2):
+            r, c = divmod(i, grid["side"])
+            given = _attributes(painted, f"c{s}-{g}-{i}")
+            cells.append(tag("rect", x=round(left + c * step, 2), y=round(head + 20 + r * step, 2), width=round(step, 2), height=round(step, 2),
+                             class_="cell", role="button", tabindex=0 if i == 0 else -1, data_cell=f"{s},{g},{i}", **given))
+        boxes = "".join(_box(left + side * b[0], head + 20 + side * b[1], side * (b[2] - b[0]), side * (b[3] - b[1])) for b in state.boxes)
+        made += [title, under, tag("g", "".join(cells), fill_opacity=0.78, data_columns=grid["side"]), boxes]
+        bottom = max(bottom, head + 20 + side)
+    y = bottom + 22
+    for s in range(2 if state.selection["compare"] != "off" else 1):
+        left = x + s * 256
+        made.append(_two_scales(painted, left, y, 236, f"l{s}", f"m{s}", f"d{s}", f"e{s}", "attention to a patch" if not s else "other side"))
+    y += 26
+    for s in range(2 if state.selection["compare"] != "off" else 1):
+        kind = "ink" if state.selection["compare"] == "off" else (ORANGE, BLUE)[s]
+        for name in (f"q{s}", f"r{s}", f"t{s}"):
+            size = 12 if name[0] == "q" else 11
+            made.append(label(x, y + 12, painted[name]["text"], size, kind=kind, id=name, weight="bold" if name[0] == "q" else None))
+            y += 16
+    return y + 2, made
+
+
+def _box(x: float, y: float, width: float, height: float) -> str:
+    place = {"x": round(x, 2), "y": round(y, 2), "width": round(width, 2), "height": round(height, 2), "fill": "none", "pointer_events": "none"}
+    return tag("rect", stroke="#ffffff", stroke_width=3, **place) + tag("rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place)
+
+
+def _two_scales(painted: Paint, x: float, y: float, width: float, low: str, high: str, plain: str, signed: str, told: str) -> str:
+    """The sequential scale and the diverging one, of which one shows; they share their ends' numbers."""
+    made = ""
+    for name, diverging in ((plain, False), (signed, True)):
+        bar = scale_bar(x, y, width, diverging, ("", ""), ("", ""), told)
+        made += tag("g", bar, **_attributes(painted, name))
+    ends = label(x, y + 22, painted[low]["text"], 11, kind="soft", id=low)
+    return made + ends + label(x + width, y + 22, painted[high]["text"], 11, kind="soft", anchor="end", id=high)
+
+
+def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[float, list[str]]:
+    data, width = state.data, WIDTH - x
+    made, place = [], x
+    for b in range(data["blocks"]):
+        words = painted.get(f"kt{b}", {}).get("text") or f"block {b + 1}"
+        wide = max(text_width(record["operations"][b], 12) for record in data["records"] if b < len(record["operations"])) + 16
+        if place + wide > WIDTH:
+            place, y = x, y + 27
+        inside = tag("rect", x=round(place, 2), y=y, width=round(wide, 2), height=22, rx=6, fill=CARD, class_="card", **_attributes(painted, f"kr{b}"))
+        inside += label(round(place + wide / 2, 2), y + 15.5, words, 12, anchor="middle", id=f"kt{b}")
+        made.append(tag("g", inside, class_="press", role="radio", tabindex=0, aria_label=words, data_set="block", data_value=b,
+                        data_group="block", **_attributes(painted, f"k{b}")))
+        place += wide + 5
+    y += 32
+    made.append(label(x, y + 10, painted["ht"]["text"], 11, kind="soft", id="ht"))
+    y += 18
+    count = data["heads"] + 1
+    across = 3 if count <= 9 else 5
+    size = (width - (across - 1) * 10) / across
+    grid = max((record["grids"][0] for record in data["records"]), key=lambda g: g["side"])
+    step = size / grid["side"]
+    places = any(record["places"] is not None for record in data["records"])
+    tall = size + (33 if places else 19)
+    for h in range(count):
+        left, head = x + (h % across) * (size + 10), y + (h // across) * tall
+        cells = "".join(
+            tag("rect", x=round(left + i % grid["side"] * step, 2), y=round(head + i // grid["side"] * step, 2), width=round(step + 0.3, 2),
+                height=round(step + 0.3, 2), **(_attributes(painted, f"h{h}-{i}") if f"h{h}-{i}" in painted else {"id": f"h{h}-{i}"}))
+            for i in range(grid["side"] ** 2))
+        name = "mean" if h == 0 else f"head {h}"
+        inside = cells + tag("rect", x=round(left, 2), y=round(head, 2), width=round(size, 2), height=round(size, 2), fill="none",
+                             pointer_events="all", **_attributes(painted, f"o{h}"))
+        inside += label(round(left, 2), round(head + size + 13, 2), name, 11)
+        if places and h:
+            inside += label(round(left, 2), round(head + size + 26, 2), painted.get(f"x{h}", {}).get("text", ""), 10, kind="soft", id=f"x{h}")
+        made.append(tag("g", inside, class_="press", role="radio", tabindex=0, aria_label="mean of heads" if h == 0 else f"head {h}",
+                        data_set="head", data_value=h, data_group="heads", data_columns=across, **_attributes(painted, f"h{h}")))
+    y += -(-count // across) * tall + 10
+    place = x
+    for kind, words in (("patches", "mean over patches"), ("token", "the picked token")):
+        one, place = _switch(painted, f"u-{kind}", words, place, y, "thumbs", kind)
+        made.append(one)
+    y += 46
+    made.append(_two_scales(painted, x, y, width, "hl", "hm", "hd", "he", "attention to a patch, all heads"))
+    y += 30
+    if places:
+        told, y = lines(x, y, "off: the target's place when this head adds nothing to the query (the catalogue keeps its vectors)", width, 10,
+                        kind="soft")
+        made.append(told)
+    return y, made
+
+
+def attention_page(state: AttentionState) -> str:
+    """The explorer as a file: hovering, words, heads, blocks and comparisons work without a kernel."""
+    frames = {f"compare:{kind}": attention_svg(replace(state, selection=state.comparing(kind)))
+              for kind in state.data["compares"] if kind in ("off", "word")}
+    for kind in ("head", "model"):
+        frames[f"compare:{kind}"] = frames["compare:word"]  # the same layout
+    return page("Attention", attention_svg(state), describe(state), data=state.data, selection=state.selection, frames=frames)

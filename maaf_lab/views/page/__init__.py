@@ -1,0 +1,53 @@
+"""An explorer as one HTML file that needs neither a kernel nor a network: its drawing, its script, what the script reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+
+
+@lru_cache(maxsize=8)
+def asset(name: str) -> str:
+    """A script or a style sheet that comes with the lab."""
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def page(
+    title: str, svg: str, told: str, *, data: Mapping[str, Any] | None = None, selection: Mapping[str, Any] | None = None,
+    frames: Mapping[str, str] | None = None,
+) -> str:
+    """The file. svg: what shows first, with or without scripts; told: a sentence on what it is; frames: drawings by the name of
+    the button that brings them ("act:value").
+    """
+    content = json.dumps({"data": data, "selection": selection, "frames": dict(frames or {})}, separators=(",", ":"), sort_keys=True)
+    content = content.replace("</", "<\\/")
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>
+<style>body{{margin:16px;background:#fff}}@media (prefers-color-scheme:dark){{body{{background:#111}}}}
+{asset("explorer.css")}</style></head>
+<body>
+<main class="maaf page"><h1 style="font-size:17px">{escape(title)}</h1><p class="soft">{escape(told)}</p>
+<div id="explorer">{svg}</div>
+</main>
+<script type="application/json" id="content">{content}</script>
+<script type="module">
+{asset("explorer.js")}
+const root = document.getElementById("explorer");
+const content = JSON.parse(document.getElementById("content").textContent);
+content.svg = root.innerHTML;
+const tell = (message, redraw) => {{
+  const svg = redraw && content.frames["compare:" + message.selection.compare];
+  if (svg) window.maaf = mount(root, {{ ...content, svg, selection: message.selection }}, tell);
+}};
+window.maaf = mount(root, content, tell);
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,282 @@
+"""The attention explorer: where the words and patches of a query look, head by head, and what a head is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import traitlets
+
+from maaf_lab.analysis.referents import referents
+from maaf_lab.analysis.word_groups import GROUPS, WordGroups, word_groups
+from maaf_lab.data.text import tokenize
+from maaf_lab.errors import ConfigError
+from maaf_lab.explored import Explored, Look, grid_side
+from maaf_lab.made.on_demand import DrawnPixels
+from maaf_lab.views.aggregate_view import AggregateState, aggregate_page, aggregate_svg, tell_aggregate
+from maaf_lab.views.attention_view import AttentionState, Seen, attention_page, attention_svg, describe, start_selection
+from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
+
+_HERE = "this query"
+
+
+class AttentionExplorer(Explorer):
+    """One query's attention, or the average over all queries that hold a word. models: one, or two on the same split.
+
+    query: its number in the split; word: the picked word's place, None for the last. Traits `query` and `text` can be linked
+    with other explorers'.
+    """
+
+    query = traitlets.Int()
+
+    def __init__(self, models: Sequence[Explored], query: int = 0, word: int | None = None) -> None:
+        super().__init__()
+        if not 1 <= len(models) <= 2:
+            raise ConfigError(f"expected one model or two to compare, found {len(models)}")
+        self.models, self.off = list(models), ()
+        self._check_same_split()
+        last = len(models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self._number = number_box(query, 0, last, "query")
+        self._find = text_box("with the words", "250px", placeholder="e.g. red cube", continuous_update=False)
+        self._back, self._next = (ipywidgets.Button(description=arrow, tooltip=told, layout=ipywidgets.Layout(width="40px"))
+                                  for arrow, told in (("◀", "the query before that has the words"), ("▶", "the next one")))
+        self._text = text_box("or your own text", "380px", placeholder="type a modification for this picture",
+                              continuous_update=False)
+        self._average = ipywidgets.Dropdown(options=[_HERE, "a word", *GROUPS], value=_HERE, description="show",
+                                            layout=ipywidgets.Layout(width="230px"))
+        self._word = text_box("word", "180px", value="", continuous_update=False)
+        self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
+        self._heads = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+        self._groups: dict[tuple[str, str], WordGroups] = {}
+        self.aggregate: AggregateState | None = None
+        self.state = self._state(query, models[0].text_of(query), query)
+        if word is not None:
+            self._pick_word(word)
+        self.query = query
+        self._show_heads()
+        self._number.observe(lambda change: self._asked(change["new"]), "value")
+        self._find.observe(lambda _: self._step(0), "value")
+        self._back.on_click(lambda _: self._step(-1))
+        self._next.on_click(lambda _: self._step(1))
+        self._text.observe(lambda change: self._typed(change["new"]), "value")
+        self._average.observe(lambda _: self._averaged(), "value")
+        self._word.observe(lambda _: self._averaged(), "value")
+        self.drawing.observe(self._selected, "selection")
+        self.observe(lambda change: self._asked(change["new"]), "query")
+        self._word.layout.display = "none"
+        self.children = [row(self._number, self._find, self._back, self._next, self._text),
+                         row(self._average, self._word, self._progress), self._heads, self.message, self.drawing]
+        self.redraw()
+
+    def _check_same_split(self) -> None:
+        one, two = self.models[0], self.models[-1]
+        if one is not two and (one.dataset != two.dataset or one.split.origin != two.split.origin):
+            raise ConfigError(f"expected two models of one dataset to compare, found {one.caption()} and {two.caption()}")
+
+    # --- a query ---------------------------------------------------------------------------------------------------------
+
+    def _state(self, query: int, text: str, labelled: int | None) -> AttentionState:
+        """labelled: the query whose target is asked for, None for a text of one's own."""
+        model, asked = self.models[0], self.models[0].split.queries[query]
+        looks = [m.look(asked.source, text) for m in self.models]
+        boxes, named = np.zeros((0, 4)), {}
+        if isinstance(model.pixels, DrawnPixels) and (found := model.pixels.boxes(asked.source)) is not None:
+            side = min(grid_side(span) for name, span in looks[0].spans.items() if name != "text") if looks[0].spans else 7
+            boxes, named = referents(text, model.split.images[asked.source].label, found, side)
+        seen = tuple(self._seen(m, look, labelled, named) for m, look in zip(self.models, looks, strict=True))
+        unknown = looks[0].unknown
+        self.say(f"{model.name} has never seen {', '.join(map(repr, unknown))}: read as the unknown word" if unknown else "")
+        target = None if labelled is None or asked.target is None else model.picture(asked.target)
+        note = "dashed: what the text names" if len(boxes) else ""
+        caption = f"query {query:,} of {self.models[0].caption()}" + (
+            "" if labelled is not None else "; the text is your own, so no target is known")
+        if len(self.models) > 1:
+            caption += f"; the second model: {self.models[1].name}"
+        return AttentionState(seen, model.picture(asked.source, 320), caption, start_selection(seen), target, boxes=boxes, note=note,
+                              candidates=int(model.candidates(query).sum()))
+
+    def _seen(self, model: Explored, look: Look, labelled: int | None, named: dict[int, np.ndarray]) -> Seen:
+        if look.weights is None:
+            raise ConfigError(f"{model.name} is {model.run.config.model.name}, a system without attention; take one that attends, "
+                              "such as maaf")
+        grids = {name: span for name, span in look.spans.items() if name != "text"}
+        words = look.tokens[: look.weights.shape[-1] - max(stop for _, stop in grids.values())]
+        place = None if labelled is None else model.rank_of(look.vector, labelled)
+        places = None if labelled is None else model.ranks_without_each(labelled)
+        if places is not None and len(places) != len(look.weights):
+            places = None  # a system whose operations are not one attention each
+        return Seen(model.name, look.weights, grids, words, not look.normalised, look.operations, place, places, named)
+
+    def _pick_word(self, word: int) -> None:
+        seen = self.state.seen[0]
+        if not 0 <= word < len(seen.words):
+            raise ConfigError(f"expected a word from 0 to {len(seen.words) - 1}, found {word}")
+        first = max(stop for _, stop in seen.grids.values())
+        self.state = self._with(selection=start_selection(self.state.seen, first + word))
+
+    def _asked(self, query: int) -> None:
+        with self.answering():
+            if not 0 <= query < len(self.models[0].split.queries):
+                raise ConfigError(f"expected a query from 0 to {len(self.models[0].split.queries) - 1:,}, found {query}")
+            if self.aggregate is None and self.state.caption.startswith(f"query {query:,} of {self.models[0].caption()}") and not self._text.value:
+                return
+            self._move(query)
+
+    def _move(self, query: int) -> None:
+        self.state = self._state(query, self.models[0].text_of(query), query)
+        self.off, self.aggregate = (), None
+        self._set(self._text, ""), self._set(self._average, _HERE)
+        self._word.layout.display = "none"
+        self.query = self._number.value = query
+        self._show_heads()
+        self.redraw()
+
+    @staticmethod
+    def _set(box: ipywidgets.Widget, value: Any) -> None:
+        """Change a control without being told that it changed: it is set to what shows already."""
+        handlers = box._trait_notifiers.get("value", {}).get("change", [])
+        kept = [h for h in handlers if getattr(h, "__self__", None) is not box]
+        for h in kept:
+            box.unobserve(h, "value")
+        box.value = value
+        for h in kept:
+            box.observe(h, "value")
+
+    def _step(self, step: int) -> None:
+        """To the next query whose text holds all the words; 0: the first at or after this one."""
+        with self.answering():
+            words = set(tokenize(self._find.value))
+            if not words and step == 0:
+                return
+            texts, here = self.models[0].split.queries, self._number.value
+            count = len(texts)
+            order = [(here + (n if step >= 0 else -n)) % count for n in range(0 if step == 0 else 1, count + 1)]
+            found = next((q for q in order if words <= set(tokenize(self.models[0].text_of(q)))), None)
+            if found is None:
+                raise ConfigError(f"no query of {self.models[0].split.title} holds {' and '.join(map(repr, sorted(words)))}")
+            self._move(found)
+
+    def _typed(self, text: str) -> None:
+        with self.answering():
+            if not tokenize(text):
+                if text.strip():
+                    raise ConfigError("expected words of letters or digits, found none; the text before stays")
+                self._move(self._number.value)
+                return
+            self.state = self._state(self._number.value, text, None)
+            self.off, self.aggregate = (), None
+            self._show_heads()
+            self.redraw()
+
+    # --- heads turned off ----------------------------------------------------------------------------------------------------
+
+    def _show_heads(self) -> None:
+        buttons = [ipywidgets.HTML("turn heads off, in the query:")]
+        seen = self.state.seen[0]
+        if seen.places is not None:
+            for b, operation in enumerate(seen.operations):
+                if len(seen.operations) > 1:
+                    buttons.append(ipywidgets.HTML(f"&nbsp;{operation}"))
+                for h in range(seen.weights.shape[1]):
+                    one = ipywidgets.ToggleButton(value=(b, h) in self.off, description=str(h + 1),
+                                                  tooltip=f"{operation}, head {h + 1} off", layout=ipywidgets.Layout(width="36px"))
+                    one.observe(lambda change, head=(b, h): self._turned(head, change["new"]), "value")
+                    buttons.append(one)
+        for old in self._heads.children:
+            old.close()
+        self._heads.children = buttons if len(buttons) > 1 else ()
+
+    def _turned(self, head: tuple[int, int], off: bool) -> None:
+        with self.answering():
+            self.turn_off([h for h in self.off if h != head] + ([head] if off else []))
+
+    def turn_off(self, heads: Sequence[tuple[int, int]]) -> None:
+        """Heads (block and head, from 0) that add nothing to this query; its maps and its target's place follow."""
+        model, query = self.models[0], self._number.value
+        off = tuple(sorted(heads))
+        look = model.look(model.split.queries[query].source, model.text_of(query), off=off)
+        place = model.rank_of(look.vector, query) if off else None
+        self.off = off
+        seen = self.state.seen[0]
+        changed = Seen(**{**seen.__dict__, "weights": look.weights})
+        self.state = self._with(seen=(changed, *self.state.seen[1:]), off=off, place_off=place)
+        self.redraw()
+
+    # --- averages ------------------------------------------------------------------------------------------------------------
+
+    def _averaged(self) -> None:
+        with self.answering():
+            kind = self._average.value
+            self._word.layout.display = None if kind == "a word" else "none"
+            if kind == _HERE:
+                self.aggregate = None
+                self.redraw()
+                return
+            if kind == "a word" and not self._word.value.strip():
+                self.say("type a word to average over all queries that hold it")
+                return
+            self.average(kind, self._word.value)
+
+    def average(self, kind: str, word: str = "") -> None:
+        """Mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`."""
+        key = (kind, word.strip().lower() if kind == "a word" else "")
+        if key not in self._groups:
+            self._progress.layout.display = None
+
+            def progress(done: int, total: int) -> None:
+                self._progress.max, self._progress.value = total, done
+
+            try:
+                self._groups[key] = word_groups(self.models[0], kind, word, progress=progress)
+            finally:
+                self._progress.layout.display = "none"
+        found = self._groups[key]
+        self._set(self._average, kind)
+        self.aggregate = AggregateState(found, self.models[0].caption(), min(found.maps, key=lambda name: -found.counts[name]), 0, 0)
+        self.say("")
+        self.redraw()
+
+    # --- what the shell asks -----------------------------------------------------------------------------------------------------
+
+    def _with(self, **changes: Any) -> AttentionState:
+        given = {name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__}
+        return AttentionState(**{**given, **changes})
+
+    def _selected(self, change: dict[str, Any]) -> None:
+        """The browser picked something: remember it; a comparison changes the drawing's layout."""
+        if not change["new"] or self.aggregate is not None or change["new"] == self.state.selection:
+            return
+        before = self.state.selection
+        state = AttentionState(**{name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__} | {
+            "selection": change["new"]})
+        for name in ("data", "weights"):
+            if name in self.state.__dict__:
+                state.__dict__[name] = self.state.__dict__[name]
+        self.state = state
+        if before["compare"] != change["new"]["compare"]:
+            self.redraw()
+
+    def redraw(self) -> None:
+        if self.aggregate is not None:
+            self.drawing.show(self.svg())
+        else:
+            self.drawing.show(self.svg(), self.state.data_json(), dict(self.state.selection))
+
+    def press(self, act: str, value: str) -> None:
+        if self.aggregate is None or act not in ("group", "block", "head"):
+            return
+        self.aggregate = self.aggregate.picked(act, value)
+        self.redraw()
+
+    def svg(self) -> str:
+        return attention_svg(self.state) if self.aggregate is None else aggregate_svg(self.aggregate)
+
+    def html(self) -> str:
+        return attention_page(self.state) if self.aggregate is None else aggregate_page(self.aggregate)
+
+    def told(self) -> str:
+        return describe(self.state) if self.aggregate is None else tell_aggregate(self.aggregate)

@@ -1,0 +1,153 @@
+"""What all explorers share: a drawing that answers hovering and keys in the browser, messages, files, a picture for papermill."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from maaf_lab.errors import ConfigError, LabError
+from maaf_lab.views.page import asset
+from maaf_lab.views.svg import to_png
+
+_RENDER = """
+export default {
+  render({ model, el }) {
+    el.classList.add("maaf");
+    const root = document.createElement("div");
+    el.append(root);
+    let text = null;
+    let data = null;
+    const tell = (message) => {
+      if (message.act !== "select") return model.send(message);
+      model.set("selection", message.selection);
+      model.save_changes();
+    };
+    const draw = () => {
+      if (model.get("data") !== text) {
+        text = model.get("data");
+        data = text ? JSON.parse(text) : null;
+      }
+      el.maaf = mount(root, { svg: model.get("svg"), data, selection: model.get("selection") }, tell);
+      root.dataset.drawn = model.get("drawn");
+    };
+    model.on("change:drawn", draw);
+    draw();
+    return () => model.off("change:drawn", draw);
+  },
+};
+"""
+
+
+class Drawing(anywidget.AnyWidget):
+    """A drawing of `maaf_lab.views` in a notebook. drawn: counts the drawings; the browser draws when it changes."""
+
+    _esm = asset("explorer.js") + _RENDER
+    _css = asset("explorer.css")
+    svg = traitlets.Unicode().tag(sync=True)
+    data = traitlets.Unicode().tag(sync=True)
+    selection = traitlets.Dict().tag(sync=True)
+    drawn = traitlets.Int(0).tag(sync=True)
+
+    def show(self, svg: str, data: str = "", selection: dict[str, Any] | None = None) -> None:
+        with self.hold_sync():
+            self.svg, self.data = svg, data
+            if selection is not None:
+                self.selection = selection
+            self.drawn += 1
+
+
+class Explorer(ipywidgets.VBox):
+    """Base of the explorers. A subclass draws (`svg`), tells (`told`), makes its page (`html`) and answers what is pressed.
+
+    What goes wrong becomes a message above the drawing, and what was shown stays.
+    """
+
+    def __init__(self) -> None:
+        self.message = ipywidgets.HTML()
+        self.drawing = Drawing()
+        self.drawing.on_msg(self._pressed)
+        super().__init__([])
+
+    # --- what a subclass says of itself ----------------------------------------------------------------------------------
+
+    def svg(self) -> str:
+        raise NotImplementedError
+
+    def html(self) -> str:
+        raise NotImplementedError
+
+    def told(self) -> str:
+        raise NotImplementedError
+
+    def press(self, act: str, value: str) -> None:
+        raise NotImplementedError
+
+    # --- the same for all ------------------------------------------------------------------------------------------------
+
+    def _pressed(self, _: Any, content: Any, buffers: list[bytes]) -> None:
+        with self.answering():
+            self.press(str(content.get("act", "")), str(content.get("value", "")))
+
+    def redraw(self) -> None:
+        self.drawing.show(self.svg())
+
+    def say(self, text: str, wrong: bool = False) -> None:
+        """A message above the drawing, read aloud by screen readers; "" takes it away."""
+        from html import escape
+
+        role = "alert" if wrong else "status"
+        mark = "⚠ " if wrong else ""
+        self.message.value = f'<div class="maaf-message" role="{role}">{escape(mark + text)}</div>' if text else ""
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Inside, an error is said in the widget; what was shown stays."""
+        try:
+            yield
+        except (LabError, OSError, ValueError) as error:
+            self.say(str(error), wrong=True)
+
+    def save(self, path: str | Path) -> Path:
+        """`x.html`: a page that keeps hovering and selectors, without a kernel or a network; `x.svg`, `x.png`: what shows now."""
+        path = Path(path)
+        makers: dict[str, Callable[[], bytes]] = {
+            ".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
+        if path.suffix.lower() not in makers:
+            raise ConfigError(f"save: expected a name that ends in .html, .svg or .png, found {path.name!r}")
+        if not path.parent.is_dir():
+            raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
+        path.write_bytes(makers[path.suffix.lower()]())
+        return path
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.told()}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; where there is no kernel, a picture; where there are no pictures, words."""
+        bundle = super()._repr_mimebundle_(**kwargs) or {}
+        bundle["text/plain"] = repr(self)
+        bundle["image/png"] = base64.b64encode(to_png(self.svg(), 1.5)).decode()
+        return bundle
+
+
+def number_box(value: int, low: int, high: int, told: str) -> ipywidgets.BoundedIntText:
+    return ipywidgets.BoundedIntText(value=value, min=low, max=high, description=told, layout=ipywidgets.Layout(width="170px"),
+                                     style={"description_width": "initial"})
+
+
+def text_box(told: str, width: str = "330px", **more: Any) -> ipywidgets.Text:
+    return ipywidgets.Text(description=told, layout=ipywidgets.Layout(width=width), style={"description_width": "initial"}, **more)
+
+
+def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
+    return ipywidgets.HBox(parts, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
+__all__ = ["Drawing", "Explorer", "number_box", "row", "text_box"]
