@@ -138,9 +138,9 @@ class Catalogue:
 def square(path: str | Path, pixels: int) -> np.ndarray:
     """An image file -> uint8 (pixels, pixels, 3): `to_square(decode(path), pixels)`, with little memory for huge photos.
 
-    A JPEG of more than 4 megapixels is read at a half, a quarter or an eighth of its size, still at least 4 times the square's,
-    so its values may differ by a few steps of 255. Other formats cannot be read smaller: those of more than 12 megapixels are read one
-    at a time. Raises DataError as `decode`, and for more megapixels than Pillow opens (179).
+    A JPEG of more than 4 megapixels is read at a half, a quarter or an eighth of its size, still at least 4 times the square's:
+    its values may differ by a few steps of 255. Other formats cannot be read smaller: those of more than 12 megapixels are read
+    one at a time. Raises DataError as `decode`, and for more megapixels than Pillow opens (179).
     """
     try:
         with PILImage.open(path) as image:
@@ -152,7 +152,7 @@ def square(path: str | Path, pixels: int) -> np.ndarray:
         jpeg, area = False, 0  # `decode` says what is wrong
     with _alone if area > HUGE else contextlib.nullcontext():
         small = _reduced(path, pixels) if jpeg and area > LARGE else None
-        return to_square(decode(path), pixels) if small is None else small
+        return np.array(to_square(decode(path), pixels) if small is None else small)  # Pillow's arrays are read-only
 
 
 _alone = threading.Lock()
@@ -215,7 +215,7 @@ def open_folder(
     try:
         with (_progress(progress, title, len(files) - len(todo), len(files)) as tell,
               contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded):
-            for i, line in zip(todo, embedded):
+            for line, i in zip(embedded, todo):  # in this order, or the last chunk is not told
                 lines[i] = line
                 fresh.append(line)
                 if len(fresh) >= SAVE_EVERY:
@@ -227,7 +227,7 @@ def open_folder(
     broken = sorted(broken + [(line.name, line.why) for line in lines if line.why])
     usable = [i for i, line in enumerate(lines) if not line.why]
     if not usable:
-        found = f"{len(files):,} of such a name, none that can be used" if files else f"{others:,} files, none of such a name"
+        found = f"{len(files):,} of such a name, none that can be used" if files else f"none of such a name among {others:,}"
         first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
         raise DataError(f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
                         "Name a folder that holds images.")

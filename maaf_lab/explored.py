@@ -22,13 +22,14 @@ from maaf_lab.data import datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Split
-from maaf_lab.data.text import UNKNOWN, Vocabulary, join, tokenize
+from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
-from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.models.checkpoints import write_atomically
 from maaf_lab.places import place, records_place
+from maaf_lab.retrieval import Rankings, embed_split, rank
 from maaf_lab.runs import Run, dataset_folder, pretrained_run
 
 GALLERIES = Path(__file__).parent / "pretrained" / "galleries"  # vectors of the shipped models' galleries
@@ -79,8 +80,10 @@ class Explored:
         if self.data_root is None:
             found = undrawn(settings.origin, name, settings.pixels)
             if found is None:
-                raise RunError(f"{self.name} was trained on {settings.origin!r}, which is not drawn picture by picture; "
-                               "pass data_root, the folder that holds it")
+                raise RunError(
+                    f"{self.name} was trained on {settings.origin!r}, which is not drawn picture by picture; "
+                    "pass data_root, the folder that holds it"
+                )
             return found
         split = datasets.load(settings.dataset, self.data_root, name, settings.missing)
         return split, pixel_cache(split, settings.pixels, store=settings.cache)
@@ -106,6 +109,19 @@ class Explored:
         kind = "made data" if self.made else "published data"
         return f"{self.name} on {self.split.title} ({kind}: {self.split.origin})"
 
+    def beside(self, other: Explored) -> Explored:
+        """This model on the split that `other` has opened already, where both are of one dataset."""
+        if (
+            self.run.config.data.dataset == other.dataset
+            and self.run.config.data.pixels == other.run.config.data.pixels
+            and (
+                self.data_root == other.data_root
+                and (self.data_root or self.run.config.data.origin == other.run.config.data.origin)
+            )
+        ):
+            self.__dict__["_data"] = other._data
+        return self
+
     # --- pictures -----------------------------------------------------------------------------------------------------
 
     def picture(self, image: int, pixels: int = 160) -> np.ndarray:
@@ -127,35 +143,30 @@ class Explored:
     def look(self, image: int | np.ndarray, text: str, *, off: Iterable[Head] = (), attention: bool = True) -> Look:
         """A query. image: one of the split, or a square uint8 (S, S, 3). off: heads that add nothing, here alone."""
         with self.heads_off(off):
-            _, record, vector = self._fused(image, [text], attention)
+            vector, record = self.model.eval().fuse(self._features(image), self.model.read([text]), return_attention=attention)
+        vector = normalize(vector.float(), dim=-1)[0].cpu().numpy()
         words = self.model.vocabulary
         known = isinstance(words, Vocabulary)
         tokens = tuple(tokenize(text)) if known else tuple(words.pieces[i] for i in words.ids(text))
         unknown = tuple(dict.fromkeys(t for t, i in zip(tokens, words.ids(text), strict=True) if i == UNKNOWN)) if known else ()
         if record is None or not record.weights.numel():
-            return Look(vector[0], tokens, unknown)
+            return Look(vector, tokens, unknown)
         spans = dict(record.spans)
         first, last = spans["text"]
         keep = first + max(len(tokens), 0)
         weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
         spans["text"] = (first, min(last, keep))
         operations = record.operations or tuple(f"block {n + 1}" for n in range(len(weights)))
-        return Look(vector[0], tokens, unknown, weights, spans, record.normalised, tuple(operations))
+        return Look(vector, tokens, unknown, weights, spans, record.normalised, tuple(operations))
 
-    def _fused(self, image: int | np.ndarray, texts: Sequence[str], attention: bool):
-        self.model.eval()
-        features = self._features(image)
-        record_of, vectors = None, []
-        for text in texts:
-            vector, record_of = self.model.fuse(features, self.model.read([text]), return_attention=attention)
-            vectors.append(normalize(vector.float(), dim=-1)[0].cpu().numpy())
-        return features, record_of, np.stack(vectors)
-
-    def _features(self, image: int | np.ndarray):
+    @torch.inference_mode()
+    def _features(self, image: int | np.ndarray) -> Features:
         if isinstance(image, np.ndarray):
             size = self.pixels.size
             if image.shape != (size, size, 3) or image.dtype != np.uint8:
-                raise ConfigError(f"expected a picture uint8 ({size}, {size}, 3), found {image.dtype} {image.shape}; see `square`")
+                raise ConfigError(
+                    f"expected a picture uint8 ({size}, {size}, 3), found {image.dtype} {image.shape}; see `square`"
+                )
             batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
         else:
             batch = self.pixels.batch([image])
@@ -214,7 +225,9 @@ class Explored:
 
         self.model.eval()
         prepare, made = build_transform("plain", self.pixels.size), []
-        bar = tqdm(total=len(images), desc=f"embed {self.split.title}", unit="image", disable=progress is not None, mininterval=0.5)
+        bar = tqdm(
+            total=len(images), desc=f"embed {self.split.title}", unit="image", disable=progress is not None, mininterval=0.5
+        )
         for low in range(0, len(images), chunk):
             part = images[low : low + chunk]
             features = self.model.encode(prepare.eval(self.pixels.batch(list(part)).to(self.model.device)))
@@ -229,13 +242,16 @@ class Explored:
         """(G,) bool: what a query of the split ranks under its protocol; without one all images, or those of a category."""
         if query is not None:
             category = self.split.queries[query].category if self.split.protocol.gallery == "category" else ""
-        among = np.ones(len(self.split.images), bool)
-        if category:
-            among = np.array([category in image.categories for image in self.split.images])
+        among = self._of_category[category].copy() if category else np.ones(len(self.split.images), bool)
         if query is not None and self.split.protocol.exclude_source:
             asked = self.split.queries[query]
             among[[asked.source, *asked.exclude]] = False
         return among
+
+    @cached_property
+    def _of_category(self) -> dict[str, np.ndarray]:
+        names = dict.fromkeys(name for image in self.split.images for name in image.categories)
+        return {name: np.array([name in image.categories for image in self.split.images]) for name in names}
 
     def rank_of(self, vector: np.ndarray, query: int) -> int:
         """Place of the first right image under the split's protocol, from 1; 0 where the gallery has none."""
@@ -287,32 +303,39 @@ class Explored:
             named = attentions(self.model)
         except ConfigError:
             return None
-        image, text = self.split.queries[query].source, self.text_of(query)
-        off = [[self.rank_of(self.look(image, text, off=[(b, h)], attention=False).vector, query) for h in range(module.heads)]
-               for b, (_, module) in enumerate(named)]
-        return np.array(off)
+        features, text = self._features(self.split.queries[query].source), self.model.read([self.text_of(query)])
+        return np.array(
+            [
+                [self._rank_without(features, text, query, (b, h)) for h in range(module.heads)]
+                for b, (_, module) in enumerate(named)
+            ]
+        )
+
+    @torch.inference_mode()
+    def _rank_without(self, features: Features, text: TextBatch, query: int, head: Head) -> int:
+        with self.heads_off([head]):
+            vector, _ = self.model.eval().fuse(features, text)
+        return self.rank_of(normalize(vector.float(), dim=-1)[0].cpu().numpy(), query)
 
     # --- what was measured --------------------------------------------------------------------------------------------
 
-    @cached_property
-    def ranks(self) -> np.ndarray:
-        """(Q,) each query's rank: the run's record where it is of this data, else ranked now."""
-        from maaf_lab.retrieval import embed_split, rank
-
+    def rankings(self) -> Rankings:
+        """Each query's rank: the run's record where it is of this data, else ranked now."""
         split = self.split
         if (self.run.folder / "rankings.parquet").is_file():
-            frame = self.run.rankings.frame
-            asked = zip(frame["source"], frame["text"], strict=True)
-            if list(asked) == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
-                return frame["rank"].to_numpy()
-        return rank(*embed_split(self.model, split, self.pixels), split).frame["rank"].to_numpy()
+            found = self.run.rankings
+            asked = list(zip(found.frame["source"], found.frame["text"], strict=True))
+            if asked == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
+                return found
+        return rank(*embed_split(self.model, split, self.pixels, transform=self.run.config.data.transform), split)
 
     def __repr__(self) -> str:
         return f"Explored({self.caption()})"
 
 
-def open_explored(run: str | Path = "css-laptop", *, data_root: str | Path = "", runs_root: str | Path = "",
-                  device: str = "") -> Explored:
+def open_explored(
+    run: str | Path = "css-laptop", *, data_root: str | Path = "", runs_root: str | Path = "", device: str = ""
+) -> Explored:
     """A run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
 
     data_root: the run's dataset, or the folder that holds it; "" draws made data picture by picture, where that can be done,
@@ -320,8 +343,10 @@ def open_explored(run: str | Path = "css-laptop", *, data_root: str | Path = "",
     """
     found = find_run(run, runs_root)
     if not (found.folder / "model.safetensors").is_file():
-        raise RunError(f"{found.folder}: expected a run with its model.safetensors, found none; records of runs have no weights. "
-                       "Take a shipped model (css-laptop, garments-laptop) or train the run")
+        raise RunError(
+            f"{found.folder}: expected a run with its model.safetensors, found none; records of runs have no weights. "
+            "Take a shipped model (css-laptop, garments-laptop) or train the run"
+        )
     settings = found.config.data
     root: Path | None = place(data_root, "data")
     if str(data_root) in ("", ".") and can_draw(settings.origin):
@@ -331,10 +356,17 @@ def open_explored(run: str | Path = "css-laptop", *, data_root: str | Path = "",
         origin = datasets.origin(settings.dataset, root)
         trained_on_made, looks_made = (o.startswith("made ") for o in (settings.origin, origin))
         if settings.origin and origin != settings.origin and trained_on_made != looks_made:
-            raise ConfigError(f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "
-                              "pictures says nothing about photographs, nor the other way round; pass the data it was trained on")
-    return Explored(str(run) if Path(str(run)).name == str(run) else found.name, found, root,
-                    place(runs_root, "runs") / "galleries", device or None)
+            raise ConfigError(
+                f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "
+                "pictures says nothing about photographs, nor the other way round; pass the data it was trained on"
+            )
+    return Explored(
+        str(run) if Path(str(run)).name == str(run) else found.name,
+        found,
+        root,
+        place(runs_root, "runs") / "galleries",
+        device or None,
+    )
 
 
 def find_run(run: str | Path, runs_root: str | Path = "") -> Run:

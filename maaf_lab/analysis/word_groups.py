@@ -46,7 +46,9 @@ class WordGroups:
     contrast: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def word_groups(explored: Explored, kind: str, word: str = "", *, progress: Callable[[int, int], None] | None = None) -> WordGroups:
+def word_groups(
+    explored: Explored, kind: str, word: str = "", *, progress: Callable[[int, int], None] | None = None
+) -> WordGroups:
     """kind: "a word" (then `word`), or one of `GROUPS`. progress(done, total) counts words.
 
     Raises ConfigError for an unknown kind, for words that no query holds, and for a system without attention.
@@ -55,7 +57,9 @@ def word_groups(explored: Explored, kind: str, word: str = "", *, progress: Call
     total = sum(len(groups) for groups in picks.values())
     if not total:
         what = f"the word {word!r}" if kind == "a word" else f"words of {kind}"
-        raise ConfigError(f"no query of {explored.split.title} holds {what}; try one of its words: {', '.join(_commonest(explored))}")
+        raise ConfigError(
+            f"no query of {explored.split.title} holds {what}; try one of its words: {', '.join(_commonest(explored))}"
+        )
     split, pixels, signed = explored.split, explored.pixels, explored.run.config.model.attention != "softmax"
     places = {tuple(tokenize(text)): [p for p, _ in groups] for text, groups in picks.items()}
     named = {tuple(tokenize(text)): dict(groups) for text, groups in picks.items()}
@@ -63,7 +67,9 @@ def word_groups(explored: Explored, kind: str, word: str = "", *, progress: Call
     images: dict[str, Counter[int]] = {}
     weighted: dict[str, np.ndarray] = {}
     counts: Counter[str] = Counter()
-    found = word_attention(explored.model, split, pixels, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True)
+    found = word_attention(
+        explored.model, split, pixels, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True
+    )
     todo = sum(len(picks.get(join(q.texts), ())) for q in split.queries)
     for done, one in enumerate(found, 1):
         query = split.queries[one.query]
@@ -87,8 +93,16 @@ def word_groups(explored: Explored, kind: str, word: str = "", *, progress: Call
         mean = sum(weighted.values()) / sum(counts[name] for name in weighted)
         ignored = {name: weighted[name] / counts[name] - mean for name in order}
     contrast = _contrast(maps, counts) if kind == "position" and not signed else {}
-    return WordGroups(kind if kind != "a word" else f"the word “{word.strip().lower()}”", maps, {name: counts[name] for name in order},
-                      pictures, operations, signed, ignored, contrast)
+    return WordGroups(
+        kind if kind != "a word" else f"the word “{word.strip().lower()}”",
+        maps,
+        {name: counts[name] for name in order},
+        pictures,
+        operations,
+        signed,
+        ignored,
+        contrast,
+    )
 
 
 def _picks(explored: Explored, kind: str, word: str) -> dict[str, list[tuple[int, str]]]:
@@ -108,7 +122,10 @@ def _picks(explored: Explored, kind: str, word: str) -> dict[str, list[tuple[int
             return {t: [(tokenize(t).index(c), c)] if c else [] for t, c in color_of.items()}
         return {t: [(p, token) for p, token in enumerate(tokenize(t)) if token in types.get("color", ())] for t in texts}
     if kind == "type of change":
-        return {t: [(p, name) for p, token in enumerate(tokenize(t)) for name, words in types.items() if token in words] for t in texts}
+        return {
+            t: [(p, name) for p, token in enumerate(tokenize(t)) for name, words in types.items() if token in words]
+            for t in texts
+        }
     raise ConfigError(f"expected a word, {', '.join(GROUPS)}; found {kind!r}")
 
 

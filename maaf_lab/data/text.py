@@ -34,6 +34,16 @@ def join(texts: Sequence[str]) -> str:
     return f" {JOINER} ".join(texts)
 
 
+def for_people(text: str) -> str:
+    """A query's text as people read and type it: captions stand between plus signs."""
+    return text.replace(f" {JOINER} ", " + ")
+
+
+def from_people(text: str) -> str:
+    """Inverse of `for_people`."""
+    return text.replace(" + ", f" {JOINER} ")
+
+
 class TextBatch(NamedTuple):
     """Padded captions: ids (B, T) int64 and mask (B, T) bool, true at words. An empty caption is a row of padding."""
 

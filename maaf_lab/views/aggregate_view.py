@@ -40,8 +40,16 @@ def aggregate_svg(state: AggregateState) -> str:
     groups, names = state.groups, list(state.groups.maps)
     signed = groups.signed
     words = sum(groups.counts.values())
-    parts = [label(0, 14, f"Attention of {groups.kind}, averaged over {words:,} words; {head_name(state.head)}, "
-                          f"{groups.operations[state.block]}", 14, weight="bold")]
+    parts = [
+        label(
+            0,
+            14,
+            f"Attention of {groups.kind}, averaged over {words:,} words; {head_name(state.head)}, "
+            f"{groups.operations[state.block]}",
+            14,
+            weight="bold",
+        )
+    ]
     across = 3 if groups.kind == "position" else min(4, max(len(names), 1))
     size = 300.0 if len(names) == 1 else (640 - (across - 1) * 12) / across if across == 4 else 178.0
     reach = max(float(np.abs(state.map(name)).max()) for name in names)
@@ -52,9 +60,20 @@ def aggregate_svg(state: AggregateState) -> str:
         left, top = (n % across) * (size + 12), y + (n // across) * tall
         on = name == state.group
         inside = _map(state.map(name), groups.pictures[name], left, top, size, reach, signed, f"mean attention of {name}")
-        inside += tag("rect", x=round(left, 2), y=round(top, 2), width=round(size, 2), height=round(size, 2), fill="none", pointer_events="all",
-                      stroke=ORANGE if on else LINE, stroke_width=4 if on else 1)
-        inside += label(round(left, 2), round(top + size + 14, 2), f"{name}  n = {groups.counts[name]:,}", 12, weight="bold" if on else None)
+        inside += tag(
+            "rect",
+            x=round(left, 2),
+            y=round(top, 2),
+            width=round(size, 2),
+            height=round(size, 2),
+            fill="none",
+            pointer_events="all",
+            stroke=ORANGE if on else LINE,
+            stroke_width=4 if on else 1,
+        )
+        inside += label(
+            round(left, 2), round(top + size + 14, 2), f"{name}  n = {groups.counts[name]:,}", 12, weight="bold" if on else None
+        )
         told = f"{name}, {groups.counts[name]:,} words"
         if name in groups.contrast:
             ratio = groups.contrast[name][state.block, state.head]
@@ -62,10 +81,28 @@ def aggregate_svg(state: AggregateState) -> str:
             told += f", named cell {ratio:.2f} times the others"
             inside += _cell(name, left, top, size)
         if both:
-            inside += picture(round(left, 2), round(top + size + 22, 2), round(size * 0.62, 2), _grey_centred(groups, name),
-                              f"what {name} ignores: (1 - attention) times image, less the mean")
-        parts.append(tag("g", inside, class_="press", role="radio", tabindex=0, aria_checked=str(on).lower(), aria_label=told,
-                         data_act="group", data_value=name, data_group="groups", data_columns=across))
+            inside += picture(
+                round(left, 2),
+                round(top + size + 22, 2),
+                round(size * 0.62, 2),
+                _grey_centred(groups, name),
+                f"what {name} ignores: (1 - attention) times image, less the mean",
+            )
+        parts.append(
+            tag(
+                "g",
+                inside,
+                class_="press",
+                role="radio",
+                tabindex=0,
+                aria_checked=str(on).lower(),
+                aria_label=told,
+                data_act="group",
+                data_value=name,
+                data_group="groups",
+                data_columns=across,
+            )
+        )
     bottom = y + rows * tall
     right = 694.0
     place, top = right, 28.0
@@ -87,22 +124,64 @@ def aggregate_svg(state: AggregateState) -> str:
         left, head = right + (h % columns) * (small + 10), top + (h // columns) * (small + 20)
         on = h == state.head
         inside = _map(state.map(state.group, h), None, left, head, small, most, signed, "")
-        inside += tag("rect", x=round(left, 2), y=round(head, 2), width=round(small, 2), height=round(small, 2), fill="none", pointer_events="all",
-                      stroke=ORANGE if on else LINE, stroke_width=4 if on else 1)
+        inside += tag(
+            "rect",
+            x=round(left, 2),
+            y=round(head, 2),
+            width=round(small, 2),
+            height=round(small, 2),
+            fill="none",
+            pointer_events="all",
+            stroke=ORANGE if on else LINE,
+            stroke_width=4 if on else 1,
+        )
         inside += label(round(left, 2), round(head + small + 13, 2), "mean" if h == 0 else f"head {h}", 11)
-        parts.append(tag("g", inside, class_="press", role="radio", tabindex=0, aria_checked=str(on).lower(), aria_label=head_name(h),
-                         data_act="head", data_value=h, data_group="heads", data_columns=columns))
+        parts.append(
+            tag(
+                "g",
+                inside,
+                class_="press",
+                role="radio",
+                tabindex=0,
+                aria_checked=str(on).lower(),
+                aria_label=head_name(h),
+                data_act="head",
+                data_value=h,
+                data_group="heads",
+                data_columns=columns,
+            )
+        )
     top += -(-(heads + 1) // columns) * (small + 20) + 24
-    parts.append(scale_bar(right, top, WIDTH - right, signed, ("", ""), (number(-most if signed else 0, signed), number(most, signed)),
-                           "attention to a patch, all heads"))
+    parts.append(
+        scale_bar(
+            right,
+            top,
+            WIDTH - right,
+            signed,
+            ("", ""),
+            (number(-most if signed else 0, signed), number(most, signed)),
+            "attention to a patch, all heads",
+        )
+    )
     bottom = max(bottom, top + 26)
-    parts.append(scale_bar(0, bottom + 12, 300, signed, ("", ""), (number(-reach if signed else 0, signed), number(reach, signed)),
-                           "attention to a patch, tiles"))
+    parts.append(
+        scale_bar(
+            0,
+            bottom + 12,
+            300,
+            signed,
+            ("", ""),
+            (number(-reach if signed else 0, signed), number(reach, signed)),
+            "attention to a patch, tiles",
+        )
+    )
     notes = ["mean reference in grey beneath"]
     if groups.contrast:
         notes.append("dashed: the cell that the word names")
     if both:
-        notes.append("small pictures: (1 − attention) × image, less the mean of all words; grey is no difference (the paper's Figure 5)")
+        notes.append(
+            "small pictures: (1 − attention) × image, less the mean of all words; grey is no difference (the paper's Figure 5)"
+        )
     told, bottom = lines(330, bottom + 6, "; ".join(notes), 660, 11, kind="soft")
     parts.append(told)
     told, bottom = lines(0, max(bottom, bottom + 8), state.caption, WIDTH, 11, kind="soft")
@@ -111,15 +190,27 @@ def aggregate_svg(state: AggregateState) -> str:
     return document(WIDTH + 20, round(bottom + 20), [inside], tell_aggregate(state))
 
 
-def _map(values: np.ndarray, under: np.ndarray | None, x: float, y: float, size: float, reach: float, signed: bool, told: str) -> str:
+def _map(
+    values: np.ndarray, under: np.ndarray | None, x: float, y: float, size: float, reach: float, signed: bool, told: str
+) -> str:
     side = values.shape[0]
     step = size / side
     made = ""
     if under is not None:
         grey = np.repeat((under @ np.array(GREY))[:, :, None].round().astype(np.uint8), 3, 2)
         made = picture(round(x, 2), round(y, 2), round(size, 2), grey, told)
-    cells = [tag("rect", x=round(x + c * step, 2), y=round(y + r * step, 2), width=round(step + 0.3, 2), height=round(step + 0.3, 2),
-                 fill=color(float(values[r, c]), reach, signed)) for r in range(side) for c in range(side)]
+    cells = [
+        tag(
+            "rect",
+            x=round(x + c * step, 2),
+            y=round(y + r * step, 2),
+            width=round(step + 0.3, 2),
+            height=round(step + 0.3, 2),
+            fill=color(float(values[r, c]), reach, signed),
+        )
+        for r in range(side)
+        for c in range(side)
+    ]
     return made + tag("g", "".join(cells), fill_opacity=0.78 if under is not None else None)
 
 
@@ -128,9 +219,16 @@ def _cell(name: str, x: float, y: float, size: float) -> str:
 
     row, column = divmod(POSITIONS.index(name), 3)
     third = size / 3
-    place = {"x": round(x + column * third, 2), "y": round(y + row * third, 2), "width": round(third, 2), "height": round(third, 2), "fill": "none"}
-    return (tag("rect", stroke="#ffffff", stroke_width=3, **place)
-            + tag("rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place))
+    place = {
+        "x": round(x + column * third, 2),
+        "y": round(y + row * third, 2),
+        "width": round(third, 2),
+        "height": round(third, 2),
+        "fill": "none",
+    }
+    return tag("rect", stroke="#ffffff", stroke_width=3, **place) + tag(
+        "rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place
+    )
 
 
 def _grey_centred(groups: WordGroups, name: str) -> np.ndarray:
@@ -143,10 +241,16 @@ def tell_aggregate(state: AggregateState) -> str:
     groups = state.groups
     told = []
     for name, count in groups.counts.items():
-        more = f", named cell {groups.contrast[name][state.block, state.head]:.2f} times the others" if name in groups.contrast else ""
+        more = (
+            f", named cell {groups.contrast[name][state.block, state.head]:.2f} times the others"
+            if name in groups.contrast
+            else ""
+        )
         told.append(f"{name} n = {count:,}{more}")
-    return (f"Average attention of {groups.kind}, {head_name(state.head)}, {groups.operations[state.block]}, picked {state.group}: "
-            + "; ".join(told))
+    return (
+        f"Average attention of {groups.kind}, {head_name(state.head)}, {groups.operations[state.block]}, picked {state.group}: "
+        + "; ".join(told)
+    )
 
 
 def aggregate_page(state: AggregateState) -> str:
@@ -156,5 +260,3 @@ def aggregate_page(state: AggregateState) -> str:
     frames |= {f"head:{h}": aggregate_svg(replace(state, head=h)) for h in range(heads + 1)}
     frames |= {f"block:{b}": aggregate_svg(replace(state, block=b)) for b in range(len(state.groups.operations))}
     return page("Average attention", aggregate_svg(state), tell_aggregate(state), frames=frames)
-
-

@@ -27,8 +27,12 @@ def packed(weights: np.ndarray) -> dict[str, Any]:
     low, high = weights.min((-2, -1)), weights.max((-2, -1))
     span = np.where(high > low, high - low, 1.0)
     levels = np.floor((weights - low[..., None, None]) / span[..., None, None] * LEVELS + 0.5).astype("<u2")
-    return {"shape": list(weights.shape), "low": low.tolist(), "high": high.tolist(),
-            "levels": base64.b64encode(levels.tobytes()).decode()}
+    return {
+        "shape": list(weights.shape),
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "levels": base64.b64encode(levels.tobytes()).decode(),
+    }
 
 
 def unpacked(pack: Mapping[str, Any]) -> np.ndarray:
@@ -124,19 +128,20 @@ def _paint_active(data: Mapping[str, Any], weights: list[np.ndarray], selection:
     thumbs, token = data["records"][side["record"]]["grids"][0], side["token"] if selection["thumbs"] == "token" else PATCHES
     rows = [one_row(record, all_weights, {"block": side["block"], "head": h, "token": token}) for h in range(heads + 1)]
     parts = [r[thumbs["start"] : thumbs["start"] + thumbs["side"] ** 2] for r in rows]
-    reach = float(max(np.abs(part).max() for part in parts))
     for h in range(data["heads"] + 1):
         on = side["head"] == h
         made[f"h{h}"] = {"display": "inline" if h <= heads else "none", "aria-checked": "true" if on else "false"}
         made[f"o{h}"] = {"stroke": SIDES[selection["active"]] if on else LINE, "stroke-width": "4" if on else "1"}
         if h <= heads:
+            reach = float(np.abs(parts[h]).max())
+            made[f"y{h}"] = {"text": number(reach, False) if not signed else f"{math.floor(reach * 100 + 0.5) / 100:.2f}"}
             for i, value in enumerate(parts[h].tolist()):
                 made[f"h{h}-{i}"] = {"fill": color(value, reach, signed)}
             places = record["places"]
             if h:
                 made[f"x{h}"] = {"text": f"off: {place_name(places[side['block']][h - 1])}" if places else ""}
-    made["hm"] = {"text": number(reach, signed)}
-    made["hl"] = {"text": number(-reach if signed else 0.0, signed)}
+    made["hm"] = {"text": "its largest, at its corner"}
+    made["hl"] = {"text": "less" if signed else "0%"}
     made["hd"] = {"display": "none" if signed else "inline"}
     made["he"] = {"display": "inline" if signed else "none"}
     made["ht"] = {"text": f"each head: {token_name(record, token)} → {thumbs['name']}"}

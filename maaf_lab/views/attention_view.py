@@ -78,22 +78,39 @@ class AttentionState:
         """What a page carries to answer hovering by itself: plain JSON types."""
         records = []
         for seen in self.seen:
-            sides = [{"name": name, "start": start, "side": round((stop - start) ** 0.5)} for name, (start, stop) in seen.grids.items()]
+            sides = [
+                {"name": name, "start": start, "side": round((stop - start) ** 0.5)} for name, (start, stop) in seen.grids.items()
+            ]
             first = max(stop for _, stop in seen.grids.values())
-            records.append({
-                "name": seen.name, "grids": sides, "first": first, "words": list(seen.words), "signed": seen.signed,
-                "operations": list(seen.operations), "weights": packed(seen.weights),
-                "places": None if seen.places is None else np.asarray(seen.places).tolist(),
-                "referents": {str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in seen.referents.items()},
-            })
+            records.append(
+                {
+                    "name": seen.name,
+                    "grids": sides,
+                    "first": first,
+                    "words": list(seen.words),
+                    "signed": seen.signed,
+                    "operations": list(seen.operations),
+                    "weights": packed(seen.weights),
+                    "places": None if seen.places is None else np.asarray(seen.places).tolist(),
+                    "referents": {
+                        str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in seen.referents.items()
+                    },
+                }
+            )
         grids: dict[str, dict[str, Any]] = {}
         for record in records:
             for grid in record["grids"]:
                 grids.setdefault(grid["name"], {"name": grid["name"], "side": grid["side"]})
         shapes = [seen.weights.shape for seen in self.seen]
-        return {"kind": "attention", "records": records, "grids": list(grids.values()), "heads": max(s[1] for s in shapes),
-                "blocks": max(s[0] for s in shapes), "compares": ["off", "word", "head", *(["model"] if len(records) > 1 else [])],
-                "palettes": [palette(False), palette(True)]}
+        return {
+            "kind": "attention",
+            "records": records,
+            "grids": list(grids.values()),
+            "heads": max(s[1] for s in shapes),
+            "blocks": max(s[0] for s in shapes),
+            "compares": ["off", "word", "head", *(["model"] if len(records) > 1 else [])],
+            "palettes": [palette(False), palette(True)],
+        }
 
     @cached_property
     def weights(self) -> list[np.ndarray]:
@@ -163,26 +180,51 @@ def _attributes(painted: Paint, name: str) -> dict[str, Any]:
 
 def _words(state: AttentionState, painted: Paint) -> tuple[float, list[str]]:
     record = state.data["records"][0]
-    x, y, made = 0.0, 14.0, [label(0, 8, "Words: hover, click or use the arrow keys. Below each, what the picked one gives it.", 11,
-                                   kind="soft")]
+    x, y, made = (
+        0.0,
+        14.0,
+        [label(0, 8, "Words: hover, click or use the arrow keys. Below each, what the picked one gives it.", 11, kind="soft")],
+    )
     for i in [PATCHES, *range(len(record["words"]))]:
         word = "all patches" if i == PATCHES else "+" if record["words"][i] == JOINER else record["words"][i]
         width = max(text_width(word, 14) + 18, 52)
         if x + width > WIDTH:
             x, y = 0.0, y + 56
-        shape = tag("rect", x=round(x + 2, 2), y=y, width=round(width - 4, 2), height=48, rx=6, fill=CARD, class_="card",
-                    **_attributes(painted, f"w{i}"))
-        inside = shape + label(round(x + width / 2, 2), y + 18, word, 14, anchor="middle",
-                               kind="ink" if i != PATCHES else "soft")
+        shape = tag(
+            "rect",
+            x=round(x + 2, 2),
+            y=y,
+            width=round(width - 4, 2),
+            height=48,
+            rx=6,
+            fill=CARD,
+            class_="card",
+            **_attributes(painted, f"w{i}"),
+        )
+        inside = shape + label(round(x + width / 2, 2), y + 18, word, 14, anchor="middle", kind="ink" if i != PATCHES else "soft")
         if i != PATCHES:
-            inside += tag("rect", x=round(x + 7, 2), y=y + 24, width=round(width - 14, 2), height=7, **_attributes(painted, f"b{i}"))
-            inside += label(round(x + width / 2, 2), y + 43, painted[f"n{i}"]["text"], 11, kind="soft", anchor="middle", id=f"n{i}")
+            inside += tag(
+                "rect", x=round(x + 7, 2), y=y + 24, width=round(width - 14, 2), height=7, **_attributes(painted, f"b{i}")
+            )
+            inside += label(
+                round(x + width / 2, 2), y + 43, painted[f"n{i}"]["text"], 11, kind="soft", anchor="middle", id=f"n{i}"
+            )
         else:
             inside += label(round(x + width / 2, 2), y + 38, "mean", 11, kind="soft", anchor="middle")
         given = _attributes(painted, f"g{i}")
         given.setdefault("aria_label", "mean over all patches")
-        made.append(tag("g", inside, class_="press", role="radio", tabindex=0, data_token="patches" if i == PATCHES else record["first"] + i,
-                        data_group="words", **given))
+        made.append(
+            tag(
+                "g",
+                inside,
+                class_="press",
+                role="radio",
+                tabindex=0,
+                data_token="patches" if i == PATCHES else record["first"] + i,
+                data_group="words",
+                **given,
+            )
+        )
         x += width
     return y + 62, made
 
@@ -198,11 +240,30 @@ def _switches(data: Mapping[str, Any], painted: Paint, x: float, y: float) -> st
 
 def _switch(painted: Paint, name: str, words: str, x: float, y: float, what: str, value: str) -> tuple[str, float]:
     width = text_width(words, 12) + 16
-    inside = tag("rect", x=round(x, 2), y=y, width=round(width, 2), height=22, rx=6, fill=CARD, class_="card",
-                 **_attributes(painted, f"{name}-r"))
+    inside = tag(
+        "rect",
+        x=round(x, 2),
+        y=y,
+        width=round(width, 2),
+        height=22,
+        rx=6,
+        fill=CARD,
+        class_="card",
+        **_attributes(painted, f"{name}-r"),
+    )
     inside += label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle")
-    return tag("g", inside, class_="press", role="radio", tabindex=0, aria_label=words, data_set=what, data_value=value,
-               data_group=what, **_attributes(painted, name)), x + width + 5
+    return tag(
+        "g",
+        inside,
+        class_="press",
+        role="radio",
+        tabindex=0,
+        aria_label=words,
+        data_set=what,
+        data_value=value,
+        data_group=what,
+        **_attributes(painted, name),
+    ), x + width + 5
 
 
 def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
@@ -226,8 +287,9 @@ def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
     return bottom, made
 
 
-def _panels(state: AttentionState, painted: Paint, panels: Sequence[tuple[int, int]], x: float, y: float,
-            width: float) -> tuple[float, list[str]]:
+def _panels(
+    state: AttentionState, painted: Paint, panels: Sequence[tuple[int, int]], x: float, y: float, width: float
+) -> tuple[float, list[str]]:
     across = 1 if len(panels) == 1 else 2
     side = 440.0 if across == 1 else (width - 12) / 2
     grey = np.repeat((state.picture @ np.array(GREY))[:, :, None].round().astype(np.uint8), 3, 2)
@@ -238,37 +300,85 @@ def _panels(state: AttentionState, painted: Paint, panels: Sequence[tuple[int, i
         step = side / grid["side"]
         title = label(left, head + 13, painted[f"p{s}-{g}"]["text"], 12 if across == 1 else 11, id=f"p{s}-{g}")
         if state.selection["compare"] != "off":
-            title = tag("g", title + tag("rect", x=left - 3, y=head, width=side + 6, height=18, fill="none", rx=4,
-                                         stroke=(ORANGE, BLUE)[s], pointer_events="all", **_attributes(painted, f"a{s}") if g == 0 else {"stroke_width": 0}),
-                        class_="press", role="button", tabindex=0, data_set="active", data_value=s, data_group="active",
-                        aria_label=f"change side {s + 1}")
+            title = tag(
+                "g",
+                title
+                + tag(
+                    "rect",
+                    x=left - 3,
+                    y=head,
+                    width=side + 6,
+                    height=18,
+                    fill="none",
+                    rx=4,
+                    stroke=(ORANGE, BLUE)[s],
+                    pointer_events="all",
+                    **_attributes(painted, f"a{s}") if g == 0 else {"stroke_width": 0},
+                ),
+                class_="press",
+                role="button",
+                tabindex=0,
+                data_set="active",
+                data_value=s,
+                data_group="active",
+                aria_label=f"change side {s + 1}",
+            )
         under = picture(round(left, 2), head + 20, round(side, 2), grey, f"{state.picture_name} in grey")
         cells = []
         for i in range(grid["side"] ** 2):
             r, c = divmod(i, grid["side"])
             given = _attributes(painted, f"c{s}-{g}-{i}")
-            cells.append(tag("rect", x=round(left + c * step, 2), y=round(head + 20 + r * step, 2), width=round(step, 2), height=round(step, 2),
-                             class_="cell", role="button", tabindex=0 if i == 0 else -1, data_cell=f"{s},{g},{i}", **given))
-        boxes = "".join(_box(left + side * b[0], head + 20 + side * b[1], side * (b[2] - b[0]), side * (b[3] - b[1])) for b in state.boxes)
+            cells.append(
+                tag(
+                    "rect",
+                    x=round(left + c * step, 2),
+                    y=round(head + 20 + r * step, 2),
+                    width=round(step, 2),
+                    height=round(step, 2),
+                    class_="cell",
+                    role="button",
+                    tabindex=0 if i == 0 else -1,
+                    data_cell=f"{s},{g},{i}",
+                    **given,
+                )
+            )
+        boxes = "".join(
+            _box(left + side * b[0], head + 20 + side * b[1], side * (b[2] - b[0]), side * (b[3] - b[1])) for b in state.boxes
+        )
         made += [title, under, tag("g", "".join(cells), fill_opacity=0.78, data_columns=grid["side"]), boxes]
         bottom = max(bottom, head + 20 + side)
     y = bottom + 22
     for s in range(2 if state.selection["compare"] != "off" else 1):
         left = x + s * 256
-        made.append(_two_scales(painted, left, y, 236, f"l{s}", f"m{s}", f"d{s}", f"e{s}", "attention to a patch" if not s else "other side"))
+        made.append(
+            _two_scales(
+                painted, left, y, 236, f"l{s}", f"m{s}", f"d{s}", f"e{s}", "attention to a patch" if not s else "other side"
+            )
+        )
     y += 26
     for s in range(2 if state.selection["compare"] != "off" else 1):
         kind = "ink" if state.selection["compare"] == "off" else (ORANGE, BLUE)[s]
         for name in (f"q{s}", f"r{s}", f"t{s}"):
             size = 12 if name[0] == "q" else 11
-            made.append(label(x, y + 12, painted[name]["text"], size, kind=kind, id=name, weight="bold" if name[0] == "q" else None))
+            made.append(
+                label(x, y + 12, painted[name]["text"], size, kind=kind, id=name, weight="bold" if name[0] == "q" else None)
+            )
             y += 16
     return y + 2, made
 
 
 def _box(x: float, y: float, width: float, height: float) -> str:
-    place = {"x": round(x, 2), "y": round(y, 2), "width": round(width, 2), "height": round(height, 2), "fill": "none", "pointer_events": "none"}
-    return tag("rect", stroke="#ffffff", stroke_width=3, **place) + tag("rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place)
+    place = {
+        "x": round(x, 2),
+        "y": round(y, 2),
+        "width": round(width, 2),
+        "height": round(height, 2),
+        "fill": "none",
+        "pointer_events": "none",
+    }
+    return tag("rect", stroke="#ffffff", stroke_width=3, **place) + tag(
+        "rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place
+    )
 
 
 def _two_scales(painted: Paint, x: float, y: float, width: float, low: str, high: str, plain: str, signed: str, told: str) -> str:
@@ -289,10 +399,32 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
         wide = max(text_width(record["operations"][b], 12) for record in data["records"] if b < len(record["operations"])) + 16
         if place + wide > WIDTH:
             place, y = x, y + 27
-        inside = tag("rect", x=round(place, 2), y=y, width=round(wide, 2), height=22, rx=6, fill=CARD, class_="card", **_attributes(painted, f"kr{b}"))
+        inside = tag(
+            "rect",
+            x=round(place, 2),
+            y=y,
+            width=round(wide, 2),
+            height=22,
+            rx=6,
+            fill=CARD,
+            class_="card",
+            **_attributes(painted, f"kr{b}"),
+        )
         inside += label(round(place + wide / 2, 2), y + 15.5, words, 12, anchor="middle", id=f"kt{b}")
-        made.append(tag("g", inside, class_="press", role="radio", tabindex=0, aria_label=words, data_set="block", data_value=b,
-                        data_group="block", **_attributes(painted, f"k{b}")))
+        made.append(
+            tag(
+                "g",
+                inside,
+                class_="press",
+                role="radio",
+                tabindex=0,
+                aria_label=words,
+                data_set="block",
+                data_value=b,
+                data_group="block",
+                **_attributes(painted, f"k{b}"),
+            )
+        )
         place += wide + 5
     y += 32
     made.append(label(x, y + 10, painted["ht"]["text"], 11, kind="soft", id="ht"))
@@ -307,36 +439,84 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
     for h in range(count):
         left, head = x + (h % across) * (size + 10), y + (h // across) * tall
         cells = "".join(
-            tag("rect", x=round(left + i % grid["side"] * step, 2), y=round(head + i // grid["side"] * step, 2), width=round(step + 0.3, 2),
-                height=round(step + 0.3, 2), **(_attributes(painted, f"h{h}-{i}") if f"h{h}-{i}" in painted else {"id": f"h{h}-{i}"}))
-            for i in range(grid["side"] ** 2))
+            tag(
+                "rect",
+                x=round(left + i % grid["side"] * step, 2),
+                y=round(head + i // grid["side"] * step, 2),
+                width=round(step + 0.3, 2),
+                height=round(step + 0.3, 2),
+                **(_attributes(painted, f"h{h}-{i}") if f"h{h}-{i}" in painted else {"id": f"h{h}-{i}"}),
+            )
+            for i in range(grid["side"] ** 2)
+        )
         name = "mean" if h == 0 else f"head {h}"
-        inside = cells + tag("rect", x=round(left, 2), y=round(head, 2), width=round(size, 2), height=round(size, 2), fill="none",
-                             pointer_events="all", **_attributes(painted, f"o{h}"))
+        inside = cells + tag(
+            "rect",
+            x=round(left, 2),
+            y=round(head, 2),
+            width=round(size, 2),
+            height=round(size, 2),
+            fill="none",
+            pointer_events="all",
+            **_attributes(painted, f"o{h}"),
+        )
         inside += label(round(left, 2), round(head + size + 13, 2), name, 11)
+        inside += label(
+            round(left + size, 2),
+            round(head + size + 13, 2),
+            painted.get(f"y{h}", {}).get("text", ""),
+            10,
+            kind="soft",
+            anchor="end",
+            id=f"y{h}",
+        )
         if places and h:
-            inside += label(round(left, 2), round(head + size + 26, 2), painted.get(f"x{h}", {}).get("text", ""), 10, kind="soft", id=f"x{h}")
-        made.append(tag("g", inside, class_="press", role="radio", tabindex=0, aria_label="mean of heads" if h == 0 else f"head {h}",
-                        data_set="head", data_value=h, data_group="heads", data_columns=across, **_attributes(painted, f"h{h}")))
+            inside += label(
+                round(left, 2), round(head + size + 26, 2), painted.get(f"x{h}", {}).get("text", ""), 10, kind="soft", id=f"x{h}"
+            )
+        made.append(
+            tag(
+                "g",
+                inside,
+                class_="press",
+                role="radio",
+                tabindex=0,
+                aria_label="mean of heads" if h == 0 else f"head {h}",
+                data_set="head",
+                data_value=h,
+                data_group="heads",
+                data_columns=across,
+                **_attributes(painted, f"h{h}"),
+            )
+        )
     y += -(-count // across) * tall + 10
     place = x
     for kind, words in (("patches", "mean over patches"), ("token", "the picked token")):
         one, place = _switch(painted, f"u-{kind}", words, place, y, "thumbs", kind)
         made.append(one)
     y += 46
-    made.append(_two_scales(painted, x, y, width, "hl", "hm", "hd", "he", "attention to a patch, all heads"))
+    made.append(_two_scales(painted, x, y, width, "hl", "hm", "hd", "he", "attention to a patch, each head on its own scale"))
     y += 30
     if places:
-        told, y = lines(x, y, "off: the target's place when this head adds nothing to the query (the catalogue keeps its vectors)", width, 10,
-                        kind="soft")
+        told, y = lines(
+            x,
+            y,
+            "off: the target's place when this head adds nothing to the query (the catalogue keeps its vectors)",
+            width,
+            10,
+            kind="soft",
+        )
         made.append(told)
     return y, made
 
 
 def attention_page(state: AttentionState) -> str:
     """The explorer as a file: hovering, words, heads, blocks and comparisons work without a kernel."""
-    frames = {f"compare:{kind}": attention_svg(replace(state, selection=state.comparing(kind)))
-              for kind in state.data["compares"] if kind in ("off", "word")}
+    frames = {
+        f"compare:{kind}": attention_svg(replace(state, selection=state.comparing(kind)))
+        for kind in state.data["compares"]
+        if kind in ("off", "word")
+    }
     for kind in ("head", "model"):
         frames[f"compare:{kind}"] = frames["compare:word"]  # the same layout
     return page("Attention", attention_svg(state), describe(state), data=state.data, selection=state.selection, frames=frames)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from html import escape
@@ -24,7 +25,9 @@ ORANGE, BLUE, GREEN = "#b35900", "#0072B2", "#008a3e"  # the first pick, the sec
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
     """One element; `_` in a name stands for `-`, attributes that are None are left out, values are escaped, content is not."""
-    parts = [f' {key.strip("_").replace("_", "-")}="{escape(_told(value))}"' for key, value in attributes.items() if value is not None]
+    parts = [
+        f' {key.strip("_").replace("_", "-")}="{escape(_told(value))}"' for key, value in attributes.items() if value is not None
+    ]
     inside = f">{content}</{name}>" if content else "/>"
     return f"<{name}{''.join(parts)}{inside}"
 
@@ -33,17 +36,30 @@ def _told(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def label(x: float, y: float, words: str, size: float = 13, *, kind: str = "ink", anchor: str | None = None,
-          weight: str | None = None, **more: object) -> str:
+def label(
+    x: float,
+    y: float,
+    words: str,
+    size: float = 13,
+    *,
+    kind: str = "ink",
+    anchor: str | None = None,
+    weight: str | None = None,
+    **more: object,
+) -> str:
     """A line of text; y is its baseline. kind: "ink", "soft" or a colour."""
     fill = {"ink": INK, "soft": SOFT}.get(kind, kind)
-    known = kind if kind in ("ink", "soft") else None
-    return tag("text", escape(words), x=x, y=y, font_size=size, fill=fill, class_=known, text_anchor=anchor, font_weight=weight, **more)
+    known = kind if kind in ("ink", "soft") else {ORANGE: "first", BLUE: "second", GREEN: "right"}.get(kind)
+    return tag(
+        "text", escape(words), x=x, y=y, font_size=size, fill=fill, class_=known, text_anchor=anchor, font_weight=weight, **more
+    )
 
 
-def lines(x: float, y: float, words: str, width: float, size: float = 13, *, most: int | None = None, step: float = 1.35,
-          **more: object) -> tuple[str, float]:
+def lines(
+    x: float, y: float, words: str, width: float, size: float = 13, *, most: int | None = None, step: float = 1.35, **more: object
+) -> tuple[str, float]:
     """Text broken to a width -> (SVG, the y below it). most: lines; what is left over ends in an ellipsis."""
+    width = width * 0.88 if more.get("weight") == "bold" else width  # `text_width` is of the plain font
     rows = wrap(words, width, size)
     if most is not None and len(rows) > most:
         rows = [*rows[: most - 1], shortened(" ".join(rows[most - 1 :]), width, size)]
@@ -95,8 +111,19 @@ def font_folder() -> Path:
 
 def picture(x: float, y: float, side: float, pixels: np.ndarray, told: str, **more: object) -> str:
     """A picture uint8 (S, S, 3) as a square of the drawing. told: what it shows, for who does not see it."""
-    return tag("image", tag("title", escape(told)), x=x, y=y, width=side, height=side, href=data_uri(pixels), role="img",
-               aria_label=told, preserveAspectRatio="none", **more)
+    return tag(
+        "image",
+        tag("title", escape(told)),
+        x=x,
+        y=y,
+        width=side,
+        height=side,
+        href=data_uri(pixels),
+        role="img",
+        aria_label=told,
+        preserveAspectRatio="none",
+        **more,
+    )
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -111,33 +138,82 @@ def frame(x: float, y: float, width: float, height: float, color: str, thick: fl
     return tag("rect", x=x, y=y, width=width, height=height, fill="none", stroke=color, stroke_width=thick, **more)
 
 
-def button(x: float, y: float, words: str, *, act: str, value: str, on: bool = False, size: float = 12, group: str | None = None,
-           told: str | None = None, radio: bool = True) -> tuple[str, float]:
+def button(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    act: str,
+    value: str,
+    on: bool = False,
+    size: float = 12,
+    group: str | None = None,
+    told: str | None = None,
+    radio: bool = True,
+) -> tuple[str, float]:
     """Something to press -> (SVG, its width). act, value: what it tells; group: arrow keys move within it."""
     width = text_width(words, size) + 18
-    shape = tag("rect", x=x, y=y, width=width, height=size + 12, rx=6, fill=ORANGE if on else CARD, stroke=ORANGE if on else LINE,
-                class_="chosen" if on else "card")
+    shape = tag(
+        "rect",
+        x=x,
+        y=y,
+        width=width,
+        height=size + 12,
+        rx=6,
+        fill=ORANGE if on else CARD,
+        stroke=ORANGE if on else LINE,
+        class_="chosen" if on else "card",
+    )
     text = label(x + width / 2, y + size + 3.5, words, size, kind="#ffffff" if on else "ink", anchor="middle")
     state = {"role": "radio", "aria_checked": str(on).lower()} if radio else {"role": "button", "aria_pressed": str(on).lower()}
-    return tag("g", shape + text, class_="press", tabindex=0, data_act=act, data_value=value, data_group=group or act,
-               aria_label=told or words, **state), width
+    return tag(
+        "g",
+        shape + text,
+        class_="press",
+        tabindex=0,
+        data_act=act,
+        data_value=value,
+        data_group=group or act,
+        aria_label=told or words,
+        **state,
+    ), width
 
 
 def document(width: float, height: float, parts: Iterable[str], told: str) -> str:
     """The whole drawing. told: what it shows, in a sentence."""
     background = tag("rect", width=width, height=height, fill=PAPER, class_="paper")
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-            f'font-family="{FONT}" role="group" aria-label="{escape(told)}">{background}{"".join(parts)}</svg>\n')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+        f'font-family="{FONT}" role="group" aria-label="{escape(told)}">{background}{"".join(parts)}</svg>\n'
+    )
+
+
+def stacked(drawings: Sequence[str], told: str) -> str:
+    """Several drawings below one another as one; their ids are made different."""
+    made, y, width = [], 0.0, 0.0
+    for n, drawing in enumerate(drawings):
+        found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)
+        wide, tall = float(found[1]), float(found[2])
+        inside = drawing[drawing.index(">") + 1 : drawing.rindex("</svg>")]
+        made.append(tag("g", re.sub(r' id="', f' id="s{n}-', inside), transform=f"translate(0 {y:g})"))
+        y, width = y + tall + 10, max(width, wide)
+    return document(width, y, made, told)
 
 
 def to_png(svg: str, scale: float = 2) -> bytes:
     """The drawing as a picture; the same drawing, the same bytes, on every machine: only matplotlib's fonts are used."""
     import resvg_py
 
-    return bytes(resvg_py.svg_to_bytes(
-        svg_string=svg, zoom=scale, skip_system_fonts=True, font_dirs=[str(font_folder())], font_family="DejaVu Sans",
-        sans_serif_family="DejaVu Sans",
-    ))
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=svg,
+            zoom=scale,
+            skip_system_fonts=True,
+            font_dirs=[str(font_folder())],
+            font_family="DejaVu Sans",
+            sans_serif_family="DejaVu Sans",
+        )
+    )
 
 
 # --- numbers as colours -------------------------------------------------------------------------------------------------
@@ -156,8 +232,14 @@ def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str]
     """A legend: colours from left to right; below them the ends' values (`ids`: of those text elements), told before it."""
     colors, count = palette(signed), 64
     step = width / count
-    cells = [tag("rect", x=round(x + n * step, 3), y=y, width=round(step + 0.4, 3), height=9,
-                 fill=colors[round(n * 255 / (count - 1))]) for n in range(count)]
-    ends = [label(x, y + 22, texts[0], 11, kind="soft", id=ids[0]), label(x + width, y + 22, texts[1], 11, kind="soft", anchor="end",
-                                                                        id=ids[1])]
+    cells = [
+        tag(
+            "rect", x=round(x + n * step, 3), y=y, width=round(step + 0.4, 3), height=9, fill=colors[round(n * 255 / (count - 1))]
+        )
+        for n in range(count)
+    ]
+    ends = [
+        label(x, y + 22, texts[0], 11, kind="soft", id=ids[0]),
+        label(x + width, y + 22, texts[1], 11, kind="soft", anchor="end", id=ids[1]),
+    ]
     return "".join(cells) + label(x, y - 5, told, 11, kind="soft") + "".join(ends)

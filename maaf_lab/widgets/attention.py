@@ -11,7 +11,7 @@ import traitlets
 
 from maaf_lab.analysis.referents import referents
 from maaf_lab.analysis.word_groups import GROUPS, WordGroups, word_groups
-from maaf_lab.data.text import tokenize
+from maaf_lab.data.text import from_people, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, Look, grid_side
 from maaf_lab.made.on_demand import DrawnPixels
@@ -42,12 +42,16 @@ class AttentionExplorer(Explorer):
             raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
         self._number = number_box(query, 0, last, "query")
         self._find = text_box("with the words", "250px", placeholder="e.g. red cube", continuous_update=False)
-        self._back, self._next = (ipywidgets.Button(description=arrow, tooltip=told, layout=ipywidgets.Layout(width="40px"))
-                                  for arrow, told in (("◀", "the query before that has the words"), ("▶", "the next one")))
-        self._text = text_box("or your own text", "380px", placeholder="type a modification for this picture",
-                              continuous_update=False)
-        self._average = ipywidgets.Dropdown(options=[_HERE, "a word", *GROUPS], value=_HERE, description="show",
-                                            layout=ipywidgets.Layout(width="230px"))
+        self._back, self._next = (
+            ipywidgets.Button(description=arrow, tooltip=told, layout=ipywidgets.Layout(width="40px"))
+            for arrow, told in (("◀", "the query before that has the words"), ("▶", "the next one"))
+        )
+        self._text = text_box(
+            "or your own text", "380px", placeholder="type a modification for this picture", continuous_update=False
+        )
+        self._average = ipywidgets.Dropdown(
+            options=[_HERE, "a word", *GROUPS], value=_HERE, description="show", layout=ipywidgets.Layout(width="230px")
+        )
         self._word = text_box("word", "180px", value="", continuous_update=False)
         self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
         self._heads = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
@@ -68,8 +72,13 @@ class AttentionExplorer(Explorer):
         self.drawing.observe(self._selected, "selection")
         self.observe(lambda change: self._asked(change["new"]), "query")
         self._word.layout.display = "none"
-        self.children = [row(self._number, self._find, self._back, self._next, self._text),
-                         row(self._average, self._word, self._progress), self._heads, self.message, self.drawing]
+        self.children = [
+            row(self._number, self._find, self._back, self._next, self._text),
+            row(self._average, self._word, self._progress),
+            self._heads,
+            self.message,
+            self.drawing,
+        ]
         self.redraw()
 
     def _check_same_split(self) -> None:
@@ -93,16 +102,26 @@ class AttentionExplorer(Explorer):
         target = None if labelled is None or asked.target is None else model.picture(asked.target)
         note = "dashed: what the text names" if len(boxes) else ""
         caption = f"query {query:,} of {self.models[0].caption()}" + (
-            "" if labelled is not None else "; the text is your own, so no target is known")
+            "" if labelled is not None else "; the text is your own, so no target is known"
+        )
         if len(self.models) > 1:
             caption += f"; the second model: {self.models[1].name}"
-        return AttentionState(seen, model.picture(asked.source, 320), caption, start_selection(seen), target, boxes=boxes, note=note,
-                              candidates=int(model.candidates(query).sum()))
+        return AttentionState(
+            seen,
+            model.picture(asked.source, 320),
+            caption,
+            start_selection(seen),
+            target,
+            boxes=boxes,
+            note=note,
+            candidates=int(model.candidates(query).sum()),
+        )
 
     def _seen(self, model: Explored, look: Look, labelled: int | None, named: dict[int, np.ndarray]) -> Seen:
         if look.weights is None:
-            raise ConfigError(f"{model.name} is {model.run.config.model.name}, a system without attention; take one that attends, "
-                              "such as maaf")
+            raise ConfigError(
+                f"{model.name} is {model.run.config.model.name}, a system without attention; take one that attends, such as maaf"
+            )
         grids = {name: span for name, span in look.spans.items() if name != "text"}
         words = look.tokens[: look.weights.shape[-1] - max(stop for _, stop in grids.values())]
         place = None if labelled is None else model.rank_of(look.vector, labelled)
@@ -122,7 +141,11 @@ class AttentionExplorer(Explorer):
         with self.answering():
             if not 0 <= query < len(self.models[0].split.queries):
                 raise ConfigError(f"expected a query from 0 to {len(self.models[0].split.queries) - 1:,}, found {query}")
-            if self.aggregate is None and self.state.caption.startswith(f"query {query:,} of {self.models[0].caption()}") and not self._text.value:
+            if (
+                self.aggregate is None
+                and self.state.caption.startswith(f"query {query:,} of {self.models[0].caption()}")
+                and not self._text.value
+            ):
                 return
             self._move(query)
 
@@ -167,7 +190,7 @@ class AttentionExplorer(Explorer):
                     raise ConfigError("expected words of letters or digits, found none; the text before stays")
                 self._move(self._number.value)
                 return
-            self.state = self._state(self._number.value, text, None)
+            self.state = self._state(self._number.value, from_people(text), None)
             self.off, self.aggregate = (), None
             self._show_heads()
             self.redraw()
@@ -182,8 +205,12 @@ class AttentionExplorer(Explorer):
                 if len(seen.operations) > 1:
                     buttons.append(ipywidgets.HTML(f"&nbsp;{operation}"))
                 for h in range(seen.weights.shape[1]):
-                    one = ipywidgets.ToggleButton(value=(b, h) in self.off, description=str(h + 1),
-                                                  tooltip=f"{operation}, head {h + 1} off", layout=ipywidgets.Layout(width="36px"))
+                    one = ipywidgets.ToggleButton(
+                        value=(b, h) in self.off,
+                        description=str(h + 1),
+                        tooltip=f"{operation}, head {h + 1} off",
+                        layout=ipywidgets.Layout(width="36px"),
+                    )
                     one.observe(lambda change, head=(b, h): self._turned(head, change["new"]), "value")
                     buttons.append(one)
         for old in self._heads.children:
@@ -236,7 +263,9 @@ class AttentionExplorer(Explorer):
                 self._progress.layout.display = "none"
         found = self._groups[key]
         self._set(self._average, kind)
-        self.aggregate = AggregateState(found, self.models[0].caption(), min(found.maps, key=lambda name: -found.counts[name]), 0, 0)
+        self.aggregate = AggregateState(
+            found, self.models[0].caption(), min(found.maps, key=lambda name: -found.counts[name]), 0, 0
+        )
         self.say("")
         self.redraw()
 
@@ -251,8 +280,9 @@ class AttentionExplorer(Explorer):
         if not change["new"] or self.aggregate is not None or change["new"] == self.state.selection:
             return
         before = self.state.selection
-        state = AttentionState(**{name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__} | {
-            "selection": change["new"]})
+        state = AttentionState(
+            **{name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__} | {"selection": change["new"]}
+        )
         for name in ("data", "weights"):
             if name in self.state.__dict__:
                 state.__dict__[name] = self.state.__dict__[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,34 +116,49 @@ class Explorer(ipywidgets.VBox):
 
     def save(self, path: str | Path) -> Path:
         """`x.html`: a page that keeps hovering and selectors, without a kernel or a network; `x.svg`, `x.png`: what shows now."""
-        path = Path(path)
-        makers: dict[str, Callable[[], bytes]] = {
-            ".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
-        if path.suffix.lower() not in makers:
-            raise ConfigError(f"save: expected a name that ends in .html, .svg or .png, found {path.name!r}")
-        if not path.parent.is_dir():
-            raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
-        path.write_bytes(makers[path.suffix.lower()]())
-        return path
+        return saved(
+            path, {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.told()}"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; where there is no kernel, a picture; where there are no pictures, words."""
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        bundle["text/plain"] = repr(self)
-        bundle["image/png"] = base64.b64encode(to_png(self.svg(), 1.5)).decode()
-        return bundle
+        return static_bundle(self, super()._repr_mimebundle_(**kwargs))
+
+
+def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
+    """Writes what the name's ending asks for; ConfigError for another ending or a folder that is not there."""
+    path = Path(path)
+    if path.suffix.lower() not in makers:
+        raise ConfigError(f"save: expected a name that ends in {', '.join(makers)}, found {path.name!r}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
+    path.write_bytes(makers[path.suffix.lower()]())
+    return path
+
+
+def static_bundle(explorer: Any, bundle: dict[str, Any] | None) -> dict[str, Any]:
+    """A widget's output, and beside it a picture and words for where no kernel runs."""
+    return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1.5)).decode()}
 
 
 def number_box(value: int, low: int, high: int, told: str) -> ipywidgets.BoundedIntText:
-    return ipywidgets.BoundedIntText(value=value, min=low, max=high, description=told, layout=ipywidgets.Layout(width="170px"),
-                                     style={"description_width": "initial"})
+    return ipywidgets.BoundedIntText(
+        value=value,
+        min=low,
+        max=high,
+        description=told,
+        layout=ipywidgets.Layout(width="170px"),
+        style={"description_width": "initial"},
+    )
 
 
 def text_box(told: str, width: str = "330px", **more: Any) -> ipywidgets.Text:
-    return ipywidgets.Text(description=told, layout=ipywidgets.Layout(width=width), style={"description_width": "initial"}, **more)
+    return ipywidgets.Text(
+        description=told, layout=ipywidgets.Layout(width=width), style={"description_width": "initial"}, **more
+    )
 
 
 def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:

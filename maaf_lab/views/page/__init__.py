@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -19,13 +19,20 @@ def asset(name: str) -> str:
 
 
 def page(
-    title: str, svg: str, told: str, *, data: Mapping[str, Any] | None = None, selection: Mapping[str, Any] | None = None,
+    title: str,
+    svg: str,
+    told: str,
+    *,
+    data: Mapping[str, Any] | None = None,
+    selection: Mapping[str, Any] | None = None,
     frames: Mapping[str, str] | None = None,
 ) -> str:
     """The file. svg: what shows first, with or without scripts; told: a sentence on what it is; frames: drawings by the name of
     the button that brings them ("act:value").
     """
-    content = json.dumps({"data": data, "selection": selection, "frames": dict(frames or {})}, separators=(",", ":"), sort_keys=True)
+    content = json.dumps(
+        {"data": data, "selection": selection, "frames": dict(frames or {})}, separators=(",", ":"), sort_keys=True
+    )
     content = content.replace("</", "<\\/")
     return f"""<!doctype html>
 <html lang="en">
@@ -51,3 +58,16 @@ window.maaf = mount(root, content, tell);
 </body>
 </html>
 """
+
+
+def pages(title: str, each: Sequence[str]) -> str:
+    """Several of these files as one, below one another, each in a frame of its own."""
+    frames = "".join(
+        f'<iframe title="{escape(title)} {n + 1}" srcdoc="{escape(one)}" style="width:100%;border:0" '
+        "onload=\"this.style.height=this.contentDocument.documentElement.scrollHeight+24+'px'\"></iframe>"
+        for n, one in enumerate(each)
+    )
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
+        f'<body style="margin:0">{frames}</body></html>\n'
+    )

@@ -192,17 +192,18 @@ function paintActive(data, weights, selection, made) {
   const size = thumbs.side * thumbs.side;
   const rows = [];
   for (let h = 0; h <= w.heads; h++) rows.push(oneRow(record, w, { block: side.block, head: h, token }));
-  const reach = Math.max(...rows.map((r) => largest(r, thumbs.start, thumbs.start + size)));
   for (let h = 0; h <= data.heads; h++) {
     const on = side.head === h;
     made[`h${h}`] = { display: h <= w.heads ? "inline" : "none", "aria-checked": String(on) };
     made[`o${h}`] = { stroke: on ? own : LINE, "stroke-width": on ? "4" : "1" };
     if (h > w.heads) continue;
+    const reach = largest(rows[h], thumbs.start, thumbs.start + size);
+    made[`y${h}`] = { text: signed ? (Math.floor(reach * 100 + 0.5) / 100).toFixed(2) : number(reach, false) };
     for (let i = 0; i < size; i++) made[`h${h}-${i}`] = { fill: color(data, rows[h][thumbs.start + i], reach, signed) };
     if (h) made[`x${h}`] = { text: record.places ? `off: ${placeName(record.places[side.block][h - 1])}` : "" };
   }
-  made.hm = { text: number(reach, signed) };
-  made.hl = { text: number(signed ? -reach : 0, signed) };
+  made.hm = { text: "its largest, at its corner" };
+  made.hl = { text: signed ? "less" : "0%" };
   made.hd = { display: signed ? "none" : "inline" };
   made.he = { display: signed ? "inline" : "none" };
   made.ht = { text: `each head: ${tokenName(record, token)} \u2192 ${thumbs.name}` };

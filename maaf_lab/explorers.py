@@ -1,0 +1,110 @@
+"""The explorers, a call each: what the notebooks `explore_*` and `start_here` open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maaf_lab.errors import ConfigError
+from maaf_lab.explored import GALLERIES, Explored, find_run, open_explored
+from maaf_lab.runs import Run
+
+if TYPE_CHECKING:
+    from maaf_lab.widgets.attention import AttentionExplorer
+    from maaf_lab.widgets.modifiers import ModifierExplorer
+    from maaf_lab.widgets.retrieval import RetrievalExplorer
+    from maaf_lab.widgets.together import Together
+
+
+def explore_attention(
+    run: str | Path = "css-laptop",
+    *,
+    compare: str | Path = "",
+    query: int = 0,
+    word: int | None = None,
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
+    device: str = "",
+) -> AttentionExplorer:
+    """Where a query's words and patches look. run, compare: a shipped model, a run's folder, or a run's name in `runs_root`.
+
+    data_root: the dataset; "" draws made data picture by picture where that can be done. word: the picked word's place.
+    """
+    from maaf_lab.widgets.attention import AttentionExplorer
+
+    return AttentionExplorer(_models(run, compare, data_root, runs_root, device), query, word)
+
+
+def explore_retrieval(
+    run: str | Path = "garments-laptop",
+    *,
+    compare: str | Path = "",
+    query: int = 0,
+    k: int = 10,
+    folder: str | Path = "",
+    text: str = "",
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
+    device: str = "",
+) -> RetrievalExplorer:
+    """What comes for a picture and a modification. folder: your own images as the catalogue; text: "" for the query's own."""
+    from maaf_lab.widgets.retrieval import RetrievalExplorer
+
+    return RetrievalExplorer(_models(run, compare, data_root, runs_root, device), query, k, folder, text or None)
+
+
+def explore_modifiers(
+    run: str | Path = "garments-laptop",
+    *,
+    compare: str | Path = "",
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
+    device: str = "",
+) -> ModifierExplorer:
+    """Recall by type of change and the queries behind it. compare: any run of the same queries; a record without weights will do."""
+    from maaf_lab.widgets.modifiers import ModifierExplorer
+
+    explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
+    return ModifierExplorer(_rankings(explored, compare, runs_root), explored)
+
+
+def explore(
+    run: str | Path = "css-laptop",
+    *,
+    compare: str | Path = "",
+    query: int = 0,
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
+    device: str = "",
+) -> Together:
+    """All three, linked: a query opened in one shows in the others."""
+    from maaf_lab.widgets.together import Together
+
+    explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
+    return Together(explored, _rankings(explored, compare, runs_root), query)
+
+
+def _models(run: str | Path, compare: str | Path, data_root: str | Path, runs_root: str | Path, device: str) -> list[Explored]:
+    models = [open_explored(run, data_root=data_root, runs_root=runs_root, device=device)]
+    if str(compare):
+        models.append(open_explored(compare, data_root=data_root, runs_root=runs_root, device=device).beside(models[0]))
+    return models
+
+
+def _rankings(explored: Explored, compare: str | Path, runs_root: str | Path):
+    found = {told(explored.run): explored.rankings()}
+    if str(compare):
+        other = find_run(compare, runs_root)
+        if told(other) in found:
+            raise ConfigError(f"expected another run to compare with, found {explored.name} twice")
+        found[told(other)] = other.rankings
+    return found
+
+
+def told(run: Run) -> str:
+    """A run for people: "garments-laptop: maaf, 1,500 steps"."""
+    config = run.config
+    name = f"{config.model.name}, {config.train.steps:,} steps"
+    if run.folder.parent == GALLERIES.parent:
+        return f"{run.name}: {name}"
+    return f"{name} ({run.name[-4:]})"

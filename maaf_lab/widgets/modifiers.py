@@ -1,0 +1,241 @@
+"""The modifier explorer: recall by type of change, the queries behind each bar, and what stands behind a query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import traitlets
+
+from maaf_lab.analysis.types import SORTS, Filter, TypeTable
+from maaf_lab.data.modifiers import Taxonomy, holds, parse_taxonomy, taxonomy, taxonomy_text
+from maaf_lab.data.text import tokenize
+from maaf_lab.errors import ConfigError
+from maaf_lab.explored import Explored
+from maaf_lab.retrieval import Rankings
+from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
+from maaf_lab.widgets.shell import Explorer, row, text_box
+
+LINES = 6  # queries a page
+_PICTURE = 80
+
+
+class ModifierExplorer(Explorer):
+    """rankings: name -> a run's rankings, one model or two on the same queries. explored: a model with weights on the same
+    split, which shows pictures, retrievals and attention. details: show those below the list when a query is opened.
+
+    Trait `query` is the query that was opened last, -1 before; it can be linked with other explorers'.
+    """
+
+    query = traitlets.Int(-1)
+
+    def __init__(self, rankings: Mapping[str, Rankings], explored: Explored, *, details: bool = True) -> None:
+        super().__init__()
+        if not 1 <= len(rankings) <= 2:
+            raise ConfigError(f"expected one model or two to compare, found {len(rankings)}")
+        self.explored, self.details = explored, details
+        ks = (10, 50) if explored.split.protocol.ks == (10, 50) else (explored.split.protocol.ks[0],)
+        self.table = TypeTable(rankings, ks)
+        split = explored.split
+        if len(self.table.texts) != len(split.queries) or any(
+            text != explored.text_of(q) for q, text in enumerate(self.table.texts)
+        ):
+            raise ConfigError(f"expected rankings of the queries of {split.title} ({split.origin}), found others: evaluate on it")
+        self.types: Taxonomy = taxonomy(explored.dataset)
+        self.only, self.picked, self.sort, self.start = Filter(), "all", SORTS[1], 0
+        self._pictures: dict[int, np.ndarray] = {}
+        categories = sorted({c for c in self.table.categories if c})
+        longest = int(self.table.lengths.max())
+        self._words = text_box("only with the words", "300px", placeholder="e.g. red sleeves", continuous_update=False)
+        self._category = ipywidgets.Dropdown(
+            options=[("all categories", ""), *((c, c) for c in categories)],
+            description="category",
+            layout=ipywidgets.Layout(width="240px", display=None if categories else "none"),
+        )
+        self._length = ipywidgets.IntRangeSlider(
+            value=(0, longest),
+            min=0,
+            max=longest,
+            description="words",
+            continuous_update=False,
+            layout=ipywidgets.Layout(width="330px"),
+        )
+        self._types = ipywidgets.Textarea(
+            value=taxonomy_text(self.types), layout=ipywidgets.Layout(width="100%", height="180px"), continuous_update=False
+        )
+        self._edit = ipywidgets.Accordion(
+            children=[self._types], titles=("edit the types: a line each, type: its words",), selected_index=None
+        )
+        self._below = ipywidgets.VBox()
+        self.children = [row(self._words, self._category, self._length), self._edit, self.message, self.drawing, self._below]
+        self.redraw()
+        for control in (self._words, self._category, self._length):
+            control.observe(lambda _: self._filtered(), "value")
+        self._types.observe(lambda change: self._edited(change["new"]), "value")
+        self.observe(lambda change: self._opened(change["new"]), "query")
+
+    # --- what can be asked -------------------------------------------------------------------------------------------------
+
+    def edit(self, text: str) -> None:
+        """Other types of change: lines "type: words". ConfigError names the line that is wrong; the types before stay."""
+        types = parse_taxonomy(text)
+        self.types = types
+        if self.picked not in types:
+            self.picked = "all"
+        self.start = 0
+        self.say(f"{len(types)} types, {sum(map(len, types.values())):,} words")
+        self.redraw()
+
+    def filter(self, words: str = "", category: str = "", shortest: int = 0, longest: int = 10**6) -> None:
+        """Only queries with these words, of this category, of so many words."""
+        known = {c for c in self.table.categories}
+        if category and category not in known:
+            raise ConfigError(
+                f"expected a category of {', '.join(sorted(known - {''})) or 'none (this dataset has none)'}; found {category!r}"
+            )
+        only = Filter(tuple(tokenize(words)), category, shortest, longest)
+        count = int(self.table.kept(only).sum())
+        if not count:
+            raise ConfigError("no query fits this filter; what was shown stays. Take a word out, or widen the range")
+        self.only, self.start = only, 0
+        self.say(f"{count:,} of {len(self.table.texts):,} queries fit" if count < len(self.table.texts) else "")
+        self.redraw()
+
+    def pick(self, name: str, sort: str | None = None) -> None:
+        """The bar whose queries are listed, and their order (`analysis.types.SORTS`)."""
+        if name not in ("all", *self.types):
+            raise ConfigError(f"expected a type of all, {', '.join(self.types)}; found {name!r}")
+        if sort is not None and sort not in self._sorts():
+            raise ConfigError(f"expected an order of {', '.join(self._sorts())}; found {sort!r}")
+        self.picked, self.sort, self.start = name, sort or self.sort, 0
+        self.redraw()
+
+    # --- inside ----------------------------------------------------------------------------------------------------------------
+
+    def _filtered(self) -> None:
+        with self.answering():
+            low, high = self._length.value
+            self.filter(self._words.value, self._category.value, low, high)
+
+    def _edited(self, text: str) -> None:
+        with self.answering():
+            self.edit(text)
+
+    def _sorts(self) -> tuple[str, ...]:
+        return SORTS if len(self.table.names) > 1 else SORTS[:2]
+
+    def _opened(self, query: int) -> None:
+        with self.answering():
+            if query < 0:
+                return
+            if query >= len(self.table.texts):
+                raise ConfigError(f"expected a query from 0 to {len(self.table.texts) - 1:,}, found {query}")
+            if self.details:
+                self._show_details(query)
+            self.redraw()
+
+    def _show_details(self, query: int) -> None:
+        if not self._below.children:
+            from maaf_lab.widgets.attention import AttentionExplorer
+            from maaf_lab.widgets.retrieval import RetrievalExplorer
+
+            parts: list[Any] = [
+                ipywidgets.HTML("<b>What comes, and what the words look at</b>"),
+                RetrievalExplorer([self.explored], query),
+            ]
+            try:
+                parts.append(AttentionExplorer([self.explored], query))
+            except ConfigError as error:  # a system without attention
+                self.say(str(error))
+            self._below.children = parts
+        for part in self._below.children[1:]:
+            part.query = query
+
+    def _state(self, picked: str, sort: str, start: int = 0) -> ModifierState:
+        table = self.table
+        order = table.queries(self.types, self.only, picked, sort)
+        shown = order[start : start + LINES].tolist()
+        held = holds([table.texts[q] for q in shown], self.types)
+        split = self.explored.split
+        rows = []
+        for n, q in enumerate(shown):
+            target = split.queries[q].target
+            rows.append(
+                QueryLine(
+                    q,
+                    table.texts[q],
+                    self._picture(split.queries[q].source),
+                    None if target is None else self._picture(target),
+                    tuple(table.ranks[:, q].tolist()),
+                    tuple(name for name in self.types if held[name][n]),
+                )
+            )
+        filtered = ""
+        if self.only != Filter():
+            told = [f"with {' and '.join(self.only.words)}"] if self.only.words else []
+            told += [self.only.category] if self.only.category else []
+            if self.only.shortest > 0 or self.only.longest < self.table.lengths.max():
+                told.append(f"{self.only.shortest} to {min(self.only.longest, int(self.table.lengths.max()))} words")
+            filtered = f"; only {', '.join(told)}" if told else ""
+        kind = "made data" if self.explored.made else "published data"
+        caption = f"{split.title} ({kind}: {split.origin}); a query counts for every type whose words it holds"
+        return ModifierState(
+            tuple(table.names),
+            table.metric,
+            self._recalls(),
+            picked,
+            sort,
+            self._sorts(),
+            tuple(rows),
+            len(order),
+            start,
+            caption,
+            filtered,
+            self.query if self.query >= 0 else None,
+        )
+
+    def _recalls(self) -> Any:
+        key = (self.only, tuple((name, words) for name, words in self.types.items()))
+        if getattr(self, "_known", (None,))[0] != key:
+            self._known = (key, self.table.recalls(self.types, self.only))
+        return self._known[1]
+
+    def _picture(self, image: int) -> np.ndarray:
+        if image not in self._pictures:
+            if len(self._pictures) > 3000:
+                self._pictures.clear()
+            self._pictures[image] = self.explored.picture(image, _PICTURE)
+        return self._pictures[image]
+
+    # --- what the shell asks -----------------------------------------------------------------------------------------------------
+
+    def redraw(self) -> None:
+        self.state = self._state(self.picked, self.sort, self.start)
+        super().redraw()
+
+    def press(self, act: str, value: str) -> None:
+        if act == "type":
+            self.pick(value)
+        elif act == "sort":
+            self.pick(self.picked, value)
+        elif act == "page":
+            start = self.start + (LINES if value == "on" else -LINES)
+            if 0 <= start < self.state.total:
+                self.start = start
+                self.redraw()
+        elif act == "query":
+            if int(value) == self.query:
+                self._opened(int(value))
+            self.query = int(value)
+
+    def svg(self) -> str:
+        return modifier_svg(self.state)
+
+    def html(self) -> str:
+        return modifier_page(self.state, lambda name, sort: replace(self._state(name, sort), opened=None))
+
+    def told(self) -> str:
+        return tell_modifiers(self.state)

@@ -1,0 +1,343 @@
+"""The retrieval explorer: any picture plus your own words, what comes, and from there on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+
+from maaf_lab.catalogue import Catalogue, open_folder
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.text import for_people, from_people, join, tokenize
+from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.explored import Explored
+from maaf_lab.views.page import asset
+from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
+from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
+
+SHOWN = 112  # px of a result's picture
+
+
+class PictureDrop(anywidget.AnyWidget):
+    """A button, a place to drop and to paste: sends a picture's bytes to the kernel."""
+
+    _esm = asset("drop.js")
+    _css = asset("explorer.css")
+
+
+class RetrievalExplorer(Explorer):
+    """models: one, or two to compare on the same query. query: number of the first one in the split; k: images shown.
+
+    folder: the user's own images as the catalogue, instead of the split's. Trait `query` can be linked with other explorers'.
+    """
+
+    query = traitlets.Int()
+
+    def __init__(
+        self, models: Sequence[Explored], query: int = 0, k: int = 10, folder: str | Path = "", text: str | None = None
+    ) -> None:
+        super().__init__()
+        if not 1 <= len(models) <= 2:
+            raise ConfigError(f"expected one model or two to compare, found {len(models)}")
+        if len(models) == 2 and models[0].split.origin != models[1].split.origin:
+            raise ConfigError(
+                f"expected two models of one dataset to compare, found {models[0].caption()} and {models[1].caption()}"
+            )
+        last = len(models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        if not 1 <= k <= 50:
+            raise ConfigError(f"expected k from 1 to 50, found {k}")
+        self.models, self.k = list(models), k
+        self.catalogues: dict[str, Catalogue] = {}
+        self._pictures: dict[tuple[str, int], np.ndarray] = {}
+        self._source: int | None = None  # of the split or the catalogue, None for a picture of one's own
+        self._labelled: int | None = None  # the query whose answers are known
+        self._square: np.ndarray | None = None
+        self._turns: list[Turn] = []
+        self._number = number_box(query, 0, last, "query")
+        self._picture = text_box("picture", "260px", placeholder="name of an image, or a file", continuous_update=False)
+        self._drop = PictureDrop()
+        self._text = ipywidgets.Text(
+            description="change it:",
+            layout=ipywidgets.Layout(width="640px"),
+            placeholder="type a modification, such as: is red and has longer sleeves",
+            style={"description_width": "initial"},
+        )
+        self._folder = text_box(
+            "your folder of images", "420px", placeholder="path; searched instead of the dataset", continuous_update=False
+        )
+        self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
+        self._again = ipywidgets.Button(
+            description="start over", tooltip="forget the dialogue; back to the query", layout=ipywidgets.Layout(width="110px")
+        )
+        self._broken = ipywidgets.HTML()
+        self.children = [
+            row(self._number, self._picture, self._drop),
+            row(self._text, self._again),
+            row(self._folder, self._progress),
+            self._broken,
+            self.message,
+            self.drawing,
+        ]
+        self._quiet = False
+        self._start(query)
+        if folder:
+            self.search_folder(folder)
+        if text is not None:
+            self.type(text)
+        self.query = query
+        self.redraw()
+        self._number.observe(lambda change: self._do(self.ask, change["new"]), "value")
+        self._text.observe(lambda change: self._do(self.type, change["new"]), "value")
+        self._picture.observe(lambda change: self._do(self.choose, change["new"]), "value")
+        self._folder.observe(lambda change: self._do(self.search_folder, change["new"]), "value")
+        self._again.on_click(lambda _: self._do(self.ask, self._number.value))
+        self._drop.on_msg(self._dropped)
+        self.observe(lambda change: self._do(self.ask, change["new"]), "query")
+
+    def _do(self, what: Any, value: Any) -> None:
+        """Run something that a control asked for, unless the control was set by ourselves."""
+        if self._quiet:
+            return
+        with self.answering():
+            what(value)
+
+    # --- what can be asked -----------------------------------------------------------------------------------------------------
+
+    def ask(self, query: int) -> None:
+        """A query of the split, from the start of a dialogue. ConfigError outside the split."""
+        last = len(self.models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self._start(query)
+        self.redraw()
+
+    def type(self, text: str) -> None:
+        """Other words for the picture that shows; the results move. The dialogue's earlier turns stay."""
+        if text.strip() and not tokenize(text):
+            raise ConfigError("expected words of letters or digits, found none that the model can read; the results before stay")
+        self._turns[-1] = self._turn(text)
+        self._show_text(text)
+        self.say("" if tokenize(text) else "no text: the picture alone is the query")
+        self.redraw()
+
+    def choose(self, what: str) -> None:
+        """A reference: the name of an image of the catalogue, or a file. Starts a dialogue. DataError where it is neither."""
+        what = what.strip()
+        if not what:
+            return
+        names = self._names()
+        if what in names:
+            self._begin(names[what], None)
+        elif Path(what).expanduser().is_file():
+            self._own(decode(Path(what).expanduser()), Path(what).name)
+        else:
+            raise DataError(f"{what}: no image of that name among {len(names):,}, and no such file; the picture before stays")
+        self.redraw()
+
+    def refine(self, image: int) -> None:
+        """Go on from a result: it becomes the reference, and the text is typed anew."""
+        self._labelled, self._source, self._square = None, image, None
+        self._turns.append(self._turn(""))
+        self._show_text("")
+        self.say("type how this image should change; turns before it stand above the results")
+        self.redraw()
+
+    def turn(self, number: int) -> None:
+        """Look at a turn of the dialogue again."""
+        self.state = replace(self.state, turn=number)
+        self.drawing.show(self.svg())
+
+    def search_folder(self, folder: str | Path) -> None:
+        """Search a folder of one's own images; embedded once, kept on disk. "": the dataset again."""
+        if not str(folder).strip():
+            self.catalogues = {}
+            self._broken.value = ""
+            self.ask(self._number.value)
+            return
+        self._progress.layout.display = None
+        try:
+            found = {}
+            for model in self.models:
+                found[model.name] = open_folder(
+                    Path(str(folder)).expanduser(),
+                    model.model,
+                    pixels=model.run.config.data.pixels,
+                    name=model.name,
+                    progress=self._progressed,
+                )
+        finally:
+            self._progress.layout.display = "none"
+        self.catalogues = found
+        self._pictures = {}
+        one = next(iter(found.values()))
+        self._tell_broken(one)
+        self._labelled, self._source, self._square, self._turns = None, 0, None, []
+        self._turns = [self._turn("")]
+        self._show_text("")
+        self._set(self._folder, str(folder))
+        self.say(f"{len(one):,} images of {one.title}" + (f", {len(one.broken)} broken ones left out" if one.broken else ""))
+        self.redraw()
+
+    # --- inside --------------------------------------------------------------------------------------------------------------------
+
+    def _start(self, query: int) -> None:
+        self.catalogues = {}
+        self._broken.value = ""
+        asked = self.models[0].split.queries[query]
+        self._begin(asked.source, query, for_people(join(asked.texts)))
+        self._set(self._number, query)
+        self._quiet, before = True, self._quiet
+        self.query = query
+        self._quiet = before
+
+    def _begin(self, image: int, query: int | None, text: str = "") -> None:
+        self._source, self._labelled, self._square = image, query, None
+        self._turns = [self._turn(text)]
+        self._show_text(text)
+        self.say("" if text else "type how this image should change")
+
+    def _own(self, picture: np.ndarray, name: str) -> None:
+        self._source, self._labelled, self._square = None, None, to_square(picture, 320)
+        self._name = name
+        self._turns = [self._turn("")]
+        self._show_text("")
+        self.say(f"{name}: type how it should change")
+
+    def _dropped(self, _: Any, content: Any, buffers: list[Any]) -> None:
+        with self.answering():
+            name = str(content.get("name", "picture"))
+            if content.get("act") == "refused":
+                raise DataError(
+                    f"{name}: cannot be read as an image ({int(content.get('size', 0)):,} bytes); the picture before stays"
+                )
+            self._own(decode(name, bytes(buffers[0])), name)
+            self.redraw()
+
+    def _turn(self, text: str) -> Turn:
+        return Turn(
+            self._shown_picture(), self._shown_name(), text.strip(), tuple(self._found(model, text) for model in self.models)
+        )
+
+    def _shown_picture(self) -> np.ndarray:
+        if self._square is not None:
+            return to_square(self._square, 170)
+        return self._picture_of(self._source, 170)
+
+    def _shown_name(self) -> str:
+        if self._square is not None:
+            return self._name
+        one = next(iter(self.catalogues.values()), None)
+        return one.names[self._source] if one is not None else self.models[0].split.images[self._source].id
+
+    def _found(self, model: Explored, text: str) -> Found:
+        catalogue = self.catalogues.get(model.name)
+        if self._square is not None:
+            image: int | np.ndarray = model.square(self._square)
+        elif catalogue is not None:
+            image = model.square(catalogue.picture(self._source, max(model.pixels.size, 64)))
+        else:
+            image = self._source
+        look = model.look(image, from_people(text), attention=False)
+        if catalogue is not None:
+            hits = catalogue.search(look.vector, self.k + 1)
+            right = np.zeros(len(hits.images), bool)
+            place, names = None, catalogue.names
+        else:
+            labelled = (
+                self._labelled
+                if self._labelled is not None and from_people(text).strip() == model.text_of(self._labelled).strip()
+                else None
+            )
+            among = model.candidates(self._labelled) if self._labelled is not None else model.candidates()
+            if self._source is not None:
+                among[self._source] = True  # shown in grey, not counted
+            hits = model.search(look.vector, self.k + 1, among)
+            right = model.right(hits.images, labelled) if labelled is not None else np.zeros(len(hits.images), bool)
+            place = model.rank_of(look.vector, labelled) if labelled is not None else None
+            names = model.split.images
+        results = []
+        for image_found, score, is_right in zip(hits.images.tolist(), hits.scores.tolist(), right.tolist(), strict=True):
+            source = image_found == self._source and self._square is None
+            name = names[image_found] if catalogue is not None else names[image_found].id
+            results.append(
+                Result(image_found, name, score, self._picture_of(image_found, SHOWN), is_right and not source, source)
+            )
+        ranked = [r for r in results if not r.source][: self.k]
+        last = results.index(ranked[-1]) if ranked else 0
+        return Found(model.name, tuple(results[: last + 1]), place, look.unknown)
+
+    def _picture_of(self, image: int, pixels: int) -> np.ndarray:
+        """Kept: the same pictures come again and again while one types."""
+        key = (str(pixels), image)
+        if key not in self._pictures:
+            if len(self._pictures) > 3000:
+                self._pictures.clear()
+            one = next(iter(self.catalogues.values()), None)
+            self._pictures[key] = one.picture(image, pixels) if one is not None else self.models[0].picture(image, pixels)
+        return self._pictures[key]
+
+    def _names(self) -> dict[str, int]:
+        one = next(iter(self.catalogues.values()), None)
+        names = one.names if one is not None else [image.id for image in self.models[0].split.images]
+        return {name: i for i, name in enumerate(names)}
+
+    def _candidates(self) -> int:
+        one = next(iter(self.catalogues.values()), None)
+        if one is not None:
+            return len(one)
+        return int(self.models[0].candidates(self._labelled).sum())
+
+    def _progressed(self, done: int, total: int) -> None:
+        self._progress.max, self._progress.value = max(total, 1), done
+
+    def _tell_broken(self, catalogue: Catalogue) -> None:
+        from html import escape
+
+        rows = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in catalogue.broken[:200])
+        self._broken.value = (
+            f"<details><summary>{len(catalogue.broken)} broken images</summary><ul>{rows}</ul></details>" if rows else ""
+        )
+
+    def _show_text(self, text: str) -> None:
+        if self._text.value.strip() != text.strip():
+            self._set(self._text, text)
+
+    def _set(self, box: ipywidgets.Widget, value: Any) -> None:
+        self._quiet, before = True, self._quiet
+        box.value = value
+        self._quiet = before
+
+    # --- what the shell asks -------------------------------------------------------------------------------------------------------
+
+    def redraw(self) -> None:
+        one = next(iter(self.catalogues.values()), None)
+        where = (
+            " and ".join(m.caption() for m in self.models)
+            if one is None
+            else f"{one.title}, {len(one):,} images; {self.models[0].name}"
+        )
+        self.state = RetrievalState(tuple(self._turns), where, self._candidates())
+        super().redraw()
+
+    def press(self, act: str, value: str) -> None:
+        if act == "refine":
+            self.refine(int(value))
+        elif act == "turn":
+            self.turn(int(value))
+
+    def svg(self) -> str:
+        return retrieval_svg(self.state)
+
+    def html(self) -> str:
+        return retrieval_page(self.state)
+
+    def told(self) -> str:
+        return tell_retrieval(self.state)
