@@ -1,16 +1,46 @@
-"""maaf_lab: composed image retrieval. The names a notebook needs, and no others."""
+"""maaf_lab: composed image retrieval. The names a notebook needs, and no others; each is loaded when it is first used."""
 
-from maaf_lab.config import RunConfig, profile_config
-from maaf_lab.explorers import explore, explore_attention, explore_modifiers, explore_retrieval
-from maaf_lab.figures import open_figures, untrained
-from maaf_lab.models.foreign import load_foreign_checkpoint
-from maaf_lab.paper import paper_table
-from maaf_lab.runs import Run, ledger, load_pretrained, pretrained_run, train_and_evaluate
-from maaf_lab.table_runs import run_table, table_frame
-from maaf_lab.workbench import open_table
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maaf_lab.config import RunConfig, profile_config
+    from maaf_lab.explorers import explore, explore_attention, explore_modifiers, explore_retrieval
+    from maaf_lab.figures import open_figures, untrained
+    from maaf_lab.models.foreign import load_foreign_checkpoint
+    from maaf_lab.paper import paper_table
+    from maaf_lab.runs import Run, ledger, load_pretrained, pretrained_run, train_and_evaluate
+    from maaf_lab.table_runs import run_table, table_frame
+    from maaf_lab.workbench import open_table
 
 __version__ = "0.1.0"
+_FROM = {
+    "config": ("RunConfig", "profile_config"),
+    "explorers": ("explore", "explore_attention", "explore_modifiers", "explore_retrieval"),
+    "figures": ("open_figures", "untrained"),
+    "models.foreign": ("load_foreign_checkpoint",),
+    "paper": ("paper_table",),
+    "runs": ("Run", "ledger", "load_pretrained", "pretrained_run", "train_and_evaluate"),
+    "table_runs": ("run_table", "table_frame"),
+    "workbench": ("open_table",),
+}
+_MODULE = {name: module for module, names in _FROM.items() for name in names}
 __all__ = [
-    "Run", "RunConfig", "explore", "explore_attention", "explore_modifiers", "explore_retrieval", "ledger", "load_foreign_checkpoint", "load_pretrained", "open_figures", "open_table", "paper_table",
-    "pretrained_run", "profile_config", "run_table", "table_frame", "train_and_evaluate", "untrained",
+    "Run", "RunConfig", "explore", "explore_attention", "explore_modifiers", "explore_retrieval", "ledger",
+    "load_foreign_checkpoint", "load_pretrained", "open_figures", "open_table", "paper_table", "pretrained_run", "profile_config",
+    "run_table", "table_frame", "train_and_evaluate", "untrained",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'maaf_lab' has no name {name!r}; it has {', '.join(__all__)}")
+    found = getattr(import_module(f"maaf_lab.{_MODULE[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -254,7 +254,7 @@ def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str
     """Image files by name, (name, why) of what cannot be looked at, and how many other files there are."""
     files, broken, others, seen = [], [], 0, set()
     with contextlib.suppress(OSError):
-        seen.add(_identity(skip))
+        seen |= {_identity(skip)} - {_identity(folder)}
     plain, linked = [(folder, "")], []
     while plain or linked:
         where, prefix = (plain or linked).pop()  # links last: a folder goes by its own name where it has one below `folder`

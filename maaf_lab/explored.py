@@ -339,7 +339,7 @@ def open_explored(
     """A run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
 
     data_root: the run's dataset, or the folder that holds it; "" draws made data picture by picture, where that can be done,
-    and otherwise looks into the lab's data/. Raises RunError for what is no run with a model, DataError for data that is not there.
+    and otherwise looks into the lab's data/. Raises RunError for what is no run with a model, DataError for missing data.
     """
     found = find_run(run, runs_root)
     if not (found.folder / "model.safetensors").is_file():
@@ -370,7 +370,7 @@ def open_explored(
 
 
 def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
-    """A run by its folder, its name in `runs_root`, among the lab's records, or a shipped model's name. RunError lists the last."""
+    """A run by its folder, its name in `runs_root`, among the lab's records, or a shipped one's name; else RunError."""
     text = str(run)
     for folder in (Path(text), place(runs_root, "runs") / text, (records_place("lab") or Path()) / text):
         if text and (folder / "config.json").is_file():

@@ -61,7 +61,7 @@ def explore_modifiers(
     runs_root: str | Path = "",
     device: str = "",
 ) -> ModifierExplorer:
-    """Recall by type of change and the queries behind it. compare: any run of the same queries; a record without weights will do."""
+    """Recall by type of change and the queries behind it. compare: any run of the same queries; a record will do."""
     from maaf_lab.widgets.modifiers import ModifierExplorer
 
     explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)

@@ -302,6 +302,8 @@ def _cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
     hide = _hider(path)
     for data in _bundles(nb):
+        if "image/png" in data or "text/html" in data:
+            data.pop(_WIDGET_VIEW, None)  # its state is not kept, and JupyterLab would show an error in place of the picture
         for mime, value in data.items():
             if not mime.startswith("image/") or mime == "image/svg+xml":
                 data[mime] = _map_strings(value, hide)

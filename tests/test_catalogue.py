@@ -196,6 +196,12 @@ def test_links(tmp_path, opened):
     assert found.find(tmp_path / "elsewhere" / "two.png") == (1,) and found.find(tmp_path / "three.png") == ()
 
 
+def test_vectors_kept_among_the_images(folder, opened, decoded):
+    assert len(opened(folder, kept=folder)) == 6
+    decoded.clear()
+    assert len(opened(folder, kept=folder)) == 6 and not decoded
+
+
 def test_odd_names_and_a_folder_that_moves(tmp_path, opened, decoded):
     for name in ("ü ß.png", "new\nline.png", os.fsdecode(b"caf\xe9.png")):
         draw(tmp_path / "a" / name)

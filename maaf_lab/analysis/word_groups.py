@@ -1,6 +1,6 @@
 """Average attention of words over all queries that hold them: a single word, position words, colours, types of change.
 
-The same averages as the paper's Figures 3, 5 and 6, head by head. Shapes: rows x columns the coarsest image grid, S side in pixels.
+The same averages as the paper's Figures 3, 5 and 6, head by head. Shapes: rows x columns the coarsest grid, S side in pixels.
 """
 
 from __future__ import annotations

@@ -68,15 +68,11 @@ class CSS(Layout):
 
     def scenes(self, split: str) -> tuple[list[str], list[tuple[int, int, str]]]:
         """-> a label for each image, and (from, to, text) of each query. Raises DataError naming what does not fit."""
-        self.expect_pictures()
+        if not (self.root / self.pictures).is_dir():
+            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
         part, where = self._annotation(split)
         labels = _labels(part, where)
         return labels, _pairs(part["mods"], len(labels), where)
-
-    def expect_pictures(self) -> None:
-        """Raises DataError where the folder of the pictures is missing."""
-        if not (self.root / self.pictures).is_dir():
-            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
 
     def objects(self, split: str) -> Sequence[Any]:
         """The scenes themselves: `objects_img` of the annotation; the pictures need not be there."""

@@ -90,7 +90,7 @@ def parse_taxonomy(text: str) -> dict[str, frozenset[str]]:
         name, colon, words = line.partition(":")
         name, tokens = " ".join(name.split()), tokenize(words.replace(",", " "))
         if not colon or not name or not tokens:
-            raise ConfigError(f"line {number}: expected a type, a colon and its words, such as \"color: red blue\"; found {line!r}")
+            raise ConfigError(f"line {number}: expected a type, a colon and its words (color: red blue), found {line!r}")
         if name in types or name == "all":
             raise ConfigError(f"line {number}: the type {name!r} is there already; give each type one line")
         types[name] = frozenset(tokens)

@@ -5,11 +5,11 @@ So the lab's explorers open in seconds on a machine where nothing has been drawn
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.css import CSS
+from maaf_lab.data.css import CSS, IMAGES, image_name
 from maaf_lab.data.fashion_iq import FashionIQ
 from maaf_lab.data.images import to_square
 from maaf_lab.data.layout import Part
@@ -70,7 +70,13 @@ def undrawn(origin: str, split: str, size: int) -> tuple[Split, DrawnPixels] | N
     if (settings := _settings(origin)) is None:
         return None
     dataset, *rest = settings
-    return _OF[dataset](origin, split, *rest, size)
+    collecting = gc.isenabled()
+    gc.disable()  # some 100,000 objects are made and none of them is garbage: looking for it takes as long again
+    try:
+        return _OF[dataset](origin, split, *rest, size)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def can_draw(origin: str) -> bool:
@@ -90,23 +96,12 @@ def _settings(origin: str) -> tuple[str, str, int, int] | None:
 # --- CSS --------------------------------------------------------------------------------------------------------------
 
 
-class _Scenes(CSS):
-    """CSS's loader over an annotation that is in memory."""
-
-    def __init__(self, part: dict[str, Any]) -> None:
-        super().__init__("made css")
-        self.part = part
-
-    def _annotation(self, split: str) -> tuple[dict[str, Any], str]:
-        return self.part, f"made css, {split}"
-
-    def expect_pictures(self) -> None:
-        """There are none, and nobody needs them."""
-
-
 def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
-    part = scenes.make_split(split, kind, seed)
-    objects, read = part["objects_img"], _Scenes(part).read(split)
+    annotation, labels = scenes.named_split(split, kind, seed)
+    objects, folder = annotation["objects_img"], Path(IMAGES)
+    images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]
+    queries = [Query(s, (mod["to_str"],), labels[t], t) for mod in annotation["mods"] for s, t in zip(mod["from"], mod["to"])]
+    read = Part(images, queries, CSS.protocol)
 
     def squares(images: Sequence[int], side: int) -> np.ndarray:
         pictures = larger(images, drawn)

@@ -165,6 +165,11 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
     Each modification is given to about 8 references and each reference is used equally often, so neither the image nor
     the text alone tells the answer. The three kinds share the queries about equally.
     """
+    return named_split(split, size, seed)[0]
+
+
+def named_split(split: str, size: str = "full", seed: int = 0) -> tuple[dict[str, Any], list[str]]:
+    """`make_split`, and each picture's scene in words (`css_scenes.scene_label`)."""
     if split not in SPLITS or size not in SIZES_OF_SET:
         raise ConfigError(f"made CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}")
     n, uses = SIZES_OF_SET[size]
@@ -196,9 +201,11 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
     every = [references, *targets]
     scenes = Scenes(*(np.concatenate([getattr(s, name) for s in every]) for name in ("shape", "color", "size")))
     objects = published_objects(scenes, dice)
+    names = [scene_label(o) for o in objects]
     numbers: dict[str, int] = {}
-    labels = [numbers.setdefault(scene_label(o), i) for i, o in enumerate(objects)]
-    return {"objects_img": objects, "mods": mods, "labels": labels}
+    for i, name in enumerate(names):
+        numbers.setdefault(name, i)
+    return {"objects_img": objects, "mods": mods, "labels": [numbers[name] for name in names]}, names
 
 
 def css_annotations(size: str = "full", seed: int = 0) -> dict[str, Any]:

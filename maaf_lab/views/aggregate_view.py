@@ -1,4 +1,4 @@
-"""Average attention of words as one drawing: a tile a group of words, and every head of the picked one. Same state, same bytes."""
+"""Average attention of words as one drawing: a tile a group of words, every head of the picked one. Same state, same bytes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def aggregate_svg(state: AggregateState) -> str:
         )
     ]
     across = 3 if groups.kind == "position" else min(4, max(len(names), 1))
-    size = 300.0 if len(names) == 1 else (640 - (across - 1) * 12) / across if across == 4 else 178.0
+    size = 300.0 if len(names) == 1 else (640 - (across - 1) * 12) / across if across == 4 else 205.0
     reach = max(float(np.abs(state.map(name)).max()) for name in names)
     y, rows = 28.0, -(-len(names) // across)
     both = bool(groups.ignored)
@@ -164,10 +164,11 @@ def aggregate_svg(state: AggregateState) -> str:
         )
     )
     bottom = max(bottom, top + 26)
+    top_of_scale = bottom + 26
     parts.append(
         scale_bar(
             0,
-            bottom + 12,
+            top_of_scale,
             300,
             signed,
             ("", ""),
@@ -182,9 +183,9 @@ def aggregate_svg(state: AggregateState) -> str:
         notes.append(
             "small pictures: (1 − attention) × image, less the mean of all words; grey is no difference (the paper's Figure 5)"
         )
-    told, bottom = lines(330, bottom + 6, "; ".join(notes), 660, 11, kind="soft")
+    told, bottom = lines(330, bottom + 18, "; ".join(notes), 660, 11, kind="soft")
     parts.append(told)
-    told, bottom = lines(0, max(bottom, bottom + 8), state.caption, WIDTH, 11, kind="soft")
+    told, bottom = lines(0, top_of_scale + 34, state.caption, WIDTH, 11, kind="soft")
     parts.append(told)
     inside = tag("g", "".join(parts), transform="translate(10 10)")
     return document(WIDTH + 20, round(bottom + 20), [inside], tell_aggregate(state))

@@ -43,7 +43,7 @@ def unpacked(pack: Mapping[str, Any]) -> np.ndarray:
 
 
 def one_row(record: Mapping[str, Any], weights: np.ndarray, side: Mapping[str, int]) -> np.ndarray:
-    """(N,) what a token gives to every token, in a block and a head (0: mean over heads). token PATCHES: mean over image tokens."""
+    """(N,) what a token gives to every token, in a block and a head (0: mean over heads). PATCHES: mean over image tokens."""
     part = weights[side["block"]]
     part = part.mean(0) if side["head"] == 0 else part[side["head"] - 1]
     return part[: record["first"]].mean(0) if side["token"] == PATCHES else part[side["token"]]

@@ -129,7 +129,7 @@ class AttentionState:
 
 
 def start_selection(seen: Sequence[Seen], token: int | None = None) -> dict[str, Any]:
-    """The first view: mean over heads of the first block, and `token`; else the first word that names something, else the last."""
+    """The first view: mean over heads of the first block, and `token`; else the first word that names something, or the last."""
     words, first = len(seen[0].words), max(stop for _, stop in seen[0].grids.values())
     names = min(seen[0].referents, default=words - 1)
     picked = token if token is not None else (first + names if words else PATCHES)

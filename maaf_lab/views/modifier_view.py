@@ -1,4 +1,4 @@
-"""The modifier explorer as one drawing: recall by type of change, and the queries behind the picked bar. Same state, same bytes."""
+"""The modifier explorer as one drawing: recall by type of change, the queries behind the picked bar. Same state, same bytes."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def to_png(svg: str, scale: float = 2) -> bytes:
             svg_string=svg,
             zoom=scale,
             skip_system_fonts=True,
-            font_dirs=[str(font_folder())],
+            font_files=[str(font_folder() / name) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")],
             font_family="DejaVu Sans",
             sans_serif_family="DejaVu Sans",
         )

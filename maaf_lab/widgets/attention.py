@@ -86,7 +86,7 @@ class AttentionExplorer(Explorer):
         if one is not two and (one.dataset != two.dataset or one.split.origin != two.split.origin):
             raise ConfigError(f"expected two models of one dataset to compare, found {one.caption()} and {two.caption()}")
 
-    # --- a query ---------------------------------------------------------------------------------------------------------
+    # --- a query ------------------------------------------------------------------------------------------------------
 
     def _state(self, query: int, text: str, labelled: int | None) -> AttentionState:
         """labelled: the query whose target is asked for, None for a text of one's own."""
@@ -195,7 +195,7 @@ class AttentionExplorer(Explorer):
             self._show_heads()
             self.redraw()
 
-    # --- heads turned off ----------------------------------------------------------------------------------------------------
+    # --- heads turned off ---------------------------------------------------------------------------------------------
 
     def _show_heads(self) -> None:
         buttons = [ipywidgets.HTML("turn heads off, in the query:")]
@@ -233,7 +233,7 @@ class AttentionExplorer(Explorer):
         self.state = self._with(seen=(changed, *self.state.seen[1:]), off=off, place_off=place)
         self.redraw()
 
-    # --- averages ------------------------------------------------------------------------------------------------------------
+    # --- averages -----------------------------------------------------------------------------------------------------
 
     def _averaged(self) -> None:
         with self.answering():
@@ -269,7 +269,7 @@ class AttentionExplorer(Explorer):
         self.say("")
         self.redraw()
 
-    # --- what the shell asks -----------------------------------------------------------------------------------------------------
+    # --- what the shell asks ------------------------------------------------------------------------------------------
 
     def _with(self, **changes: Any) -> AttentionState:
         given = {name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__}

@@ -77,7 +77,7 @@ class ModifierExplorer(Explorer):
         self._types.observe(lambda change: self._edited(change["new"]), "value")
         self.observe(lambda change: self._opened(change["new"]), "query")
 
-    # --- what can be asked -------------------------------------------------------------------------------------------------
+    # --- what can be asked --------------------------------------------------------------------------------------------
 
     def edit(self, text: str) -> None:
         """Other types of change: lines "type: words". ConfigError names the line that is wrong; the types before stay."""
@@ -113,7 +113,7 @@ class ModifierExplorer(Explorer):
         self.picked, self.sort, self.start = name, sort or self.sort, 0
         self.redraw()
 
-    # --- inside ----------------------------------------------------------------------------------------------------------------
+    # --- inside -------------------------------------------------------------------------------------------------------
 
     def _filtered(self) -> None:
         with self.answering():
@@ -210,7 +210,7 @@ class ModifierExplorer(Explorer):
             self._pictures[image] = self.explored.picture(image, _PICTURE)
         return self._pictures[image]
 
-    # --- what the shell asks -----------------------------------------------------------------------------------------------------
+    # --- what the shell asks ------------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         self.state = self._state(self.picked, self.sort, self.start)

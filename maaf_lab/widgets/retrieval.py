@@ -109,7 +109,7 @@ class RetrievalExplorer(Explorer):
         with self.answering():
             what(value)
 
-    # --- what can be asked -----------------------------------------------------------------------------------------------------
+    # --- what can be asked --------------------------------------------------------------------------------------------
 
     def ask(self, query: int) -> None:
         """A query of the split, from the start of a dialogue. ConfigError outside the split."""
@@ -186,7 +186,7 @@ class RetrievalExplorer(Explorer):
         self.say(f"{len(one):,} images of {one.title}" + (f", {len(one.broken)} broken ones left out" if one.broken else ""))
         self.redraw()
 
-    # --- inside --------------------------------------------------------------------------------------------------------------------
+    # --- inside -------------------------------------------------------------------------------------------------------
 
     def _start(self, query: int) -> None:
         self.catalogues = {}
@@ -315,7 +315,7 @@ class RetrievalExplorer(Explorer):
         box.value = value
         self._quiet = before
 
-    # --- what the shell asks -------------------------------------------------------------------------------------------------------
+    # --- what the shell asks ------------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         one = next(iter(self.catalogues.values()), None)

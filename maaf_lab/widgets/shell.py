@@ -141,7 +141,7 @@ def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
 
 def static_bundle(explorer: Any, bundle: dict[str, Any] | None) -> dict[str, Any]:
     """A widget's output, and beside it a picture and words for where no kernel runs."""
-    return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1.5)).decode()}
+    return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1)).decode()}
 
 
 def number_box(value: int, low: int, high: int, told: str) -> ipywidgets.BoundedIntText:
