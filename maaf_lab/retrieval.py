@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -26,6 +26,9 @@ from maaf_lab.errors import RunError
 from maaf_lab.models.attention import AttentionRecord  # noqa: F401  (re-exported: what embed_* may return)
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
 MANY = 64  # close calls of one query that are still decided one by one
@@ -109,6 +112,8 @@ def _write(frame: pd.DataFrame, path: Path, attrs: dict[str, str]) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
@@ -160,6 +165,8 @@ def rank(
     that equal images tie exactly and the size of a chunk changes nothing. Only close calls are computed that way: cosines in
     single precision decide the rest, with their largest possible error in mind. Memory is a chunk's, whatever the split's size.
     """
+    import pandas as pd
+
     queries, gallery = queries.float().cpu(), gallery.float().cpu()
     ranks = np.zeros(len(queries), np.int64)
     tops, scores = np.empty(len(queries), object), np.empty(len(queries), object)  # an array a query, as in a file read back

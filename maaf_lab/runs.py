@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 
 from maaf_lab.config import RunConfig
@@ -35,6 +34,9 @@ from maaf_lab.models.build import build_model, build_vocabulary
 from maaf_lab.models.checkpoints import load_model, save_model, write_json
 from maaf_lab.retrieval import Rankings, embed_split, rank
 from maaf_lab.training import fit, make_accelerator, processes_of_this_run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MADE_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from made data, and how much of it
 
@@ -81,6 +83,8 @@ class Run:
     @property
     def log(self) -> pd.DataFrame:
         """Training curve: step, loss (mean since the row before), learning_rate, seconds since the start."""
+        import pandas as pd
+
         path = self.folder / "log.csv"
         if not path.is_file():
             raise RunError(f"{self.folder}: expected log.csv, found none: the run was not started here")
@@ -236,6 +240,8 @@ def find(config: RunConfig, roots: Iterable[str | Path]) -> Run | None:
 
 def ledger(*roots: str | Path) -> pd.DataFrame:
     """All finished runs below `roots` as one tidy frame: a line per run and metric, with protocol and provenance."""
+    import pandas as pd
+
     lines = []
     for root in roots:
         for path in sorted(Path(root).glob("*/metrics.json")) if root else ():

@@ -10,9 +10,9 @@ another query's referents with the same kind of word: what is left there comes f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
@@ -22,6 +22,9 @@ from maaf_lab.data.text import join, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.metrics import bootstrap
 from maaf_lab.models.base import ComposedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = ("position", "color", "shape", "size")
 _KIND_OF = {tokenize(word)[0]: kind for kind, words in zip(KINDS, (CELLS, COLORS, SHAPES, SIZES), strict=True) for word in words}
@@ -60,6 +63,8 @@ def avoidance(
     (`made.css.load_sidecar`). Signed attention (identity) has no such score:
     ConfigError, as for a system without attention.
     """
+    import pandas as pd
+
     if model.config.attention != "softmax":
         raise ConfigError(f"the avoidance score compares weights that are never negative: expected softmax attention, "
                           f"found {model.config.attention}")

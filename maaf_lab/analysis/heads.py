@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -17,6 +17,9 @@ from maaf_lab.metrics import bootstrap
 from maaf_lab.models.attention import MultiHeadAttention
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.retrieval import Rankings, embed_split, rank
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def attentions(model: ComposedModel) -> list[tuple[str, MultiHeadAttention]]:
@@ -54,6 +57,8 @@ def head_ablation(
     kind: add, remove, change), recall, low, high (percent), lost (points against the whole model on the same queries), lost_low,
     lost_high, queries. Raises ConfigError for a system without attention.
     """
+    import pandas as pd
+
     named = attentions(model)
     kinds = _kinds(split)
     whole = rank(*embed_split(model, split, cache, transform=transform, progress=False), split, keep=1, progress=False)

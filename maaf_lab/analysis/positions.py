@@ -6,15 +6,18 @@ Shapes: rows x columns the image's token grid (7x7).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.models.base import ComposedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 POSITIONS = tuple(f"{v}-{h}" for v in ("top", "middle", "bottom") for h in ("left", "center", "right"))
 
@@ -34,6 +37,8 @@ class PositionMaps:
 
         A cell is a third of the grid each way; a token on the border of two cells counts for each by its area.
         """
+        import pandas as pd
+
         lines = []
         for word, values in self.maps.items():
             n = POSITIONS.index(word)

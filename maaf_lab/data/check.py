@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import pandas as pd
 from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -85,6 +87,8 @@ class CheckReport:
         columns = ["split", "images", "missing", "unreadable", "queries", "queries lost", "images expected", "queries expected"]
         rows = [(r.split, r.images, len(r.missing), len(r.unreadable), r.queries, r.queries_lost,
                  _told(r.published_images, r.exact), _told(r.published_queries, r.exact)) for r in self.rows]
+        import pandas as pd
+
         return pd.DataFrame(rows, columns=columns)
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,24 +98,29 @@ def _settings(origin: str) -> tuple[str, str, int, int] | None:
 
 
 def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
-    annotation, labels = scenes.named_split(split, kind, seed)
-    objects, folder = annotation["objects_img"], Path(IMAGES)
+    drawn_scenes, pos, mods = scenes.draw_split(split, kind, seed)
+    labels = scenes.scene_labels(drawn_scenes)
+    folder = Path(IMAGES)
     images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]
-    queries = [Query(s, (mod["to_str"],), labels[t], t) for mod in annotation["mods"] for s, t in zip(mod["from"], mod["to"])]
+    queries = [Query(s, (mod["to_str"],), labels[t], t) for mod in mods for s, t in zip(mod["from"], mod["to"])]
     read = Part(images, queries, CSS.protocol)
 
     def squares(images: Sequence[int], side: int) -> np.ndarray:
         pictures = larger(images, drawn)
         return pictures if drawn == side else np.stack([to_square(picture, side) for picture in pictures])
 
+    def objects(of: Sequence[int]) -> list[list[dict[str, Any]]]:
+        rows = np.asarray(of)
+        return scenes.published_objects(drawn_scenes.take(rows), pos[rows])
+
     def larger(images: Sequence[int], side: int) -> np.ndarray:
-        return render.render([objects[i] for i in images], side, "cpu").numpy()
+        return render.render(objects(images), side, "cpu").numpy()
 
     def boxes(image: int) -> np.ndarray:
-        found = render.draw([objects[image]], drawn, "cpu")
+        found = render.draw(objects([image]), drawn, "cpu")
         return found.box[np.argsort(found.object)] / drawn
 
-    return _split(read, split, "css", origin), DrawnPixels(origin, len(objects), size, squares, larger, boxes)
+    return _split(read, split, "css", origin), DrawnPixels(origin, len(images), size, squares, larger, boxes)
 
 
 # --- Fashion IQ -------------------------------------------------------------------------------------------------------

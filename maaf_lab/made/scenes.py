@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from maaf_lab.data.css_scenes import CELLS, COLORS, KINDS, SHAPES, SIZES, Modification, scene_label
+from maaf_lab.data.css_scenes import CELLS, COLORS, KINDS, SHAPES, SIZES, Modification
 from maaf_lab.errors import ConfigError
 
 SPLITS = ("train", "test")
@@ -150,13 +150,26 @@ def modify(dice: Dice, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> 
     return new
 
 
-def published_objects(scenes: Scenes, dice: Dice) -> list[list[dict[str, Any]]]:
-    """Scenes as published dicts, each object with a fresh shift in its cell. `pos` has four decimals: it is the whole truth."""
+def shifted(scenes: Scenes, dice: Dice) -> np.ndarray:
+    """Where objects stand, each with a fresh shift in its cell: (R, 9, 2) y, x. Four decimals: they are the whole truth."""
     shift = (dice.uniform(len(scenes.shape), 9, 2) * 2 - 1) * MAX_SHIFT
-    pos = np.round((np.stack(np.divmod(np.arange(9), 3), 1) + 0.5 + shift) / 3, 4).tolist()
-    rows = zip(scenes.shape.tolist(), scenes.color.tolist(), scenes.size.tolist(), pos)
+    return np.round((np.stack(np.divmod(np.arange(9), 3), 1) + 0.5 + shift) / 3, 4)
+
+
+def published_objects(scenes: Scenes, pos: np.ndarray) -> list[list[dict[str, Any]]]:
+    """Scenes as published dicts. pos: see `shifted`."""
+    rows = zip(scenes.shape.tolist(), scenes.color.tolist(), scenes.size.tolist(), pos.tolist())
     return [[{"shape": SHAPES[shape[c]], "color": COLORS[color[c]], "size": SIZES[size[c]], "pos": tuple(place[c])}
              for c in range(len(CELLS)) if shape[c] >= 0] for shape, color, size, place in rows]
+
+
+def scene_labels(scenes: Scenes) -> list[str]:
+    """Each scene in words: `css_scenes.scene_label` of its objects, without making them."""
+    kinds = [f"{size} {color} {shape}" for shape in SHAPES for color in COLORS for size in SIZES]
+    words = [[f"{cell} {kind}" for kind in kinds] for cell in CELLS]
+    codes = (scenes.shape * len(COLORS) + scenes.color) * len(SIZES) + scenes.size
+    rows = np.where(scenes.shape < 0, -1, codes).tolist()
+    return ["; ".join([of[code] for of, code in zip(words, row) if code >= 0]) or "empty" for row in rows]
 
 
 def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
@@ -165,11 +178,14 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
     Each modification is given to about 8 references and each reference is used equally often, so neither the image nor
     the text alone tells the answer. The three kinds share the queries about equally.
     """
-    return named_split(split, size, seed)[0]
+    scenes, pos, mods = draw_split(split, size, seed)
+    numbers: dict[str, int] = {}
+    labels = [numbers.setdefault(label, i) for i, label in enumerate(scene_labels(scenes))]
+    return {"objects_img": published_objects(scenes, pos), "mods": mods, "labels": labels}
 
 
-def named_split(split: str, size: str = "full", seed: int = 0) -> tuple[dict[str, Any], list[str]]:
-    """`make_split`, and each picture's scene in words (`css_scenes.scene_label`)."""
+def draw_split(split: str, size: str = "full", seed: int = 0) -> tuple[Scenes, np.ndarray, list[dict[str, Any]]]:
+    """What `make_split` publishes, before it is written out: scenes, where their objects stand (R, 9, 2), modifications."""
     if split not in SPLITS or size not in SIZES_OF_SET:
         raise ConfigError(f"made CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}")
     n, uses = SIZES_OF_SET[size]
@@ -200,12 +216,7 @@ def named_split(split: str, size: str = "full", seed: int = 0) -> tuple[dict[str
         targets.append(modify(dice, references.take(rows), mod, pairs))
     every = [references, *targets]
     scenes = Scenes(*(np.concatenate([getattr(s, name) for s in every]) for name in ("shape", "color", "size")))
-    objects = published_objects(scenes, dice)
-    names = [scene_label(o) for o in objects]
-    numbers: dict[str, int] = {}
-    for i, name in enumerate(names):
-        numbers.setdefault(name, i)
-    return {"objects_img": objects, "mods": mods, "labels": [numbers[name] for name in names]}, names
+    return scenes, shifted(scenes, dice), mods
 
 
 def css_annotations(size: str = "full", seed: int = 0) -> dict[str, Any]:
