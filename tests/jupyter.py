@@ -17,6 +17,7 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ERROR = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
 
 
 def chromium() -> str | None:
@@ -33,9 +34,14 @@ def server(folder: Path) -> Iterator[str]:
     own = folder / ".jupyter"
     around = {**os.environ, "JUPYTER_CONFIG_DIR": str(own / "config"), "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
               "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"), "PYTHONPATH": str(ROOT), "CI": "true"}
+    for name, settings in (("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}'),
+                           ("notebook-extension/tracker", '{"windowingMode": "none"}')):  # no question over it, all cells there
+        file = own / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings)
     log = open(folder / "jupyter.log", "w")  # noqa: SIM115  (closed below)
     command = [sys.executable, "-m", "jupyter", "lab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+               "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--LabApp.news_url=",
                f"--ServerApp.root_dir={folder}"]
     running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=around, cwd=folder)
     address = f"http://127.0.0.1:{port}"
@@ -82,7 +88,7 @@ class Notebook:
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.wait_for_selector(".jp-Toolbar-kernelStatus[data-status='idle'], .jp-NotebookPanel-toolbar", timeout=60_000)
 
-    def run(self, drawings: int = 1, timeout: int = 180_000) -> None:
+    def run(self, drawings: int = 1, timeout: int = 90_000) -> None:
         """Run all cells and wait for the drawings."""
         self.start()
         self.wait(drawings, timeout)
@@ -91,11 +97,11 @@ class Notebook:
         self.page.click("text=Run >> nth=0")
         self.page.click("text=Run All Cells")
 
-    def wait(self, drawings: int = 1, timeout: int = 180_000) -> None:
+    def wait(self, drawings: int = 1, timeout: int = 90_000) -> None:
         self.page.wait_for_function(
-            "n => document.querySelectorAll('.jp-Notebook .maaf-drawing svg').length >= n || document.querySelector('[data-mime-type=\"application/vnd.jupyter.stderr\"] .ansi-red-fg, .jp-RenderedText[data-mime-type=\"application/vnd.jupyter.error\"]')",
-            arg=drawings, timeout=timeout)
-        failed = self.page.query_selector(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
+            "([n, wrong]) => document.querySelectorAll('.jp-Notebook .maaf-drawing svg').length >= n || document.querySelector(wrong)",
+            arg=[drawings, ERROR], timeout=timeout)
+        failed = self.page.query_selector(ERROR)
         if failed:
             raise AssertionError(failed.inner_text())
 

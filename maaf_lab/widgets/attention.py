@@ -108,7 +108,7 @@ class AttentionExplorer(Explorer):
             caption += f"; the second model: {self.models[1].name}"
         return AttentionState(
             seen,
-            model.picture(asked.source, 320),
+            model.picture(asked.source, 224),
             caption,
             start_selection(seen),
             target,
