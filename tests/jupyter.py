@@ -86,7 +86,7 @@ class Notebook:
         self.page = page
         page.goto(f"{address}/lab/tree/{name}.ipynb?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_selector(".jp-Toolbar-kernelStatus[data-status='idle'], .jp-NotebookPanel-toolbar", timeout=60_000)
+        page.wait_for_function("() => document.querySelector('#jp-main-statusbar')?.innerText.includes('Idle')", timeout=60_000)
 
     def run(self, drawings: int = 1, timeout: int = 90_000) -> None:
         """Run all cells and wait for the drawings."""

@@ -229,7 +229,8 @@ def test_retrieval(opened, shot, tmp_path):
     assert after != names and len(after) >= 10, "the results move"
     one.locator("[data-act='refine']").nth(1).click()
     lab.page.wait_for_function("() => document.querySelectorAll('[data-act=turn]').length === 2")
-    assert box.input_value() == "", "the next text is typed anew"
+    lab.page.wait_for_function("() => document.querySelector('.maaf-message').innerText.includes('how this image should change')")
+    playwright.expect(box).to_have_value("")  # the next text is typed anew
     box.press_sequentially("add blue cube to top-left", delay=20)
     lab.page.wait_for_function("() => document.querySelector('.maaf-drawing').innerText.includes('“add blue cube to top-left”')")
     shot(one, "retrieval-dialogue")
@@ -245,7 +246,7 @@ def test_retrieval(opened, shot, tmp_path):
 def test_retrieval_of_ones_own_pictures(opened, tmp_path, shot):
     """A file, one that is no image, a photo of 50 megapixels, a drop, a folder with a broken image in it."""
     lab = opened("explore_retrieval", drawings=2, run="css-laptop")
-    one, files = lab.drawing(), lab.page.locator("input[type=file]")
+    one, files = lab.drawing(), lab.page.locator("input[type=file]").first
     own = tmp_path / "mine.png"
     PILImage.fromarray(np.random.default_rng(0).integers(0, 255, (80, 120, 3), np.uint8)).save(own)
     before = lab.drawn()
@@ -321,8 +322,8 @@ def test_modifiers(opened, shot):
     lab.box("only with the words").press("Enter")
     lab.redrawn(before)
     assert "only with stripes" in one.inner_text()
-    lab.page.locator("text=edit the types").click()
-    box = lab.page.locator(".jupyter-widgets textarea")
+    lab.page.locator(".jupyter-widgets >> text=edit the types").first.click()
+    box = lab.page.locator(".jupyter-widgets textarea").first
     before = lab.drawn()
     box.fill("stripes: stripe stripes striped\nnonsense without a colon")
     box.blur()
