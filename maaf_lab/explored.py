@@ -71,7 +71,8 @@ class Explored:
 
     @cached_property
     def model(self) -> ComposedModel:
-        return self.run.load_model(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        with torch.inference_mode(False):  # whoever asks first: heads are turned off in place
+            return self.run.load_model(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     @cached_property
     def _data(self) -> tuple[Split, PixelCache]:
@@ -152,12 +153,18 @@ class Explored:
         if record is None or not record.weights.numel():
             return Look(vector, tokens, unknown)
         spans = dict(record.spans)
-        first, last = spans["text"]
+        first, last = spans.get("text", (record.weights.shape[-1],) * 2)  # VAL's words are no tokens
         keep = first + max(len(tokens), 0)
         weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
         spans["text"] = (first, min(last, keep))
         operations = record.operations or tuple(f"block {n + 1}" for n in range(len(weights)))
         return Look(vector, tokens, unknown, weights, spans, record.normalised, tuple(operations))
+
+    @torch.inference_mode()
+    def _embed_square(self, picture: np.ndarray) -> np.ndarray:
+        """A picture as the catalogue would hold it, (D,)."""
+        vector, _ = self.model.eval().project(self._features(picture))
+        return normalize(vector.float(), dim=-1)[0].cpu().numpy()
 
     @torch.inference_mode()
     def _features(self, image: int | np.ndarray) -> Features:
@@ -167,7 +174,7 @@ class Explored:
                 raise ConfigError(
                     f"expected a picture uint8 ({size}, {size}, 3), found {image.dtype} {image.shape}; see `square`"
                 )
-            batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+            batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         else:
             batch = self.pixels.batch([image])
         return self.model.encode(build_transform("plain", self.pixels.size).eval(batch.to(self.model.device)))
@@ -295,13 +302,17 @@ class Explored:
     # --- heads --------------------------------------------------------------------------------------------------------
 
     def ranks_without_each(self, query: int) -> np.ndarray | None:
-        """The target's place with each head turned off in the query alone, (operations, heads); None without attention.
+        """The target's place with each head turned off in the query alone, (operations, heads).
+
+        None without attention, or where its operations have different numbers of heads.
 
         The catalogue keeps its vectors: what is asked is what the head does for this query.
         """
         try:
             named = attentions(self.model)
         except ConfigError:
+            return None
+        if len({module.heads for _, module in named}) > 1:
             return None
         features, text = self._features(self.split.queries[query].source), self.model.read([self.text_of(query)])
         return np.array(

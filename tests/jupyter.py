@@ -32,17 +32,36 @@ def server(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = folder / ".jupyter"
-    around = {**os.environ, "JUPYTER_CONFIG_DIR": str(own / "config"), "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
-              "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"), "PYTHONPATH": str(ROOT), "CI": "true"}
-    for name, settings in (("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}'),
-                           ("notebook-extension/tracker", '{"windowingMode": "none"}')):  # no question over it, all cells there
+    around = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(own / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
+        "PYTHONPATH": str(ROOT),
+        "CI": "true",
+    }
+    for name, settings in (
+        ("apputils-extension/notification", '{"fetchNews": "false", "checkForUpdates": false}'),
+        ("notebook-extension/tracker", '{"windowingMode": "none"}'),
+    ):  # no question over it, all cells there
         file = own / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)
     log = open(folder / "jupyter.log", "w")  # noqa: SIM115  (closed below)
-    command = [sys.executable, "-m", "jupyter", "lab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--LabApp.news_url=",
-               f"--ServerApp.root_dir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        "--allow-root",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        "--LabApp.news_url=",
+        f"--ServerApp.root_dir={folder}",
+    ]
     running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=around, cwd=folder)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -99,8 +118,10 @@ class Notebook:
 
     def wait(self, drawings: int = 1, timeout: int = 90_000) -> None:
         self.page.wait_for_function(
-            "([n, wrong]) => document.querySelectorAll('.jp-Notebook .maaf-drawing svg').length >= n || document.querySelector(wrong)",
-            arg=[drawings, ERROR], timeout=timeout)
+            "([n, wrong]) => document.querySelectorAll('.maaf-drawing svg').length >= n || document.querySelector(wrong)",
+            arg=[drawings, ERROR],
+            timeout=timeout,
+        )
         failed = self.page.query_selector(ERROR)
         if failed:
             raise AssertionError(failed.inner_text())
@@ -113,8 +134,11 @@ class Notebook:
         return self.page.locator(".maaf > [data-drawn]").nth(n).get_attribute("data-drawn")
 
     def redrawn(self, before: str, n: int = 0, timeout: int = 60_000) -> None:
-        self.page.wait_for_function("([n, before]) => document.querySelectorAll('.maaf > [data-drawn]')[n].dataset.drawn !== before",
-                                    arg=[n, before], timeout=timeout)
+        self.page.wait_for_function(
+            "([n, before]) => document.querySelectorAll('.maaf > [data-drawn]')[n].dataset.drawn !== before",
+            arg=[n, before],
+            timeout=timeout,
+        )
 
     def box(self, told: str, nth: int = 0):
         """The input of an ipywidgets control by its description."""
@@ -135,7 +159,9 @@ class Notebook:
         page.keyboard.press("Enter")
         page.keyboard.insert_text(code + "\nprint('<done>')")
         page.keyboard.press("Control+Enter")
-        page.wait_for_function("() => [...document.querySelectorAll('.jp-OutputArea-output')].some(e => e.innerText.includes('<done>'))",
-                               timeout=timeout)
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.jp-OutputArea-output')].some(e => e.innerText.includes('<done>'))",
+            timeout=timeout,
+        )
         cell = page.locator(".jp-Notebook .jp-CodeCell").last
         return cell.locator(".jp-OutputArea-output").first.inner_text().replace("<done>", "").strip()

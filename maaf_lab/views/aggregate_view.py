@@ -158,7 +158,7 @@ def aggregate_svg(state: AggregateState) -> str:
             top,
             WIDTH - right,
             signed,
-            ("", ""),
+            (None, None),
             (number(-most if signed else 0, signed), number(most, signed)),
             "attention to a patch, all heads",
         )
@@ -171,7 +171,7 @@ def aggregate_svg(state: AggregateState) -> str:
             top_of_scale,
             300,
             signed,
-            ("", ""),
+            (None, None),
             (number(-reach if signed else 0, signed), number(reach, signed)),
             "attention to a patch, tiles",
         )

@@ -385,7 +385,7 @@ def _two_scales(painted: Paint, x: float, y: float, width: float, low: str, high
     """The sequential scale and the diverging one, of which one shows; they share their ends' numbers."""
     made = ""
     for name, diverging in ((plain, False), (signed, True)):
-        bar = scale_bar(x, y, width, diverging, ("", ""), ("", ""), told)
+        bar = scale_bar(x, y, width, diverging, (None, None), ("", ""), told)
         made += tag("g", bar, **_attributes(painted, name))
     ends = label(x, y + 22, painted[low]["text"], 11, kind="soft", id=low)
     return made + ends + label(x + width, y + 22, painted[high]["text"], 11, kind="soft", anchor="end", id=high)

@@ -228,7 +228,7 @@ def palette(signed: bool) -> tuple[str, ...]:
     return tuple("#" + "".join(f"{round(255 * part):02x}" for part in color) for color in made.tolist())
 
 
-def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str], texts: Sequence[str], told: str) -> str:
+def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], told: str) -> str:
     """A legend: colours from left to right; below them the ends' values (`ids`: of those text elements), told before it."""
     colors, count = palette(signed), 64
     step = width / count

@@ -1,0 +1,510 @@
+"""The explorers without a browser: what they draw, tell, save and answer. Drawings are held against slow, obvious counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+import maaf_lab
+from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.explored import open_explored
+from maaf_lab.explorers import told
+from maaf_lab.views.attention_paint import PATCHES, color, number, packed, place_name, unpacked
+from maaf_lab.views.attention_view import AttentionState, Seen, attention_svg, start_selection
+from maaf_lab.views.page import page
+from maaf_lab.views.svg import document, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
+from maaf_lab.widgets.attention import AttentionExplorer
+from maaf_lab.widgets.modifiers import ModifierExplorer
+from maaf_lab.widgets.retrieval import RetrievalExplorer
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def css():
+    return open_explored("css-laptop")
+
+
+@pytest.fixture(scope="module")
+def garments():
+    return open_explored("garments-laptop")
+
+
+@pytest.fixture
+def attention(css):
+    return AttentionExplorer([css], 12)
+
+
+@pytest.fixture
+def retrieval(css):
+    return RetrievalExplorer([css], 12)
+
+
+@pytest.fixture(scope="module")
+def rankings(garments):
+    from maaf_lab.explored import find_run
+
+    return {"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-b7f40134c7").rankings}
+
+
+def sound(svg: str) -> ElementTree.Element:
+    """Well-formed, nothing fetched, ids told apart, everything to press and every picture named."""
+    root = ElementTree.fromstring(svg)
+    ids = [e.get("id") for e in root.iter() if e.get("id")]
+    assert len(ids) == len(set(ids)), "an id twice"
+    assert root.get("aria-label")
+    for e in root.iter():
+        if e.get("tabindex") is not None or e.tag == f"{SVG}image":
+            assert e.get("aria-label") and e.get("role"), ElementTree.tostring(e)[:200]
+    assert re.findall(r"https?://[^\"' ]*", svg) == ["http://www.w3.org/2000/svg"]
+    return root
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_for_people():
+    assert [number(v, False) for v in (0, 0.0123, 0.5, 0.12345)] == ["0.0%", "1.2%", "50.0%", "12.3%"]
+    assert [number(v, True) for v in (0, 0.126, -2)] == ["+0.00", "+0.13", "−2.00"]
+    assert [place_name(n) for n in (0, 1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 1023)] == [
+        "no target",
+        "1st",
+        "2nd",
+        "3rd",
+        "4th",
+        "11th",
+        "12th",
+        "13th",
+        "21st",
+        "102nd",
+        "111th",
+        "1,023rd",
+    ]
+    assert color(0, 1, False) == palette(False)[0] and color(1, 1, False) == palette(False)[255] == color(9, 1, False)
+    assert (
+        color(-1, 1, True) == palette(True)[0]
+        and color(0, 1, True) == palette(True)[128]
+        and color(0, 0, True) == palette(True)[128]
+    )
+
+
+def test_weights_survive_the_page():
+    weights = np.random.default_rng(0).normal(size=(2, 3, 9, 9)).astype(np.float32)
+    weights[0, 0] = 0.25  # all the same
+    back = unpacked(json.loads(json.dumps(packed(weights))))
+    span = weights.max((-2, -1)) - weights.min((-2, -1))
+    assert (np.abs(back - weights).max((-2, -1)) <= span / 131_070 + 1e-7).all() and np.allclose(back[0, 0], 0.25)
+
+
+def test_lines_of_text():
+    rows = wrap("a red cube and a very large yellow sphere", 100, 13)
+    assert len(rows) > 2 and all(text_width(row, 13) <= 100 for row in rows) and " ".join(rows).startswith("a red cube")
+    assert "".join(wrap("w" * 80, 100, 13)) == "w" * 80 and all(text_width(row, 13) <= 100 for row in wrap("w" * 80, 100, 13))
+    assert wrap("", 50) == [""] and shortened("short", 200) == "short" and shortened("much too long for this", 60).endswith("…")
+    svg, below = lines(0, 0, "one two three four five six", 60, 13, most=2)
+    assert svg.count("<text") == 2 and "…" in svg and below > 20
+    assert tag("text", x=1.5, class_="a", stroke_width=None, told='<&"') == '<text x="1.5" class="a" told="&lt;&amp;&quot;"/>'
+
+
+def test_drawings_below_one_another_keep_their_ids_apart():
+    one = document(10, 20, [tag("rect", id="a")], "one")
+    both = stacked([one, one], "two of them")
+    assert sound(both) is not None and 'id="s0-a"' in both and 'id="s1-a"' in both and 'height="60"' in both
+
+
+def test_a_page_keeps_what_could_end_its_script():
+    svg = document(10, 10, [], "x")
+    made = page("t<", svg, "&", frames={"a:b": "</script><b>"})
+    assert made.count("</script>") == 2 and "t&lt;" in made and "<\\/script>" in made
+
+
+# --- attention --------------------------------------------------------------------------------------------------------
+
+
+def test_attention_shows_what_the_model_attends_to(attention, css):
+    look = css.look(css.split.queries[12].source, css.text_of(12))
+    root = sound(attention.svg())
+    cells = {e.get("id"): e for e in root.iter() if (e.get("id") or "").startswith("c0-0-")}
+    row = unpacked(packed(look.weights))[0].mean(0)[50]  # “middleleft”, which names something
+    for i in range(49):
+        assert cells[f"c0-0-{i}"].get("fill") == palette(False)[int(255 * row[i] / row[:49].max() + 0.5)]
+        assert cells[f"c0-0-{i}"].get("aria-label") == f"7x7 row {i // 7 + 1}, column {i % 7 + 1}: {number(row[i], False)}"
+    texts = {e.get("id"): e.text for e in root.iter(f"{SVG}text")}
+    assert texts["n0"] == number(row[49], False) and texts["n2"] == number(row[51], False)
+    assert "“middleleft” looks past what it names" in texts["q0"]
+    places = css.ranks_without_each(12)
+    assert [texts[f"x{h}"] for h in range(1, 9)] == [f"off: {place_name(p)}" for p in places[0]]
+    assert "target 1st" in repr(attention) and attention.svg() == AttentionExplorer([css], 12).svg(), "same state, same bytes"
+
+
+def test_the_referent_is_weighed_by_its_share(attention):
+    state = attention.state
+    record, row = state.data["records"][0], state.weights[0][0].mean(0)[50][:49]
+    cover = np.array(record["referents"]["50"])
+    share = (row * cover).sum() / cover.sum() / ((row * (1 - cover)).sum() / (1 - cover).sum())
+    assert f"{share:.2f} × the attention of the rest" in state.painted()["q0"]["text"] and share < 0.5
+    assert (
+        state.painted({**state.selection, "sides": [{**state.selection["sides"][0], "token": PATCHES}] * 2})["q0"]["text"] == ""
+    )
+
+
+def test_signed_attention_stands_on_a_diverging_scale():
+    weights = np.random.default_rng(0).normal(size=(1, 2, 6, 6))
+    seen = (Seen("identity", weights, {"2x2": (0, 4)}, ("red", "cube"), True, ("block 1",)),)
+    state = AttentionState(seen, np.zeros((8, 8, 3), np.uint8), "made", start_selection(seen))
+    painted, row = state.painted(), state.weights[0][0].mean(0)[5]
+    assert painted["c0-0-0"]["fill"] == color(row[0], np.abs(row[:4]).max(), True) and painted["d0"]["display"] == "none"
+    assert painted["m0"]["text"] == number(np.abs(row[:4]).max(), True) and painted["l0"]["text"].startswith("−")
+    assert "signed scores, not shares" in painted["r0"]["text"]
+    sound(attention_svg(state))
+
+
+def test_attention_asked_again(attention, css):
+    attention._find.value = "purple sphere"
+    words = css.text_of(attention.query).split()
+    assert (
+        {"purple", "sphere"} <= set(words)
+        and attention.query != 12
+        and f"query {attention.query:,} of" in attention.state.caption
+    )
+    before = attention.query
+    attention._next.click()
+    assert attention.query > before and {"purple", "sphere"} <= set(css.text_of(attention.query).split())
+    attention._back.click()
+    assert attention.query == before
+    shown = attention.svg()
+    attention._find.value = "unicorn"
+    assert (
+        "no query of css test holds" in attention.message.value
+        and "alert" in attention.message.value
+        and attention.svg() == shown
+    )
+    attention._text.value = "make the fluffy sphere red"
+    assert "never seen" in attention.message.value and "fluffy" in attention.message.value and "fluffy" in repr(attention)
+    assert "no target is known" in attention.state.caption and attention.state.target is None
+    attention._text.value = "?!"
+    assert "expected words" in attention.message.value
+    attention._text.value = ""
+    assert attention.state.target is not None and f"query {before:,} of" in attention.state.caption
+    attention._number.value = 40
+    assert attention.query == 40 and css.text_of(40).replace("-", "") in attention.told()
+    attention.query = 10**9
+    assert "expected a query from 0 to 15,999" in attention.message.value and "query 40 of" in attention.state.caption
+
+
+def test_heads_off_move_the_target(css):
+    """A query that a head is needed for: its place follows the switch, and comes back."""
+    explorer = next(e for q in range(0, 400, 7) if (e := AttentionExplorer([css], q)).state.seen[0].places.max() > 1)
+    query, places = explorer.query, explorer.state.seen[0].places
+    head = int(places[0].argmax())
+    explorer.turn_off([(0, head)])
+    assert (
+        explorer.state.place_off
+        == places[0, head]
+        == css.rank_of(css.look(css.split.queries[query].source, css.text_of(query), off=[(0, head)]).vector, query)
+    )
+    assert f"without block 1 head {head + 1}: {place_name(places[0, head])}" in repr(explorer)
+    toggles = [b for b in explorer._heads.children if isinstance(b, ipywidgets.ToggleButton)]
+    explorer.turn_off([])
+    assert explorer.state.place_off is None and "without" not in repr(explorer) and len(toggles) == 8
+    toggles[1].value = True
+    assert explorer.off == ((0, 1),)
+
+
+def test_selections_come_from_the_browser(attention):
+    side = {"record": 0, "block": 0, "head": 3, "token": 49}
+    attention.drawing.selection = {"compare": "off", "active": 0, "thumbs": "token", "sides": [side, side]}
+    assert "“remove”, head 3, block 1" in repr(attention)
+    drawn = attention.drawing.drawn
+    attention.drawing.selection = {"compare": "word", "active": 1, "thumbs": "token", "sides": [side, {**side, "token": 51}]}
+    assert (
+        attention.drawing.drawn == drawn + 1 and 'id="c1-0-48"' in attention.drawing.svg and "“object”, head 3" in repr(attention)
+    )
+    sound(attention.svg())
+
+
+def test_averages(attention):
+    attention._average.value = "a word"
+    assert "type a word" in attention.message.value
+    attention._word.value = "gray"
+    assert "Average attention of the word “gray”" in repr(attention)
+    drawn = attention.drawing.drawn
+    attention.drawing._handle_custom_msg({"act": "head", "value": "2"}, [])
+    assert "head 2" in repr(attention) and attention.drawing.drawn == drawn + 1
+    sound(attention.svg())
+    shown = repr(attention)
+    attention._word.value = "unicorn"
+    assert "unicorn" in attention.message.value and repr(attention) == shown
+    attention._average.value = "this query"
+    assert repr(attention).startswith("AttentionExplorer: Attention of “remove")
+
+
+def test_two_models_side_by_side(css):
+    explorer = maaf_lab.explore_attention("css-laptop", compare="css-laptop", query=12)
+    assert (
+        explorer.state.data["compares"] == ["off", "word", "head", "model"]
+        and explorer.models[0].split is explorer.models[1].split
+    )
+    with pytest.raises(ConfigError, match="two models of one dataset"):
+        maaf_lab.explore_attention("css-laptop", compare="garments-laptop")
+    with pytest.raises(ConfigError, match="expected a query from 0 to 15,999, found 16000"):
+        AttentionExplorer([css], 16000)
+    with pytest.raises(ConfigError, match="expected a word from 0 to 2, found 9"):
+        AttentionExplorer([css], 12, 9)
+
+
+def test_every_attending_system_can_be_looked_at(tiny_css, smoke, tmp_path):
+    from maaf_lab.runs import train_and_evaluate
+
+    for system, changes in (
+        ("two_stream", {}),
+        ("val", {}),
+        ("locally_bounded", {}),
+        ("maaf", {"model.attention": "identity"}),
+        ("maaf", {"model.text_encoder": "transformer"}),
+    ):
+        config = smoke(system, **{"train.steps": 1, "train.warmup_steps": 1, **changes})
+        run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+        explorer = maaf_lab.explore_attention(run.folder, query=3, data_root=tiny_css, runs_root=tmp_path)
+        sound(explorer.svg())
+        assert explorer.state.seen[0].signed == (changes.get("model.attention") == "identity"), system
+    run = train_and_evaluate(
+        smoke("tirg", **{"train.steps": 1, "train.warmup_steps": 1}), tiny_css, tmp_path, device="cpu", progress=False
+    )
+    with pytest.raises(ConfigError, match="is tirg, a system without attention"):
+        maaf_lab.explore_attention(run.folder, data_root=tiny_css, runs_root=tmp_path)
+    assert "target" in repr(maaf_lab.explore_retrieval(run.folder, data_root=tiny_css, runs_root=tmp_path)), "but it retrieves"
+
+
+# --- retrieval --------------------------------------------------------------------------------------------------------
+
+
+def test_retrieval_shows_the_protocols_ranking(retrieval, css):
+    found = retrieval.state.turns[0].found[0]
+    query = css.split.queries[12]
+    vector = css.look(query.source, css.text_of(12), attention=False).vector
+    scores = css.gallery @ vector
+    order = [int(i) for i in np.argsort(-scores, kind="stable")]
+    ranked = [r.image for r in found.results if not r.source]
+    assert ranked == [i for i in order if i != query.source][: len(ranked)] and len(ranked) == 10
+    assert found.place == css.run.rankings.frame["rank"][12] and next(r.right for r in found.results if not r.source)
+    assert all(r.source == (r.image == query.source) for r in found.results)
+    root = sound(retrieval.svg())
+    assert sum(e.get("data-act") == "refine" for e in root.iter()) == len(found.results)
+    assert retrieval.svg() == RetrievalExplorer([css], 12).svg() and "target 1st of 16,999" in repr(retrieval)
+
+
+def test_typing_moves_the_results(retrieval, css):
+    before = [r.image for r in retrieval.state.turns[0].found[0].results]
+    retrieval._text.value = "make middle-left object red"
+    assert [r.image for r in retrieval.state.turns[0].found[0].results] != before and "object red" in repr(retrieval)
+    assert retrieval.state.turns[0].found[0].place is None, "nobody knows this text's target"
+    retrieval._text.value = "remove middle-left object"
+    assert [r.image for r in retrieval.state.turns[0].found[0].results] == before and retrieval.state.turns[0].found[0].place == 1
+    shown = repr(retrieval)
+    retrieval._text.value = "?!"
+    assert "none that the model can read" in retrieval.message.value and repr(retrieval) == shown
+    retrieval._text.value = ""
+    assert "the picture alone is the query" in retrieval.message.value and "no text" in repr(retrieval)
+    retrieval._text.value = "make sparkly cube red"
+    assert "never seen: sparkly" in repr(retrieval)
+
+
+def test_a_dialogue(retrieval, css):
+    second = retrieval.state.turns[0].found[0].results[3]
+    retrieval.drawing._handle_custom_msg({"act": "refine", "value": str(second.image)}, [])
+    assert len(retrieval.state.turns) == 2 and retrieval._text.value == "" and retrieval.state.turns[1].name == second.name
+    assert retrieval.state.turns[1].found[0].results[0].source, "with no text an image is most like itself"
+    retrieval._text.value = "add blue cube to top-left"
+    assert repr(retrieval).startswith(f"RetrievalExplorer: Turn 2 of 2: {second.name} + “add blue cube to top-left”")
+    vector = css.look(second.image, "add blue cube to top-left", attention=False).vector
+    best = [i for i in np.argsort(-(css.gallery @ vector), kind="stable") if i != second.image]
+    assert [r.image for r in retrieval.state.turns[1].found[0].results if not r.source][:5] == best[:5]
+    retrieval.drawing._handle_custom_msg({"act": "turn", "value": "0"}, [])
+    assert "Turn 1 of 2" in repr(retrieval)
+    sound(retrieval.svg())
+    retrieval._again.click()
+    assert len(retrieval.state.turns) == 1 and "remove middle-left object" in repr(retrieval)
+
+
+def test_any_picture(retrieval, css, tmp_path):
+    retrieval._picture.value = "css_test_000007"
+    assert "css_test_000007 + no text" in repr(retrieval)
+    PILImage.fromarray(css.picture(9, 100)).save(tmp_path / "mine.png")
+    retrieval._picture.value = str(tmp_path / "mine.png")
+    assert "mine.png" in repr(retrieval) and retrieval.state.turns[0].found[0].results[0].score > 0.5
+    shown = repr(retrieval)
+    (tmp_path / "text.png").write_text("no picture")
+    retrieval._picture.value = str(tmp_path / "text.png")
+    assert "cannot be read as an image" in retrieval.message.value and repr(retrieval) == shown
+    retrieval._picture.value = "nothing of the kind"
+    assert "no image of that name among 17,000, and no such file" in retrieval.message.value and repr(retrieval) == shown
+    retrieval._drop._handle_custom_msg({"act": "picture", "name": "dropped.png"}, [(tmp_path / "mine.png").read_bytes()])
+    assert "dropped.png" in repr(retrieval)
+    retrieval._drop._handle_custom_msg({"act": "picture", "name": "bad.png"}, [b"no picture"])
+    assert "bad.png" in retrieval.message.value and "dropped.png" in repr(retrieval)
+    retrieval._drop._handle_custom_msg({"act": "refused", "name": "notes.txt", "size": 12}, [])
+    assert "notes.txt: cannot be read as an image (12 bytes)" in retrieval.message.value
+
+
+def test_a_folder_of_ones_own(retrieval, css, tmp_path):
+    for n in range(14):
+        PILImage.fromarray(css.picture(n, 80)).save(tmp_path / f"p{n:02}.png")
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    retrieval._folder.value = str(tmp_path)
+    assert (
+        "14 images" in retrieval.message.value and "1 broken" in retrieval.message.value and "torn.jpg" in retrieval._broken.value
+    )
+    retrieval._text.value = "remove cube"
+    found = retrieval.state.turns[0].found[0]
+    assert {r.name for r in found.results} <= {f"p{n:02}.png" for n in range(14)} and "14 images searched" in retrieval.svg()
+    image = css.square(np.asarray(PILImage.open(tmp_path / "p00.png")))
+    vectors = np.stack([css._embed_square(css.square(np.asarray(PILImage.open(tmp_path / f"p{n:02}.png")))) for n in range(14)])
+    best = np.argsort(-(vectors @ css.look(image, "remove cube", attention=False).vector), kind="stable")
+    assert [r.image for r in found.results if not r.source] == [i for i in best.tolist() if i != 0][:10]
+    shown = repr(retrieval)
+    retrieval._folder.value = str(tmp_path / "nowhere")
+    assert "nowhere" in retrieval.message.value and repr(retrieval) == shown
+    retrieval._folder.value = ""
+    assert "target 1st of 16,999" in repr(retrieval)
+
+
+def test_retrieval_refuses_nonsense(css, garments):
+    with pytest.raises(ConfigError, match="k from 1 to 50"):
+        RetrievalExplorer([css], 0, 0)
+    with pytest.raises(ConfigError, match="two models of one dataset"):
+        RetrievalExplorer([css, garments])
+    with pytest.raises(DataError):
+        RetrievalExplorer([css], 0, folder="/no/such/folder")
+
+
+# --- modifiers --------------------------------------------------------------------------------------------------------
+
+
+def test_modifiers(rankings, garments):
+    explorer = ModifierExplorer(rankings, garments)
+    root = sound(explorer.svg())
+    bars = [e.get("data-value") for e in root.iter() if e.get("data-act") == "type"]
+    assert bars == ["all", "color", "texture", "shape", "parts", "type"]
+    assert "all n = 6,000: 69.4" in repr(explorer)
+    explorer.drawing._handle_custom_msg({"act": "type", "value": "color"}, [])
+    explorer.drawing._handle_custom_msg({"act": "sort", "value": "best first"}, [])
+    assert explorer.state.picked == "color" and explorer.state.lines[0].places[0] == 1
+    first = [line.query for line in explorer.state.lines]
+    explorer.drawing._handle_custom_msg({"act": "page", "value": "on"}, [])
+    assert [line.query for line in explorer.state.lines] != first and explorer.state.start == 6
+    explorer.drawing._handle_custom_msg({"act": "page", "value": "back"}, [])
+    explorer.drawing._handle_custom_msg({"act": "page", "value": "back"}, [])
+    assert [line.query for line in explorer.state.lines] == first
+    explorer.drawing._handle_custom_msg({"act": "sort", "value": "sideways"}, [])
+    assert "expected an order of" in explorer.message.value and explorer.state.sort == "best first"
+    explorer._words.value = "stripes"
+    count = sum("stripes" in t for t in explorer.table.tokens)
+    assert (
+        explorer.state.recalls["all"][0] == count
+        and "only with stripes" in repr(explorer)
+        and f"{count} of 6,000" in explorer.message.value
+    )
+    shown = repr(explorer)
+    explorer._words.value = "unicorn"
+    assert "no query fits" in explorer.message.value and repr(explorer) == shown
+    explorer._words.value = ""
+    explorer._category.value = "dress"
+    assert explorer.state.recalls["all"][0] == 2000
+    explorer._length.value = (3, 5)
+    assert "3 to 5 words" in repr(explorer)
+
+
+def test_types_are_edited_in_place(rankings, garments):
+    explorer = ModifierExplorer(rankings, garments)
+    explorer.pick("texture")
+    shown = repr(explorer)
+    explorer._types.value = "color: red\nnonsense"
+    assert "line 2" in explorer.message.value and repr(explorer) == shown
+    explorer._types.value = "red things: red reds\nlong: long longer"
+    assert list(explorer.state.recalls) == ["all", "red things", "long"] and explorer.state.picked == "all"
+    assert explorer.state.recalls["red things"][0] == sum(bool({"red", "reds"} & t) for t in explorer.table.tokens)
+
+
+def test_a_query_opens_its_retrievals_and_its_attention(rankings, garments):
+    explorer = ModifierExplorer(rankings, garments)
+    query = explorer.state.lines[2].query
+    explorer.drawing._handle_custom_msg({"act": "query", "value": str(query)}, [])
+    retrieval, attention = explorer._below.children[1:]
+    assert retrieval.query == attention.query == query and explorer.state.opened == query
+    place = garments.run.rankings.frame["rank"][query]
+    assert abs(retrieval.state.turns[0].found[0].place - place) <= 1, "what the bar counted is what is shown"
+    explorer.query = 5
+    assert retrieval.query == attention.query == 5
+    explorer.query = 10**9
+    assert "expected a query" in explorer.message.value
+
+
+def test_rankings_have_to_fit_the_split(css, garments):
+    with pytest.raises(ConfigError, match="expected rankings of the queries of css test"):
+        ModifierExplorer({"one": garments.run.rankings}, css)
+
+
+# --- all --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_three_are_linked(css):
+    lab = maaf_lab.explore("css-laptop", query=12)
+    lab.modifiers.press("query", "77")
+    assert lab.retrieval.query == lab.attention.query == 77 and "query 77 of" in lab.attention.state.caption
+    lab.retrieval._number.value = 40
+    assert lab.attention.query == 40 and css.text_of(40) in repr(lab)
+    assert sound(lab.svg()) is not None and repr(lab).count("\n") == 2
+
+
+@pytest.mark.parametrize("kind", ["attention", "retrieval", "modifiers", "together"])
+def test_saved_files(kind, css, rankings, garments, tmp_path):
+    make = {
+        "attention": lambda: AttentionExplorer([css], 12),
+        "retrieval": lambda: RetrievalExplorer([css], 12),
+        "modifiers": lambda: ModifierExplorer(rankings, garments),
+        "together": lambda: maaf_lab.explore("css-laptop", query=12),
+    }[kind]
+    explorer = make()
+    for ending in ("html", "svg", "png"):
+        assert explorer.save(tmp_path / f"x.{ending}").stat().st_size > 10_000
+    html = (tmp_path / "x.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", html) and "@import" not in html
+    sound((tmp_path / "x.svg").read_text())
+    assert PILImage.open(tmp_path / "x.png").width == 2040
+    again = make()
+    for ending in ("html", "svg", "png"):
+        before = (tmp_path / f"x.{ending}").read_bytes()
+        assert again.save(tmp_path / f"y.{ending}").read_bytes() == before, "the same state, the same bytes"
+    bundle = explorer._repr_mimebundle_()
+    assert {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) and bundle[
+        "text/plain"
+    ] == repr(explorer)
+    for name, message in (("x.pdf", "ends in .html, .svg, .png, found 'x.pdf'"), ("nowhere/x.png", "a folder that is there")):
+        with pytest.raises(ConfigError, match=message):
+            explorer.save(tmp_path / name)
+
+
+def test_pictures_do_not_depend_on_the_machines_fonts(attention):
+    assert to_png(attention.svg(), 1) == to_png(attention.svg(), 1)
+    blank = PILImage.open(__import__("io").BytesIO(to_png(document(60, 20, [tag("text", "x", x=5, y=15, font_size=14)], "x"), 1)))
+    assert np.asarray(blank.convert("L")).min() < 128, "text is drawn"
+
+
+def test_runs_for_people(css):
+    from maaf_lab.explored import find_run
+
+    assert told(css.run) == "css-laptop: maaf, 1,800 steps"
+    assert told(find_run("fashion_iq-tirg-b7f40134c7")) == "tirg, 300 steps (34c7)"
+
+
+def test_the_lab_names_what_it_has():
+    assert set(maaf_lab.__all__) <= set(dir(maaf_lab)) and all(getattr(maaf_lab, name) for name in maaf_lab.__all__)
+    with pytest.raises(AttributeError, match="no name 'explor'; it has Run"):
+        _ = maaf_lab.explor
