@@ -1,7 +1,7 @@
 # The lab's commands. `make` alone lists them; README.md explains them. Works with GNU make 3.81 (macOS) and later.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lab lint clean
+.PHONY: help env demo test test-browser lab lint clean
 
 PYTHON    ?= python3
 VENV      ?= .venv
@@ -22,7 +22,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@echo "maaf-lab: composed image retrieval in Jupyter"
-	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 	@echo "Settings: STEPS=n SEED=n DATA_ROOT=dir RUNS_ROOT=dir (demo); PYTHON=python3.12 VENV=dir (any)"
 
 # --- environment: two stamps, so that the demo does not wait for the tests' tools -------------------------------------
@@ -65,7 +65,7 @@ demo: $(VENV)/.installed  ## draw data, train four systems on the CPU, fill the 
 test: $(VENV)/.installed-dev  ## run the tests, then every notebook against its committed outputs
 	@unit=0; notebooks=0; \
 	echo "==> tests"; \
-	$(BIN)/python -m pytest tests || unit=$$?; \
+	$(BIN)/python -m pytest tests -m "not browser" || unit=$$?; \
 	$(TOOK); \
 	if [ -n "$(NOTEBOOKS)" ]; then \
 		echo "==> notebooks against their committed outputs"; \
@@ -75,6 +75,21 @@ test: $(VENV)/.installed-dev  ## run the tests, then every notebook against its 
 		echo "==> no notebooks to compare"; \
 	fi; \
 	if [ $$unit -ne 0 ] || [ $$notebooks -ne 0 ]; then echo "FAILED: tests exited $$unit, notebooks exited $$notebooks"; exit 1; fi
+
+test-browser: $(VENV)/.installed-dev  ## the explorers in JupyterLab in a real browser; installs Chromium where there is none
+	@set -e; \
+	if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
+		echo "==> no Chromium here: installing one"; \
+		if command -v apt-get >/dev/null; then \
+			root=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
+			$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		else \
+			$(BIN)/python -m playwright install chromium; \
+		fi; \
+	fi; \
+	echo "==> explorers in a browser"; \
+	$(BIN)/python -m pytest tests/test_browser.py; \
+	$(TOOK)
 
 lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
 	@$(BIN)/python -m jupyter lab notebooks
