@@ -22,7 +22,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@echo "maaf-lab: composed image retrieval in Jupyter"
-	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
 	@echo "Settings: STEPS=n SEED=n DATA_ROOT=dir RUNS_ROOT=dir (demo); PYTHON=python3.12 VENV=dir (any)"
 
 # --- environment: two stamps, so that the demo does not wait for the tests' tools -------------------------------------

@@ -157,11 +157,9 @@ class Notebook:
         page.keyboard.press("b")
         page.wait_for_function("n => document.querySelectorAll('.jp-Notebook .jp-CodeCell').length > n", arg=before)
         page.keyboard.press("Enter")
-        page.keyboard.insert_text(code + "\nprint('<done>')")
+        mark = f"<done {before}>"
+        page.keyboard.insert_text(code + f"\nprint({mark!r})")
         page.keyboard.press("Control+Enter")
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('.jp-OutputArea-output')].some(e => e.innerText.includes('<done>'))",
-            timeout=timeout,
-        )
-        cell = page.locator(".jp-Notebook .jp-CodeCell").last
-        return cell.locator(".jp-OutputArea-output").first.inner_text().replace("<done>", "").strip()
+        outputs = page.locator(".jp-Notebook .jp-OutputArea-output")
+        outputs.filter(has_text=mark).first.wait_for(timeout=timeout)
+        return outputs.filter(has_text=mark).first.inner_text().replace(mark, "").strip()

@@ -29,8 +29,8 @@ def test_commands_parse(line):
 
 
 def test_make_targets_exist():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z]+)", README)) | {line.split()[1] for line in LINES if line.startswith("make ")}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", README)) | {line.split()[1] for line in LINES if line.startswith("make ")}
     assert {"demo", "test", "lab"} <= named <= targets
 
 
