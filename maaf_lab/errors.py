@@ -4,6 +4,10 @@
 class LabError(Exception):
     """Base of every error that maaf_lab raises on purpose."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message says what to do, and where in the lab it was raised helps nobody."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class DataError(LabError):
     """A dataset's files are missing, damaged or not what their layout promises."""

@@ -110,6 +110,16 @@ class Explored:
         kind = "made data" if self.made else "published data"
         return f"{self.name} on {self.split.title} ({kind}: {self.split.origin})"
 
+    def with_second(self, run: str | Path) -> Explored:
+        """Another run on this one's data, to compare with. ConfigError where it is of another dataset, RunError for no run."""
+        other = open_explored(run, data_root=self.data_root or "", runs_root=self.kept.parent, device=self.device or "")
+        if other.dataset != self.dataset or (other.data_root is None and other.run.config.data.origin != self.split.origin):
+            raise ConfigError(
+                f"expected two models of one dataset to compare, found {other.name} ({other.run.config.data.origin}) beside "
+                f"{self.caption()}"
+            )
+        return other.beside(self)
+
     def beside(self, other: Explored) -> Explored:
         """This model on the split that `other` has opened already, where both are of one dataset."""
         if (
@@ -390,6 +400,21 @@ def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
         return pretrained_run(text)
     except RunError as error:
         raise RunError(f"{text!r} is no run's folder, no run in {place(runs_root, 'runs')}, and {error}") from None
+
+
+def told(run: Run) -> str:
+    """A run for people: "garments-laptop: maaf, 1,500 steps"."""
+    config = run.config
+    name = f"{config.model.name}, {config.train.steps:,} steps"
+    return f"{run.name}: {name}" if run.folder.parent == GALLERIES.parent else f"{name} ({run.name[-4:]})"
+
+
+def second_rankings(first: Explored, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
+    """Another run's rankings under its name for people; a record without weights will do. ConfigError for the same run."""
+    other = find_run(run, runs_root)
+    if told(other) == told(first.run):
+        raise ConfigError(f"expected another run to compare with, found {first.name} twice")
+    return {told(other): other.rankings}
 
 
 def read_gallery(path: Path) -> np.ndarray:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maaf_lab.errors import ConfigError
-from maaf_lab.explored import GALLERIES, Explored, find_run, open_explored
-from maaf_lab.runs import Run
+from maaf_lab.explored import Explored, open_explored, second_rankings, told
 
 if TYPE_CHECKING:
+    from maaf_lab.retrieval import Rankings
     from maaf_lab.widgets.attention import AttentionExplorer
     from maaf_lab.widgets.modifiers import ModifierExplorer
     from maaf_lab.widgets.retrieval import RetrievalExplorer
@@ -85,26 +84,10 @@ def explore(
 
 
 def _models(run: str | Path, compare: str | Path, data_root: str | Path, runs_root: str | Path, device: str) -> list[Explored]:
-    models = [open_explored(run, data_root=data_root, runs_root=runs_root, device=device)]
-    if str(compare):
-        models.append(open_explored(compare, data_root=data_root, runs_root=runs_root, device=device).beside(models[0]))
-    return models
+    first = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
+    return [first, first.with_second(compare)] if str(compare) else [first]
 
 
-def _rankings(explored: Explored, compare: str | Path, runs_root: str | Path):
+def _rankings(explored: Explored, compare: str | Path, runs_root: str | Path) -> dict[str, Rankings]:
     found = {told(explored.run): explored.rankings()}
-    if str(compare):
-        other = find_run(compare, runs_root)
-        if told(other) in found:
-            raise ConfigError(f"expected another run to compare with, found {explored.name} twice")
-        found[told(other)] = other.rankings
-    return found
-
-
-def told(run: Run) -> str:
-    """A run for people: "garments-laptop: maaf, 1,500 steps"."""
-    config = run.config
-    name = f"{config.model.name}, {config.train.steps:,} steps"
-    if run.folder.parent == GALLERIES.parent:
-        return f"{run.name}: {name}"
-    return f"{name} ({run.name[-4:]})"
+    return found | second_rankings(explored, compare, runs_root) if str(compare) else found

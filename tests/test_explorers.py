@@ -13,8 +13,7 @@ from PIL import Image as PILImage
 
 import maaf_lab
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.explored import open_explored
-from maaf_lab.explorers import told
+from maaf_lab.explored import open_explored, told
 from maaf_lab.views.attention_paint import PATCHES, color, number, packed, place_name, unpacked
 from maaf_lab.views.attention_view import AttentionState, Seen, attention_svg, start_selection
 from maaf_lab.views.page import page
@@ -257,6 +256,33 @@ def test_two_models_side_by_side(css):
         AttentionExplorer([css], 16000)
     with pytest.raises(ConfigError, match="expected a word from 0 to 2, found 9"):
         AttentionExplorer([css], 12, 9)
+
+
+def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, garments):
+    """And one that does not fit, or is none, is a message; what was shown stays."""
+    modifiers = ModifierExplorer(rankings, garments)
+    shown = repr(attention), repr(retrieval), repr(modifiers)
+    for explorer in (attention, retrieval):
+        explorer._beside.value = "garments-laptop"
+        assert "two models of one dataset" in explorer.message.value
+    modifiers._beside.value = "css-laptop"
+    assert "expected rankings of the same queries" in modifiers.message.value
+    for explorer in (attention, retrieval, modifiers):
+        explorer._beside.value = "nothing of the kind"
+        assert "is no run" in explorer.message.value and "alert" in explorer.message.value
+    assert (repr(attention), repr(retrieval), repr(modifiers)) == shown
+    attention._beside.value = "css-laptop"
+    retrieval._beside.value = "css-laptop"
+    modifiers._beside.value = "fashion_iq-tirg-b7f40134c7"
+    assert "model" in attention.state.data["compares"] and len(retrieval.state.turns[0].found) == 2
+    assert modifiers.state.models == ("one", "tirg, 300 steps (34c7)") and modifiers.message.value == ""
+    for explorer in (attention, retrieval, modifiers):
+        explorer._beside.value = ""
+    assert len(retrieval.state.turns[0].found) == len(attention.state.seen) == len(modifiers.state.models) == 1
+
+
+def test_errors_in_a_notebook_are_messages():
+    assert ConfigError("what to do")._render_traceback_() == ["ConfigError: what to do"]
 
 
 def test_every_attending_system_can_be_looked_at(tiny_css, smoke, tmp_path):

@@ -11,7 +11,21 @@ from maaf_lab.data.text import for_people
 from maaf_lab.metrics import Estimate
 from maaf_lab.views.attention_paint import place_name
 from maaf_lab.views.page import page
-from maaf_lab.views.svg import CARD, GREEN, LINE, ORANGE, button, document, frame, label, lines, picture, tag, text_width
+from maaf_lab.views.svg import (
+    CARD,
+    GREEN,
+    LINE,
+    ORANGE,
+    button,
+    document,
+    frame,
+    label,
+    lines,
+    picture,
+    shortened,
+    tag,
+    text_width,
+)
 
 WIDTH = 1000
 
@@ -188,14 +202,14 @@ def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
         stroke_width=2.5,
     )
     inside += picture(6, y + 5, 68, line.source, "reference")
-    words, _ = lines(86, y + 6, f"“{for_people(line.text)}”", 500, 13, most=3)
+    words, _ = lines(86, y + 6, f"“{for_people(line.text)}”", 460, 13, most=3)
     inside += words + label(86, y + 70, f"query {line.query:,}; {', '.join(line.types) or 'no type'}", 10, kind="soft")
     if line.target is not None:
-        inside += picture(600, y + 5, 68, line.target, "target") + frame(601.5, y + 6.5, 65, 65, GREEN, 3)
+        inside += picture(556, y + 5, 68, line.target, "target") + frame(557.5, y + 6.5, 65, 65, GREEN, 3)
     for n, (name, place) in enumerate(zip(state.models, line.places, strict=True)):
-        inside += tag("rect", x=684, y=y + 15 + n * 24, width=11, height=11, fill=_color(n, len(state.models)))
-        inside += label(701, y + 25 + n * 24, f"target {place_name(place)}", 13, weight="bold" if place == 1 else None)
-        inside += label(WIDTH - 8, y + 25 + n * 24, name, 11, kind="soft", anchor="end")
+        inside += tag("rect", x=640, y=y + 15 + n * 24, width=11, height=11, fill=_color(n, len(state.models)))
+        inside += label(657, y + 25 + n * 24, f"target {place_name(place)}", 13, weight="bold" if place == 1 else None)
+        inside += label(WIDTH - 8, y + 25 + n * 24, shortened(name, 200, 11), 11, kind="soft", anchor="end")
     whole = f"query {line.query}: {for_people(line.text)}; target {told}"
     if not live:
         return tag("g", inside, role="img", aria_label=whole)

@@ -53,6 +53,7 @@ class AttentionExplorer(Explorer):
             options=[_HERE, "a word", *GROUPS], value=_HERE, description="show", layout=ipywidgets.Layout(width="230px")
         )
         self._word = text_box("word", "180px", value="", continuous_update=False)
+        self._beside = self.compare_box(models[1].name if len(models) > 1 else "")
         self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
         self._heads = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
         self._groups: dict[tuple[str, str], WordGroups] = {}
@@ -74,7 +75,7 @@ class AttentionExplorer(Explorer):
         self._word.layout.display = "none"
         self.children = [
             row(self._number, self._find, self._back, self._next, self._text),
-            row(self._average, self._word, self._progress),
+            row(self._average, self._word, self._progress, self._beside),
             self._heads,
             self.message,
             self.drawing,
@@ -85,6 +86,15 @@ class AttentionExplorer(Explorer):
         one, two = self.models[0], self.models[-1]
         if one is not two and (one.dataset != two.dataset or one.split.origin != two.split.origin):
             raise ConfigError(f"expected two models of one dataset to compare, found {one.caption()} and {two.caption()}")
+
+    def compare(self, run: str) -> None:
+        models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
+        before, self.models = self.models, models
+        try:
+            self._move(self._number.value)
+        except Exception:
+            self.models = before
+            raise
 
     # --- a query ------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from maaf_lab.analysis.types import SORTS, Filter, TypeTable
 from maaf_lab.data.modifiers import Taxonomy, holds, parse_taxonomy, taxonomy, taxonomy_text
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError
-from maaf_lab.explored import Explored
+from maaf_lab.explored import Explored, second_rankings
 from maaf_lab.retrieval import Rankings
 from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
 from maaf_lab.widgets.shell import Explorer, row, text_box
@@ -38,7 +38,7 @@ class ModifierExplorer(Explorer):
             raise ConfigError(f"expected one model or two to compare, found {len(rankings)}")
         self.explored, self.details = explored, details
         ks = (10, 50) if explored.split.protocol.ks == (10, 50) else (explored.split.protocol.ks[0],)
-        self.table = TypeTable(rankings, ks)
+        self._ks, self.table = ks, TypeTable(rankings, ks)
         split = explored.split
         if len(self.table.texts) != len(split.queries) or any(
             text != explored.text_of(q) for q, text in enumerate(self.table.texts)
@@ -69,8 +69,10 @@ class ModifierExplorer(Explorer):
         self._edit = ipywidgets.Accordion(
             children=[self._types], titles=("edit the types: a line each, type: its words",), selected_index=None
         )
+        self._beside = self.compare_box("")
         self._below = ipywidgets.VBox()
-        self.children = [row(self._words, self._category, self._length), self._edit, self.message, self.drawing, self._below]
+        controls = row(self._words, self._category, self._length, self._beside)
+        self.children = [controls, self._edit, self.message, self.drawing, self._below]
         self.redraw()
         for control in (self._words, self._category, self._length):
             control.observe(lambda _: self._filtered(), "value")
@@ -111,6 +113,17 @@ class ModifierExplorer(Explorer):
         if sort is not None and sort not in self._sorts():
             raise ConfigError(f"expected an order of {', '.join(self._sorts())}; found {sort!r}")
         self.picked, self.sort, self.start = name, sort or self.sort, 0
+        self.redraw()
+
+    def compare(self, run: str) -> None:
+        found = {self.table.names[0]: self.table.rankings[0]}
+        if run:
+            found |= second_rankings(self.explored, run, self.explored.kept.parent)
+        self.table = TypeTable(found, self._ks)
+        if self.sort not in self._sorts():
+            self.sort = SORTS[1]
+        self.__dict__.pop("_known", None)
+        self.say("")
         self.redraw()
 
     # --- inside -------------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class RetrievalExplorer(Explorer):
         self._folder = text_box(
             "your folder of images", "420px", placeholder="path; searched instead of the dataset", continuous_update=False
         )
+        self._beside = self.compare_box(models[1].name if len(models) > 1 else "")
         self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
         self._again = ipywidgets.Button(
             description="start over", tooltip="forget the dialogue; back to the query", layout=ipywidgets.Layout(width="110px")
@@ -81,7 +82,7 @@ class RetrievalExplorer(Explorer):
         self.children = [
             row(self._number, self._picture, self._drop),
             row(self._text, self._again),
-            row(self._folder, self._progress),
+            row(self._folder, self._progress, self._beside),
             self._broken,
             self.message,
             self.drawing,
@@ -185,6 +186,18 @@ class RetrievalExplorer(Explorer):
         self._set(self._folder, str(folder))
         self.say(f"{len(one):,} images of {one.title}" + (f", {len(one.broken)} broken ones left out" if one.broken else ""))
         self.redraw()
+
+    def compare(self, run: str) -> None:
+        models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
+        before, self.models = self.models, models
+        try:
+            if self.catalogues:
+                self.search_folder(self._folder.value)
+            else:
+                self.type(self._text.value)
+        except Exception:
+            self.models = before
+            raise
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

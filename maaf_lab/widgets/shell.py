@@ -89,11 +89,26 @@ class Explorer(ipywidgets.VBox):
     def press(self, act: str, value: str) -> None:
         raise NotImplementedError
 
+    def compare(self, run: str) -> None:
+        """Set a second run beside the first, "" for none. What does not fit is said, and what was shown stays."""
+        raise NotImplementedError
+
     # --- the same for all ------------------------------------------------------------------------------------------------
 
     def _pressed(self, _: Any, content: Any, buffers: list[bytes]) -> None:
         with self.answering():
             self.press(str(content.get("act", "")), str(content.get("value", "")))
+
+    def compare_box(self, value: str) -> ipywidgets.Text:
+        """Where a second run is named."""
+        box = text_box("beside it", "260px", value=value, placeholder="a second run; empty: none", continuous_update=False)
+
+        def changed(change: dict[str, Any]) -> None:
+            with self.answering():
+                self.compare(change["new"].strip())
+
+        box.observe(changed, "value")
+        return box
 
     def redraw(self) -> None:
         self.drawing.show(self.svg())
