@@ -59,6 +59,7 @@ def server(folder: Path) -> Iterator[str]:
         f"--port={port}",
         "--ServerApp.port_retries=0",
         "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True",
         "--LabApp.news_url=",
         f"--ServerApp.root_dir={folder}",
     ]
