@@ -356,3 +356,14 @@ def test_rankings_of_other_queries_are_refused(garments, css):
         TypeTable({"one": garments.run.rankings, "two": css.run.rankings}, (10,))
     with pytest.raises(ConfigError, match="compares two models"):
         TypeTable({"one": css.run.rankings}, (1,)).queries(taxonomy("css"), Filter(), "all", SORTS[2])
+
+
+def test_shipped_scenes_are_the_generators():
+    """The file that lets the explorers open sooner holds what the generator draws, to the last bit."""
+    from maaf_lab.made.scenes import draw_split, scene_labels, shipped_split
+
+    kept, drawn = shipped_split("test", "full", 0), draw_split("test", "full", 0)
+    there = drawn[0].shape >= 0
+    assert all(np.array_equal(getattr(kept[0], name), getattr(drawn[0], name)) for name in ("shape", "color", "size"))
+    assert np.array_equal(kept[1][there], drawn[1][there]) and kept[2] == drawn[2]
+    assert scene_labels(kept[0]) == scene_labels(drawn[0]) and shipped_split("train", "full", 0) is None

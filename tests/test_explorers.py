@@ -228,6 +228,21 @@ def test_selections_come_from_the_browser(attention):
     sound(attention.svg())
 
 
+def test_interactions_leave_nothing_behind(attention, retrieval, rankings, garments):
+    """Hundreds of interactions must not collect widgets, of which each is a model in the browser too."""
+    from ipywidgets.widgets.widget import _instances
+
+    modifiers = ModifierExplorer(rankings, garments, details=False)
+    before = None
+    for n in range(30):
+        attention.query = 40 + n % 7
+        attention.turn_off([(0, n % 8)])
+        retrieval._text.value = f"make cube {('red', 'blue', 'small')[n % 3]}"
+        modifiers.pick(("color", "shape")[n % 2])
+        before = before or len(_instances)
+    assert len(_instances) == before
+
+
 def test_averages(attention):
     attention._average.value = "a word"
     assert "type a word" in attention.message.value

@@ -98,7 +98,7 @@ def _settings(origin: str) -> tuple[str, str, int, int] | None:
 
 
 def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
-    drawn_scenes, pos, mods = scenes.draw_split(split, kind, seed)
+    drawn_scenes, pos, mods = scenes.shipped_split(split, kind, seed) or scenes.draw_split(split, kind, seed)
     labels = scenes.scene_labels(drawn_scenes)
     folder = Path(IMAGES)
     images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]

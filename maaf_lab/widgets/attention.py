@@ -56,6 +56,8 @@ class AttentionExplorer(Explorer):
         self._beside = self.compare_box(models[1].name if len(models) > 1 else "")
         self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
         self._heads = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+        self._shape: tuple[tuple[str, int], ...] = ()
+        self._switches: dict[tuple[int, int], ipywidgets.ToggleButton] = {}
         self._groups: dict[tuple[str, str], WordGroups] = {}
         self.aggregate: AggregateState | None = None
         self.state = self._state(query, models[0].text_of(query), query)
@@ -208,24 +210,27 @@ class AttentionExplorer(Explorer):
     # --- heads turned off ---------------------------------------------------------------------------------------------
 
     def _show_heads(self) -> None:
-        buttons = [ipywidgets.HTML("turn heads off, in the query:")]
+        """A switch a head; made anew only where another model has other heads."""
         seen = self.state.seen[0]
-        if seen.places is not None:
-            for b, operation in enumerate(seen.operations):
-                if len(seen.operations) > 1:
-                    buttons.append(ipywidgets.HTML(f"&nbsp;{operation}"))
-                for h in range(seen.weights.shape[1]):
-                    one = ipywidgets.ToggleButton(
-                        value=(b, h) in self.off,
-                        description=str(h + 1),
-                        tooltip=f"{operation}, head {h + 1} off",
-                        layout=ipywidgets.Layout(width="36px"),
-                    )
+        shape = () if seen.places is None else tuple((name, seen.weights.shape[1]) for name in seen.operations)
+        if shape != self._shape:
+            for old in self._heads.children:
+                old.close()
+            self._shape, self._switches, parts = shape, {}, []
+            narrow = ipywidgets.Layout(width="36px")  # one for all
+            for b, (operation, heads) in enumerate(shape):
+                if len(shape) > 1:
+                    parts.append(ipywidgets.HTML(f"&nbsp;{operation}&nbsp;"))
+                for h in range(heads):
+                    told = f"{operation}, head {h + 1} off"
+                    one = ipywidgets.ToggleButton(description=str(h + 1), tooltip=told, layout=narrow)
                     one.observe(lambda change, head=(b, h): self._turned(head, change["new"]), "value")
-                    buttons.append(one)
-        for old in self._heads.children:
-            old.close()
-        self._heads.children = buttons if len(buttons) > 1 else ()
+                    self._switches[b, h] = one
+                    parts.append(one)
+            self._heads.children = [ipywidgets.HTML("turn heads off, in the query:"), *parts] if parts else ()
+        for head, one in self._switches.items():
+            if one.value != (head in self.off):
+                self._set(one, head in self.off)
 
     def _turned(self, head: tuple[int, int], off: bool) -> None:
         with self.answering():
@@ -238,6 +243,7 @@ class AttentionExplorer(Explorer):
         look = model.look(model.split.queries[query].source, model.text_of(query), off=off)
         place = model.rank_of(look.vector, query) if off else None
         self.off = off
+        self._show_heads()
         seen = self.state.seen[0]
         changed = Seen(**{**seen.__dict__, "weights": look.weights})
         self.state = self._with(seen=(changed, *self.state.seen[1:]), off=off, place_off=place)
