@@ -64,7 +64,7 @@ def explore_modifiers(
     from maaf_lab.widgets.modifiers import ModifierExplorer
 
     explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
-    return ModifierExplorer(_rankings(explored, compare, runs_root), explored)
+    return ModifierExplorer(_rankings(explored, compare, runs_root), explored, beside=str(compare))
 
 
 def explore(

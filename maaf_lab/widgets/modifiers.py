@@ -27,12 +27,12 @@ class ModifierExplorer(Explorer):
     """rankings: name -> a run's rankings, one model or two on the same queries. explored: a model with weights on the same
     split, which shows pictures, retrievals and attention. details: show those below the list when a query is opened.
 
-    Trait `query` is the query that was opened last, -1 before; it can be linked with other explorers'.
+    beside: what the second run was asked for by. Trait `query` is the query that was opened last, -1 before; it can be linked with other explorers'.
     """
 
     query = traitlets.Int(-1)
 
-    def __init__(self, rankings: Mapping[str, Rankings], explored: Explored, *, details: bool = True) -> None:
+    def __init__(self, rankings: Mapping[str, Rankings], explored: Explored, *, details: bool = True, beside: str = "") -> None:
         super().__init__()
         if not 1 <= len(rankings) <= 2:
             raise ConfigError(f"expected one model or two to compare, found {len(rankings)}")
@@ -69,7 +69,7 @@ class ModifierExplorer(Explorer):
         self._edit = ipywidgets.Accordion(
             children=[self._types], titles=("edit the types: a line each, type: its words",), selected_index=None
         )
-        self._beside = self.compare_box("")
+        self._beside = self.compare_box(beside)
         self._below = ipywidgets.VBox()
         controls = row(self._words, self._category, self._length, self._beside)
         self.children = [controls, self._edit, self.message, self.drawing, self._below]
