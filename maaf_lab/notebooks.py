@@ -15,11 +15,12 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import nbformat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maaf_lab.errors import ConfigError, LabError
+
+if TYPE_CHECKING:
+    import nbformat  # half a second, which every notebook would wait for: `check_parameters` needs none of it
 
 PARAMETERS_TAG = "parameters"
 _INJECTED = "# Parameters"  # the first line of the cell that papermill writes
@@ -264,6 +265,8 @@ def _kernel(path: Path) -> str:
 
 def _strip_papermill(path: Path) -> None:
     """Takes out what papermill and the client wrote about this machine and this hour: paths, dates, durations."""
+    import nbformat
+
     nb = _read(path)
     nb.metadata.pop("papermill", None)
     for cell in nb.cells:
@@ -291,6 +294,8 @@ def clean(notebook: str | Path, *, check: bool = False) -> bool:
 
 
 def _cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
+    import nbformat
+
     nb = copy.deepcopy(nb)
     kernel = nb.metadata.get("kernelspec", {})
     nb.metadata = nbformat.from_dict({
@@ -316,6 +321,8 @@ def _cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
 
 
 def _text(nb: nbformat.NotebookNode) -> str:
+    import nbformat
+
     return nbformat.writes(nb).rstrip("\n") + "\n"
 
 
@@ -352,6 +359,8 @@ def _bundles(nb: nbformat.NotebookNode) -> list[Any]:
 
 
 def _read(path: Path) -> nbformat.NotebookNode:
+    import nbformat
+
     if not path.is_file():
         raise NotebookError(f"no notebook at {path}; check the name and the folder")
     try:

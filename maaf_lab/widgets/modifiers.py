@@ -27,7 +27,8 @@ class ModifierExplorer(Explorer):
     """rankings: name -> a run's rankings, one model or two on the same queries. explored: a model with weights on the same
     split, which shows pictures, retrievals and attention. details: show those below the list when a query is opened.
 
-    beside: what the second run was asked for by. Trait `query` is the query that was opened last, -1 before; it can be linked with other explorers'.
+    beside: what the second run was asked for by. Trait `query` is the query that was opened last, -1 before; it can be
+    linked with other explorers'.
     """
 
     query = traitlets.Int(-1)
