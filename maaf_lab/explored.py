@@ -6,11 +6,12 @@ Shapes: N tokens of one query (image tokens of every grid, then words), D width,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,20 +119,9 @@ class Explored:
                 f"expected two models of one dataset to compare, found {other.name} ({other.run.config.data.origin}) beside "
                 f"{self.caption()}"
             )
-        return other.beside(self)
-
-    def beside(self, other: Explored) -> Explored:
-        """This model on the split that `other` has opened already, where both are of one dataset."""
-        if (
-            self.run.config.data.dataset == other.dataset
-            and self.run.config.data.pixels == other.run.config.data.pixels
-            and (
-                self.data_root == other.data_root
-                and (self.data_root or self.run.config.data.origin == other.run.config.data.origin)
-            )
-        ):
-            self.__dict__["_data"] = other._data
-        return self
+        if other.data_root == self.data_root and other.run.config.data.pixels == self.run.config.data.pixels:
+            other.__dict__["_data"] = self._data  # read, and drawn, once
+        return other
 
     # --- pictures -----------------------------------------------------------------------------------------------------
 
@@ -167,8 +157,7 @@ class Explored:
         keep = first + max(len(tokens), 0)
         weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
         spans["text"] = (first, min(last, keep))
-        operations = record.operations or tuple(f"block {n + 1}" for n in range(len(weights)))
-        return Look(vector, tokens, unknown, weights, spans, record.normalised, tuple(operations))
+        return Look(vector, tokens, unknown, weights, spans, record.normalised, record.names())
 
     @torch.inference_mode()
     def _embed_square(self, picture: np.ndarray) -> np.ndarray:
@@ -185,9 +174,18 @@ class Explored:
                     f"expected a picture uint8 ({size}, {size}, 3), found {image.dtype} {image.shape}; see `square`"
                 )
             batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-        else:
-            batch = self.pixels.batch([image])
-        return self.model.encode(build_transform("plain", self.pixels.size).eval(batch.to(self.model.device)))
+            return self._encoded(batch)
+        if self._last.get("image") != image:  # while somebody types, and turns heads off, the reference stays
+            self._last.update(image=image, features=self._encoded(self.pixels.batch([image])))
+        return self._last["features"]
+
+    def _encoded(self, batch: torch.Tensor) -> Features:
+        return self.model.eval().encode(build_transform("plain", self.pixels.size).eval(batch.to(self.model.device)))
+
+    @cached_property
+    def _last(self) -> dict[str, Any]:
+        """The image of the split that was looked at last, and its features."""
+        return {}
 
     @contextmanager
     def heads_off(self, off: Iterable[Head]) -> Iterator[None]:
@@ -225,7 +223,8 @@ class Explored:
                     return found
             except (OSError, ValueError):
                 pass  # damaged: computed again
-        vectors = self._embed(range(len(self.split.images)), progress)
+        nobody_asks = replace(self.split, queries=())
+        vectors = embed_split(self.model, nobody_asks, self.pixels, progress=progress or True)[1].numpy()
         file.parent.mkdir(parents=True, exist_ok=True)
 
         def write(beside: Path) -> None:
@@ -235,25 +234,6 @@ class Explored:
         write_atomically(file, write)
         self.__dict__["gallery"] = vectors
         return vectors
-
-    @torch.inference_mode()
-    def _embed(self, images: Sequence[int], progress: Progress | None = None, chunk: int = 256) -> np.ndarray:
-        from tqdm.auto import tqdm
-
-        self.model.eval()
-        prepare, made = build_transform("plain", self.pixels.size), []
-        bar = tqdm(
-            total=len(images), desc=f"embed {self.split.title}", unit="image", disable=progress is not None, mininterval=0.5
-        )
-        for low in range(0, len(images), chunk):
-            part = images[low : low + chunk]
-            features = self.model.encode(prepare.eval(self.pixels.batch(list(part)).to(self.model.device)))
-            made.append(normalize(self.model.project(features)[0].float(), dim=-1).cpu().numpy())
-            bar.update(len(part))
-            if progress is not None:
-                progress(low + len(part), len(images))
-        bar.close()
-        return np.concatenate(made)
 
     def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
         """(G,) bool: what a query of the split ranks under its protocol; without one all images, or those of a category."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,11 +122,13 @@ def _read(path: Path) -> pd.DataFrame:
 
 @torch.inference_mode()
 def embed_split(
-    model: ComposedModel, split: Split, cache: PixelCache, *, transform: str = "plain", chunk: int = 256, progress: bool = True
+    model: ComposedModel, split: Split, cache: PixelCache, *, transform: str = "plain", chunk: int = 256,
+    progress: bool | Callable[[int, int], object] = True,
 ) -> tuple[Tensor, Tensor]:
     """Every distinct image once through the backbone -> query vectors (Q, D) and gallery vectors (G, D), on the CPU.
 
     A query is fused from the features of its source while they are at hand, so memory does not grow with the split.
+    progress: True for a bar, or a function that is told how many images of how many are done.
     """
     was_training = model.training
     model.eval()
@@ -137,7 +139,8 @@ def embed_split(
         by_source.setdefault(q.source, []).append(i)
     gallery = torch.empty(len(split.images), model.config.width)
     queries = torch.empty(len(split.queries), model.config.width)
-    bar = tqdm(total=len(split.images), desc=f"embed {split.title}", unit="image", disable=not progress, mininterval=0.5)
+    shown = progress is True
+    bar = tqdm(total=len(split.images), desc=f"embed {split.title}", unit="image", disable=not shown, mininterval=0.5)
     for start in range(0, len(split.images), chunk):
         stop = min(start + chunk, len(split.images))
         features = model.encode(prepare.eval(cache.batch(np.arange(start, stop)).to(model.device)))
@@ -150,6 +153,8 @@ def embed_split(
             vectors, _ = model.fuse({r: tokens[places] for r, tokens in features.items()}, text)
             queries[[i for i, _ in part]] = normalize(vectors.float(), dim=-1).cpu()
         bar.update(stop - start)
+        if callable(progress):
+            progress(stop, len(split.images))
     bar.close()
     model.train(was_training)
     return queries, gallery

@@ -94,7 +94,8 @@ def test_what_cannot_be_drawn_on_demand(origin):
 def test_a_shipped_gallery_is_the_models(name):
     explored = open_explored(name)
     images = [0, 5, 1001, len(explored.split.images) - 1]
-    assert np.abs(explored.gallery[images] - explored._embed(images, progress=lambda *_: None)).max() < 2e-5
+    vectors = np.stack([explored._embed_square(explored.pixels.image(i)) for i in images])
+    assert np.abs(explored.gallery[images] - vectors).max() < 2e-5
     assert np.allclose(np.linalg.norm(explored.gallery, axis=1), 1, atol=1e-6)
 
 
@@ -125,7 +126,7 @@ def test_a_gallery_is_embedded_once_and_kept(trained, tiny_css, tmp_path, monkey
     vectors = first.embed_gallery(lambda done, total: told.append((done, total)))
     assert told[-1] == (360, 360) and first.embed_gallery() is vectors
     second = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
-    monkeypatch.setattr(type(second), "_embed", None)
+    monkeypatch.setattr("maaf_lab.explored.embed_split", None)
     assert np.array_equal(second.gallery, vectors)
     kept = next((tmp_path / "galleries").glob("*.npy"))
     kept.write_bytes(b"torn")
@@ -252,10 +253,14 @@ def test_referents(css):
         assert len(named) == 0 and words == {}
 
 
+def asked(explored):
+    return explored.model, explored.split, explored.pixels
+
+
 def test_word_groups_against_a_loop(trained, tiny_css, tmp_path):
     explored = open_explored(trained(**{"model.blocks": 2}).folder, data_root=tiny_css, runs_root=tmp_path)
     told = []
-    found = word_groups(explored, "a word", "cube", progress=lambda done, total: told.append((done, total)))
+    found = word_groups(*asked(explored), "a word", "cube", progress=lambda done, total: told.append((done, total)))
     rows = [q for q in range(len(explored.split.queries)) if "cube" in tokenize(explored.text_of(q))]
     total, images = 0, []
     for q in rows:
@@ -265,22 +270,23 @@ def test_word_groups_against_a_loop(trained, tiny_css, tmp_path):
     assert found.counts == {"cube": len(rows)} and np.allclose(found.maps["cube"], total / len(rows), atol=1e-6)
     assert np.abs(found.pictures["cube"] - np.mean(images, 0)).max() <= 0.51 and told[-1] == (len(rows), len(rows))
     assert found.operations == ("block 1", "block 2")
-    places = word_groups(explored, "position")
+    places = word_groups(*asked(explored), "position")
     assert list(places.maps) == [p for p in places.counts] and places.contrast["top-left"].shape == (2, 5)
-    colors = word_groups(explored, "color")
+    colors = word_groups(*asked(explored), "color")
     assert set(colors.ignored) == set(colors.maps)
-    assert set(word_groups(explored, "type of change").maps) == {"add", "remove", "change", "color", "shape", "size", "position"}
+    types = word_groups(*asked(explored), "type of change")
+    assert set(types.maps) == {"add", "remove", "change", "color", "shape", "size", "position"}
 
 
 def test_word_groups_say_what_is_wrong(css, garments):
     with pytest.raises(ConfigError, match="holds the word 'unicorn'; try one of its words: "):
-        word_groups(css, "a word", "unicorn")
+        word_groups(*asked(css), "a word", "unicorn")
     with pytest.raises(ConfigError, match="expected one word"):
-        word_groups(css, "a word", "red cube")
+        word_groups(*asked(css), "a word", "red cube")
     with pytest.raises(ConfigError, match="holds words of position"):
-        word_groups(garments, "position")
+        word_groups(*asked(garments), "position")
     with pytest.raises(ConfigError, match="expected a word, position"):
-        word_groups(css, "mood")
+        word_groups(*asked(css), "mood")
 
 
 # --- types of change --------------------------------------------------------------------------------------------------

@@ -37,6 +37,12 @@ def described_color(text: str) -> str | None:
     return None if modification.kind == "add" else modification.color
 
 
+def unattended(attention: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """(1 - attention) * image: (rows, columns) on a picture uint8 (S, S, 3), whose pixels count 0 to 1 -> (S, S, 3) float."""
+    rows = np.arange(len(image)) * attention.shape[0] // len(image)
+    return (1 - attention[np.ix_(rows, rows)])[:, :, None] * (image.astype(np.float64) / 255)
+
+
 def color_images(
     model: ComposedModel, split: Split, cache: PixelCache, *, block: int = 0, chunk: int = 256, progress: bool = True
 ) -> ColorImages:
@@ -57,10 +63,7 @@ def color_images(
         return [] if found is None else [found]
 
     for word in word_attention(model, split, cache, place_of, chunk=chunk, progress=progress, title="attention of colour words"):
-        image = cache.image(split.queries[word.query].source).astype(np.float64) / 255
-        attention = word.weights[block].mean(0)  # (rows, columns)
-        rows = np.arange(side) * attention.shape[0] // side
-        sums[of[word.query]] += (1 - attention[np.ix_(rows, rows)])[:, :, None] * image
+        sums[of[word.query]] += unattended(word.weights[block].mean(0), cache.image(split.queries[word.query].source))
         counts[of[word.query]] += 1
     total = sum(counts.values())
     mean = sum(sums.values()) / max(total, 1)

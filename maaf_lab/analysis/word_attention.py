@@ -22,11 +22,15 @@ from maaf_lab.models.base import ComposedModel
 
 
 class WordMap(NamedTuple):
-    """One word of one query: the query's number, the word's place among the text's tokens, weights (blocks, H, rows, columns)."""
+    """One word of one query: the query's number, the word's place among the text's tokens, weights (blocks, H, rows, columns).
+
+    operations: the names of `blocks`.
+    """
 
     query: int
     place: int
     weights: np.ndarray
+    operations: tuple[str, ...] = ()
 
 
 @torch.inference_mode()
@@ -57,6 +61,7 @@ def word_attention(
             raise ConfigError(f"expected a system that attends, such as maaf; {model.config.name} has no attention")
         side = math.isqrt(features[min(features)].shape[1])
         maps = record.words_to_image(f"{side}x{side}").double().cpu().numpy()  # (blocks, B, H, words, rows, columns)
+        operations = record.names()
         for b, (i, places) in enumerate(part):
             for place in places:
-                yield WordMap(i, place, maps[:, b, :, place])
+                yield WordMap(i, place, maps[:, b, :, place], operations)

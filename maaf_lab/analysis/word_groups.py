@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maaf_lab.analysis.colors import described_color
+from maaf_lab.analysis.colors import described_color, unattended
 from maaf_lab.analysis.positions import POSITIONS, PositionMaps
 from maaf_lab.analysis.word_attention import word_attention
+from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.modifiers import taxonomy
+from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.errors import ConfigError
-
-if TYPE_CHECKING:
-    from maaf_lab.explored import Explored
+from maaf_lab.models.base import ComposedModel
 
 GROUPS = ("position", "color", "type of change")
 _POSITION = {tokenize(word)[0]: word for word in POSITIONS}
@@ -47,20 +46,21 @@ class WordGroups:
 
 
 def word_groups(
-    explored: Explored, kind: str, word: str = "", *, progress: Callable[[int, int], None] | None = None
+    model: ComposedModel, split: Split, cache: PixelCache, kind: str, word: str = "", *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> WordGroups:
     """kind: "a word" (then `word`), or one of `GROUPS`. progress(done, total) counts words.
 
     Raises ConfigError for an unknown kind, for words that no query holds, and for a system without attention.
     """
-    picks = _picks(explored, kind, word)
+    picks = _picks(split, kind, word)
     total = sum(len(groups) for groups in picks.values())
     if not total:
         what = f"the word {word!r}" if kind == "a word" else f"words of {kind}"
         raise ConfigError(
-            f"no query of {explored.split.title} holds {what}; try one of its words: {', '.join(_commonest(explored))}"
+            f"no query of {split.title} holds {what}; try one of its words: {', '.join(_commonest(split))}"
         )
-    split, pixels, signed = explored.split, explored.pixels, explored.run.config.model.attention != "softmax"
+    signed = model.config.attention != "softmax"
     places = {tuple(tokenize(text)): [p for p, _ in groups] for text, groups in picks.items()}
     named = {tuple(tokenize(text)): dict(groups) for text, groups in picks.items()}
     sums: dict[str, np.ndarray] = {}
@@ -68,7 +68,7 @@ def word_groups(
     weighted: dict[str, np.ndarray] = {}
     counts: Counter[str] = Counter()
     found = word_attention(
-        explored.model, split, pixels, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True
+        model, split, cache, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True
     )
     todo = sum(len(picks.get(join(q.texts), ())) for q in split.queries)
     for done, one in enumerate(found, 1):
@@ -78,16 +78,12 @@ def word_groups(
         counts[group] += 1
         images.setdefault(group, Counter())[query.source] += 1
         if kind == "color" and not signed:
-            side = pixels.size
-            rows = np.arange(side) * one.weights.shape[-2] // side
-            attention = one.weights[0].mean(0)[np.ix_(rows, rows)]
-            weighted[group] = weighted.get(group, 0) + (1 - attention)[:, :, None] * (pixels.image(query.source) / 255)
+            weighted[group] = weighted.get(group, 0) + unattended(one.weights[0].mean(0), cache.image(query.source))
         if progress is not None and (done % 256 == 0 or done == todo):
             progress(done, todo)
     order = _order(kind, counts)
     maps = {name: sums[name] / counts[name] for name in order}
-    operations = explored.look(split.queries[0].source, explored.text_of(0)).operations
-    pictures = {name: _mean(pixels, images[name]) for name in order}
+    pictures = {name: _mean(cache, images[name]) for name in order}
     ignored = {}
     if weighted:
         mean = sum(weighted.values()) / sum(counts[name] for name in weighted)
@@ -98,16 +94,16 @@ def word_groups(
         maps,
         {name: counts[name] for name in order},
         pictures,
-        operations,
+        one.operations,
         signed,
         ignored,
         contrast,
     )
 
 
-def _picks(explored: Explored, kind: str, word: str) -> dict[str, list[tuple[int, str]]]:
+def _picks(split: Split, kind: str, word: str) -> dict[str, list[tuple[int, str]]]:
     """Text -> (place, group) of its words that count."""
-    texts = {join(q.texts) for q in explored.split.queries}
+    texts = {join(q.texts) for q in split.queries}
     if kind == "a word":
         wanted = tokenize(word)
         if len(wanted) != 1:
@@ -115,9 +111,9 @@ def _picks(explored: Explored, kind: str, word: str) -> dict[str, list[tuple[int
         return {t: [(p, wanted[0]) for p, token in enumerate(tokenize(t)) if token == wanted[0]][:1] for t in texts}
     if kind == "position":
         return {t: [(p, _POSITION[token]) for p, token in enumerate(tokenize(t)) if token in _POSITION][:1] for t in texts}
-    types = taxonomy(explored.dataset)
+    types = taxonomy(split.dataset)
     if kind == "color":
-        if explored.dataset.startswith("css"):
+        if split.dataset.startswith("css"):
             color_of = {t: described_color(t) for t in texts}
             return {t: [(tokenize(t).index(c), c)] if c else [] for t, c in color_of.items()}
         return {t: [(p, token) for p, token in enumerate(tokenize(t)) if token in types.get("color", ())] for t in texts}
@@ -135,16 +131,16 @@ def _order(kind: str, counts: Counter[str]) -> list[str]:
     return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST]]
 
 
-def _commonest(explored: Explored, count: int = 8) -> list[str]:
-    seen = Counter(token for q in explored.split.queries for text in q.texts for token in tokenize(text))
+def _commonest(split: Split, count: int = 8) -> list[str]:
+    seen = Counter(token for q in split.queries for text in q.texts for token in tokenize(text))
     return [token for token, _ in seen.most_common(count)]
 
 
-def _mean(pixels, images: Counter[int]) -> np.ndarray:
+def _mean(cache: PixelCache, images: Counter[int]) -> np.ndarray:
     rows, times = np.array(list(images)), np.array(list(images.values()), np.float64)
-    total = np.zeros((pixels.size, pixels.size, 3))
+    total = np.zeros((cache.size, cache.size, 3))
     for low in range(0, len(rows), 256):
-        batch = pixels.batch(rows[low : low + 256]).permute(0, 2, 3, 1).numpy()
+        batch = cache.batch(rows[low : low + 256]).permute(0, 2, 3, 1).numpy()
         total += np.einsum("b,bhwc->hwc", times[low : low + 256], batch)
     return (total / times.sum()).round().astype(np.uint8)
 

@@ -50,8 +50,7 @@ def has_modifier(texts: Sequence[str], kind: str) -> np.ndarray:
         return np.ones(len(texts), bool)
     if kind not in MODIFIERS:
         raise ValueError(f"expected all, {', '.join(MODIFIERS)}; found {kind!r}")
-    words = MODIFIERS[kind]
-    return np.array([not words.isdisjoint(tokenize(text)) for text in texts], bool)
+    return holds(texts, {kind: MODIFIERS[kind]})[kind]
 
 
 def modifiers_of(text: str) -> tuple[str, ...]:

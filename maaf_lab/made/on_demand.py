@@ -9,6 +9,7 @@ import gc
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class DrawnPixels(PixelCache):
         return self.pixels[rows]
 
 
+@lru_cache(maxsize=2)  # explorers of one notebook share it, and what was drawn
 def undrawn(origin: str, split: str, size: int) -> tuple[Split, DrawnPixels] | None:
     """The split of a made set, named as `DataConfig.origin` does, and its pictures as squares of `size`.
 

@@ -49,6 +49,10 @@ class AttentionRecord:
     normalised: bool
     operations: tuple[str, ...] = ()
 
+    def names(self) -> tuple[str, ...]:
+        """What each of `blocks` is called."""
+        return self.operations or tuple(f"block {n + 1}" for n in range(len(self.weights)))
+
     def words_to_image(self, grid: str = "7x7") -> Tensor:
         """Attention of each word to the image's tokens -> (blocks, B, heads, words, rows, columns), on a grid of tokens."""
         start, stop = self.spans[grid]

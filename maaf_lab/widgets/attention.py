@@ -268,13 +268,14 @@ class AttentionExplorer(Explorer):
         """Mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`."""
         key = (kind, word.strip().lower() if kind == "a word" else "")
         if key not in self._groups:
+            first = self.models[0]
             self._progress.layout.display = None
 
             def progress(done: int, total: int) -> None:
                 self._progress.max, self._progress.value = total, done
 
             try:
-                self._groups[key] = word_groups(self.models[0], kind, word, progress=progress)
+                self._groups[key] = word_groups(first.model, first.split, first.pixels, kind, word, progress=progress)
             finally:
                 self._progress.layout.display = "none"
         found = self._groups[key]

@@ -12,7 +12,7 @@ import ipywidgets
 import numpy as np
 import traitlets
 
-from maaf_lab.catalogue import Catalogue, open_folder
+from maaf_lab.catalogue import Catalogue, open_folder, square
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.text import for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
@@ -138,7 +138,7 @@ class RetrievalExplorer(Explorer):
         if what in names:
             self._begin(names[what], None)
         elif Path(what).expanduser().is_file():
-            self._own(decode(Path(what).expanduser()), Path(what).name)
+            self._own(square(Path(what).expanduser(), 320), Path(what).name)
         else:
             raise DataError(f"{what}: no image of that name among {len(names):,}, and no such file; the picture before stays")
         self.redraw()

@@ -78,20 +78,20 @@ class Explorer(ipywidgets.VBox):
     # --- what a subclass says of itself ----------------------------------------------------------------------------------
 
     def svg(self) -> str:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is drawn")
 
     def html(self) -> str:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how its page is made")
 
     def told(self) -> str:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what it shows")
 
     def press(self, act: str, value: str) -> None:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what pressing does")
 
     def compare(self, run: str) -> None:
         """Set a second run beside the first, "" for none. What does not fit is said, and what was shown stays."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how a second run stands beside it")
 
     # --- the same for all ------------------------------------------------------------------------------------------------
 
