@@ -1,25 +1,14 @@
 """A folder of the user's own images as a catalogue: embedded once, searched by vector.
 
-What is kept on disk, by default in the folder's own .cache:
-
-    catalogue-{model}-{pixels}px-{folder}.vectors     the whole catalogue
-    catalogue-{model}-{pixels}px-{folder}.{n}.part    what a call embedded so far; gone when the catalogue is whole
-
-Each file is a line with the hash of the rest, a line of JSON with an entry [name, bytes, mtime in ns, why it is broken] per
-image file, and the float32 vectors of the entries that are not broken. Shapes: N images, D width, S side of the square in pixels.
+Shapes: N images, D width, S side of the square in pixels. What is kept on disk: `catalogue_store`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
-import json
 import os
 import stat
 import threading
-import time
-import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,19 +24,16 @@ from PIL import ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from maaf_lab.data.cache_build import VERSION as PIXELS_VERSION
+from maaf_lab.catalogue_store import Line, Store, model_key
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.transforms import build_transform
-from maaf_lab.errors import ConfigError, DataError, TrainingError
+from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.made.processes import cores
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import write_atomically
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
-VERSION = 1  # of the kept files
 SAVE_EVERY = 256  # images that a kill may cost
 LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG of more is read at reduced size; any image of more is read alone
-FORGET_AFTER = 86_400  # seconds after which a half-written file of a process that was killed is removed
 
 
 class Hits(NamedTuple):
@@ -172,16 +158,6 @@ def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
         return None
 
 
-def model_key(model: ComposedModel) -> str:
-    """10 hex digits of a model's settings and weights: models that embed differently have different ones."""
-    key = hashlib.sha256(f"{type(model).__name__} {json.dumps(dataclasses.asdict(model.config), sort_keys=True)}".encode())
-    for name, tensor in model.state_dict().items():
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        key.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        key.update(flat.view(torch.uint8).numpy())
-    return key.hexdigest()[:10]
-
-
 def open_folder(
     folder: str | Path, model: ComposedModel, *, pixels: int, name: str, progress: bool | Callable[[int, int], object] = True,
     kept: str | Path | None = None, chunk: int = 64,
@@ -201,17 +177,17 @@ def open_folder(
         found = "a file" if folder.exists() else "nothing of that name"
         raise DataError(f"{folder}: expected a folder of images, found {found}. Name the folder that holds them.")
     title = folder.resolve().name or str(folder)
-    store = _Store(folder, Path(kept).expanduser() if kept is not None else folder / ".cache", model, pixels)
+    store = Store(folder, Path(kept).expanduser() if kept is not None else folder / ".cache", model, pixels)
     files, broken, others = _images_below(folder, store.place)
     whole, vectors, known = store.read()
-    lines: list[_Line | None] = [known.get(file.name) for file in files]
+    lines: list[Line | None] = [known.get(file.name) for file in files]
     lines = [line if line and line[1:3] == file[1:3] else None for line, file in zip(lines, files)]
     todo = [i for i, line in enumerate(lines) if line is None]
     if todo and (why := store.why_not_writable()):
         if kept is not None:
             raise DataError(f"{store.place}: expected a folder to keep vectors in; {why}. Pass another `kept`.")
         store.give_up(why)
-    fresh: list[_Line] = []
+    fresh: list[Line] = []
     try:
         with (_progress(progress, title, len(files) - len(todo), len(files)) as tell,
               contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded):
@@ -290,20 +266,9 @@ def _identity(path: Path) -> tuple[int, int]:
 
 # --- from files to vectors --------------------------------------------------------------------------------------------
 
-class _Line(NamedTuple):
-    """What is known of a file. vector (D,), None where it is broken. lasting: false where it may be whole the next time."""
-
-    name: str
-    size: int
-    mtime_ns: int
-    why: str
-    vector: np.ndarray | None
-    lasting: bool = True
-
-
 def _embedded(
     files: Sequence[_File], model: ComposedModel, pixels: int, chunk: int, tell: Callable[[int], object]
-) -> Iterator[_Line]:
+) -> Iterator[Line]:
     """A line a file, in order. Threads decode two chunks ahead of the model."""
     prepare = build_transform("plain", pixels)
 
@@ -333,11 +298,11 @@ def _embedded(
                         vectors = iter(model.embed_images(prepare.eval(batch)).float().cpu().numpy())
                 for file, image in zip(part, loaded):
                     if not isinstance(image, np.ndarray):
-                        yield _Line(*file[:3], image[0], None, image[1])
+                        yield Line(*file[:3], image[0], None, image[1])
                     elif np.isfinite(vector := next(vectors)).all():
-                        yield _Line(*file[:3], "", vector)
+                        yield Line(*file[:3], "", vector)
                     else:
-                        yield _Line(*file[:3], "the model gives it no finite vector", None)
+                        yield Line(*file[:3], "the model gives it no finite vector", None)
                 tell(len(part))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -364,112 +329,4 @@ def _progress(
     yield tell
 
 
-# --- what is kept -----------------------------------------------------------------------------------------------------
-
-class _Store:
-    """The kept files of a folder, a model and a size. Nothing here raises: what cannot be written stays in memory."""
-
-    def __init__(self, folder: Path, place: Path, model: ComposedModel, pixels: int) -> None:
-        self.place, self.width, self.lost = place, model.config.width, False
-        try:  # relative, so that a folder may move together with its .cache
-            where = os.path.relpath(folder.resolve(), place.resolve())
-        except ValueError:  # another drive
-            where = str(folder.resolve())
-        tag = hashlib.sha256(os.fsencode(f"{VERSION} {PIXELS_VERSION} {pixels} {where}")).hexdigest()[:8]
-        self.stem = f"catalogue-{model_key(model)}-{pixels}px-{tag}"
-        self.whole = place / f"{self.stem}.vectors"
-
-    def read(self) -> tuple[list[_Line], np.ndarray, dict[str, _Line]]:
-        """The lines and vectors of the last whole catalogue, and what is known by name, parts of a later one included."""
-        whole, vectors = _read(self.whole, self.width)
-        known = {line.name: line for line in whole}
-        for part in self._parts():
-            known.update((line.name, line) for line in _read(part, self.width)[0])
-        return whole, vectors, known
-
-    def why_not_writable(self) -> str | None:
-        """What keeps files from being written here, or None."""
-        try:
-            self.place.mkdir(parents=True, exist_ok=True)
-            probe = self.place / f"{self.stem}.{uuid.uuid4().hex}.tmp"
-            probe.touch(exist_ok=False)
-            probe.unlink()
-        except OSError as error:
-            return error.strerror or str(error)
-        return None
-
-    def give_up(self, why: object, level: int = 3) -> None:
-        """Write no more, and say so once."""
-        if not self.lost:
-            warnings.warn(f"{self.place} cannot be written ({why}): what is new stays in memory and is computed again next time. "
-                          "Pass another `kept` to keep it.", stacklevel=level)
-        self.lost = True
-
-    def add(self, lines: Sequence[_Line]) -> None:
-        """Keep what was embedded so far, where there is any."""
-        lines = [line for line in lines if line.lasting]
-        if any(not line.why for line in lines):
-            last = max((int(part.suffixes[-2][1:]) for part in self._parts()), default=0)
-            self._write(self.place / f"{self.stem}.{last + 1:06d}.part", lines)
-
-    def finish(self, lines: Sequence[_Line], vectors: np.ndarray) -> np.ndarray:
-        """Keep the whole catalogue; -> its vectors, mapped from the file where there is one."""
-        if not self._write(self.whole, lines):
-            return vectors
-        self.sweep()
-        found = _read(self.whole, self.width)[1]
-        return found if len(found) == len(vectors) else vectors  # or another process wrote meanwhile
-
-    def sweep(self) -> None:
-        """Remove parts, which the whole has, and what killed processes left."""
-        for file in self._parts() + list(self.place.glob(f"{self.stem}.*.tmp")):
-            with contextlib.suppress(OSError):
-                if file.suffix == ".part" or time.time() - file.stat().st_mtime > FORGET_AFTER:
-                    file.unlink()
-
-    def _parts(self) -> list[Path]:
-        return sorted(self.place.glob(f"{self.stem}.[0-9][0-9][0-9][0-9][0-9][0-9].part"))
-
-    def _write(self, path: Path, lines: Sequence[_Line]) -> bool:
-        if not self.lost:
-            try:
-                write_atomically(path, lambda beside: _write(beside, lines))
-            except (TrainingError, OSError) as error:
-                self.give_up(error.__cause__ or error, 5)
-        return not self.lost
-
-
-def _write(path: Path, lines: Sequence[_Line]) -> None:
-    entries = json.dumps([line[:4] for line in lines]).encode()
-    entries += b" " * (-(len(entries) + 66) % 64) + b"\n"  # 65 bytes stand before: vectors begin at a multiple of 64
-    vectors = [np.ascontiguousarray(line.vector, "<f4") for line in lines if line.vector is not None]
-    digest = hashlib.sha256(entries)
-    for vector in vectors:
-        digest.update(vector)
-    with open(path, "wb") as file:
-        file.write(digest.hexdigest().encode() + b"\n" + entries)
-        for vector in vectors:
-            file.write(vector)
-
-
-def _read(path: Path, width: int) -> tuple[list[_Line], np.ndarray]:
-    """What `_write` wrote, vectors (N, D) mapped; nothing where the file is missing or not, byte for byte, what was written."""
-    try:
-        with open(path, "rb") as file:
-            told, digest = file.readline(65).strip(), hashlib.sha256()
-            digest.update(entries := file.readline())
-            begin = file.tell()
-            while block := file.read(1 << 20):
-                digest.update(block)
-            if digest.hexdigest().encode() != told:
-                raise ValueError("damaged")
-            size = file.tell() - begin
-        entries = json.loads(entries)
-        n = sum(not why for *_, why in entries)
-        if size != 4 * n * width:
-            raise ValueError(f"expected {n} vectors of {width}")
-        vectors = np.memmap(path, "<f4", "r", begin, (n, width)) if n else np.empty((0, width), np.float32)
-        rows = iter(np.asarray(vectors))
-        return [_Line(*entry, None if entry[3] else next(rows)) for entry in entries], vectors
-    except (OSError, ValueError, KeyError, TypeError):
-        return [], np.empty((0, width), np.float32)
+__all__ = ["Catalogue", "Hits", "model_key", "open_folder", "square"]

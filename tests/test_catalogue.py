@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 
 import maaf_lab
 from maaf_lab import catalogue as module
+from maaf_lab import catalogue_store
 from maaf_lab.catalogue import SUFFIXES, Catalogue, model_key, open_folder, square
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.transforms import build_transform
@@ -277,10 +278,10 @@ def test_a_killed_call_leaves_its_parts(tmp_path, opened, decoded, monkeypatch):
     """What `kill -9` leaves: the parts that were whole, and half of a file beside them."""
     monkeypatch.setattr(module, "SAVE_EVERY", 4)
     folder = photos(tmp_path, 10)
-    finish = module._Store.finish
-    monkeypatch.setattr(module._Store, "finish", lambda self, lines, vectors: vectors)
+    finish = module.Store.finish
+    monkeypatch.setattr(module.Store, "finish", lambda self, lines, vectors: vectors)
     opened(folder, chunk=2)
-    monkeypatch.setattr(module._Store, "finish", finish)
+    monkeypatch.setattr(module.Store, "finish", finish)
     parts = kept_files(folder, ".part")
     assert len(parts) == 2
     half = parts[0].with_name(f"{parts[0].name}.123.tmp")
@@ -423,7 +424,7 @@ def test_a_full_disk(folder, opened, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "SAVE_EVERY", 2)
-    monkeypatch.setattr(module, "_write", full)
+    monkeypatch.setattr(catalogue_store, "_write", full)
     with pytest.warns(UserWarning, match="No space left") as told:
         assert len(opened(folder, chunk=2)) == 6
     assert len(told) == 1 and not kept_files(folder)

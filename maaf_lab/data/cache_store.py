@@ -20,6 +20,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from maaf_lab.data.cache_build import RECORD, VERSION, Listing, alone, fill
+from maaf_lab.data.files import why_not_writable
 from maaf_lab.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,14 +52,7 @@ class Store:
 
     def why_not_writable(self) -> str | None:
         """What keeps a build from writing to the folder, or None."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f"{uuid.uuid4().hex}.partial"
-            probe.touch(exist_ok=False)
-            probe.unlink()
-        except OSError as error:
-            return error.strerror or str(error)
-        return None
+        return why_not_writable(self.folder, end=".partial")
 
     def in_memory(self, progress: bool) -> PixelCache:
         """All images decoded into memory, for a folder that cannot be written."""

@@ -1,7 +1,8 @@
-"""Annotation files as text, and the names of pictures that stand in them: what every loader of text files has to refuse."""
+"""Files and folders as loaders and caches meet them: annotations as text, names of pictures, folders to write to."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,21 @@ def read_text(path: Path) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: expected UTF-8 text, found the byte 0x{raw[error.start]:02x}. The published file "
                         f"is UTF-8: copy it again, or save it as UTF-8") from error
+
+
+def why_not_writable(folder: Path, begin: str = "", end: str = ".tmp") -> str | None:
+    """What keeps files from being written to a folder, which is made where it is missing; None where nothing does.
+
+    begin, end: of the name of the file that tries it, so that what a killed process left is known.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"{begin}{uuid.uuid4().hex}{end}"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def plain_name(name: str, where: str) -> str:

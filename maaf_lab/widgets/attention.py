@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
@@ -65,15 +66,15 @@ class AttentionExplorer(Explorer):
             self._pick_word(word)
         self.query = query
         self._show_heads()
-        self._number.observe(lambda change: self._asked(change["new"]), "value")
-        self._find.observe(lambda _: self._step(0), "value")
+        self.hear(self._number, self._asked)
+        self.hear(self._find, lambda _: self._step(0))
         self._back.on_click(lambda _: self._step(-1))
         self._next.on_click(lambda _: self._step(1))
-        self._text.observe(lambda change: self._typed(change["new"]), "value")
-        self._average.observe(lambda _: self._averaged(), "value")
-        self._word.observe(lambda _: self._averaged(), "value")
+        self.hear(self._text, self._typed)
+        self.hear(self._average, lambda _: self._averaged())
+        self.hear(self._word, lambda _: self._averaged())
         self.drawing.observe(self._selected, "selection")
-        self.observe(lambda change: self._asked(change["new"]), "query")
+        self.hear(self, self._asked, "query")
         self._word.layout.display = "none"
         self.children = [
             row(self._number, self._find, self._back, self._next, self._text),
@@ -147,39 +148,22 @@ class AttentionExplorer(Explorer):
         if not 0 <= word < len(seen.words):
             raise ConfigError(f"expected a word from 0 to {len(seen.words) - 1}, found {word}")
         first = max(stop for _, stop in seen.grids.values())
-        self.state = self._with(selection=start_selection(self.state.seen, first + word))
+        self.state = replace(self.state, selection=start_selection(self.state.seen, first + word))
 
     def _asked(self, query: int) -> None:
-        with self.answering():
-            if not 0 <= query < len(self.models[0].split.queries):
-                raise ConfigError(f"expected a query from 0 to {len(self.models[0].split.queries) - 1:,}, found {query}")
-            if (
-                self.aggregate is None
-                and self.state.caption.startswith(f"query {query:,} of {self.models[0].caption()}")
-                and not self._text.value
-            ):
-                return
-            self._move(query)
+        last = len(self.models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self._move(query)
 
     def _move(self, query: int) -> None:
         self.state = self._state(query, self.models[0].text_of(query), query)
         self.off, self.aggregate = (), None
-        self._set(self._text, ""), self._set(self._average, _HERE)
+        self.put(self._text, ""), self.put(self._average, _HERE)
         self._word.layout.display = "none"
-        self.query = self._number.value = query
+        self.put(self._number, query), self.put(self, query, "query")
         self._show_heads()
         self.redraw()
-
-    @staticmethod
-    def _set(box: ipywidgets.Widget, value: Any) -> None:
-        """Change a control without being told that it changed: it is set to what shows already."""
-        handlers = box._trait_notifiers.get("value", {}).get("change", [])
-        kept = [h for h in handlers if getattr(h, "__self__", None) is not box]
-        for h in kept:
-            box.unobserve(h, "value")
-        box.value = value
-        for h in kept:
-            box.observe(h, "value")
 
     def _step(self, step: int) -> None:
         """To the next query whose text holds all the words; 0: the first at or after this one."""
@@ -196,16 +180,15 @@ class AttentionExplorer(Explorer):
             self._move(found)
 
     def _typed(self, text: str) -> None:
-        with self.answering():
-            if not tokenize(text):
-                if text.strip():
-                    raise ConfigError("expected words of letters or digits, found none; the text before stays")
-                self._move(self._number.value)
-                return
-            self.state = self._state(self._number.value, from_people(text), None)
-            self.off, self.aggregate = (), None
-            self._show_heads()
-            self.redraw()
+        if not tokenize(text):
+            if text.strip():
+                raise ConfigError("expected words of letters or digits, found none; the text before stays")
+            self._move(self._number.value)
+            return
+        self.state = self._state(self._number.value, from_people(text), None)
+        self.off, self.aggregate = (), None
+        self._show_heads()
+        self.redraw()
 
     # --- heads turned off ---------------------------------------------------------------------------------------------
 
@@ -224,17 +207,16 @@ class AttentionExplorer(Explorer):
                 for h in range(heads):
                     told = f"{operation}, head {h + 1} off"
                     one = ipywidgets.ToggleButton(description=str(h + 1), tooltip=told, layout=narrow)
-                    one.observe(lambda change, head=(b, h): self._turned(head, change["new"]), "value")
+                    self.hear(one, lambda off, head=(b, h): self._turned(head, off))
                     self._switches[b, h] = one
                     parts.append(one)
             self._heads.children = [ipywidgets.HTML("turn heads off, in the query:"), *parts] if parts else ()
         for head, one in self._switches.items():
             if one.value != (head in self.off):
-                self._set(one, head in self.off)
+                self.put(one, head in self.off)
 
     def _turned(self, head: tuple[int, int], off: bool) -> None:
-        with self.answering():
-            self.turn_off([h for h in self.off if h != head] + ([head] if off else []))
+        self.turn_off([h for h in self.off if h != head] + ([head] if off else []))
 
     def turn_off(self, heads: Sequence[tuple[int, int]]) -> None:
         """Heads (block and head, from 0) that add nothing to this query; its maps and its target's place follow."""
@@ -245,24 +227,23 @@ class AttentionExplorer(Explorer):
         self.off = off
         self._show_heads()
         seen = self.state.seen[0]
-        changed = Seen(**{**seen.__dict__, "weights": look.weights})
-        self.state = self._with(seen=(changed, *self.state.seen[1:]), off=off, place_off=place)
+        changed = replace(seen, weights=look.weights)
+        self.state = replace(self.state, seen=(changed, *self.state.seen[1:]), off=off, place_off=place)
         self.redraw()
 
     # --- averages -----------------------------------------------------------------------------------------------------
 
     def _averaged(self) -> None:
-        with self.answering():
-            kind = self._average.value
-            self._word.layout.display = None if kind == "a word" else "none"
-            if kind == _HERE:
-                self.aggregate = None
-                self.redraw()
-                return
-            if kind == "a word" and not self._word.value.strip():
-                self.say("type a word to average over all queries that hold it")
-                return
-            self.average(kind, self._word.value)
+        kind = self._average.value
+        self._word.layout.display = None if kind == "a word" else "none"
+        if kind == _HERE:
+            self.aggregate = None
+            self.redraw()
+            return
+        if kind == "a word" and not self._word.value.strip():
+            self.say("type a word to average over all queries that hold it")
+            return
+        self.average(kind, self._word.value)
 
     def average(self, kind: str, word: str = "") -> None:
         """Mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`."""
@@ -279,7 +260,7 @@ class AttentionExplorer(Explorer):
             finally:
                 self._progress.layout.display = "none"
         found = self._groups[key]
-        self._set(self._average, kind)
+        self.put(self._average, kind)
         self.aggregate = AggregateState(
             found, self.models[0].caption(), min(found.maps, key=lambda name: -found.counts[name]), 0, 0
         )
@@ -288,19 +269,13 @@ class AttentionExplorer(Explorer):
 
     # --- what the shell asks ------------------------------------------------------------------------------------------
 
-    def _with(self, **changes: Any) -> AttentionState:
-        given = {name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__}
-        return AttentionState(**{**given, **changes})
-
     def _selected(self, change: dict[str, Any]) -> None:
         """The browser picked something: remember it; a comparison changes the drawing's layout."""
         if not change["new"] or self.aggregate is not None or change["new"] == self.state.selection:
             return
         before = self.state.selection
-        state = AttentionState(
-            **{name: getattr(self.state, name) for name in AttentionState.__dataclass_fields__} | {"selection": change["new"]}
-        )
-        for name in ("data", "weights"):
+        state = replace(self.state, selection=change["new"])
+        for name in ("data", "weights"):  # which the selection has no part in
             if name in self.state.__dict__:
                 state.__dict__[name] = self.state.__dict__[name]
         self.state = state

@@ -76,9 +76,9 @@ class ModifierExplorer(Explorer):
         self.children = [controls, self._edit, self.message, self.drawing, self._below]
         self.redraw()
         for control in (self._words, self._category, self._length):
-            control.observe(lambda _: self._filtered(), "value")
-        self._types.observe(lambda change: self._edited(change["new"]), "value")
-        self.observe(lambda change: self._opened(change["new"]), "query")
+            self.hear(control, lambda _: self._filtered())
+        self.hear(self._types, self.edit)
+        self.hear(self, self._opened, "query")
 
     # --- what can be asked --------------------------------------------------------------------------------------------
 
@@ -130,26 +130,20 @@ class ModifierExplorer(Explorer):
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _filtered(self) -> None:
-        with self.answering():
-            low, high = self._length.value
-            self.filter(self._words.value, self._category.value, low, high)
-
-    def _edited(self, text: str) -> None:
-        with self.answering():
-            self.edit(text)
+        low, high = self._length.value
+        self.filter(self._words.value, self._category.value, low, high)
 
     def _sorts(self) -> tuple[str, ...]:
         return SORTS if len(self.table.names) > 1 else SORTS[:2]
 
     def _opened(self, query: int) -> None:
-        with self.answering():
-            if query < 0:
-                return
-            if query >= len(self.table.texts):
-                raise ConfigError(f"expected a query from 0 to {len(self.table.texts) - 1:,}, found {query}")
-            if self.details:
-                self._show_details(query)
-            self.redraw()
+        if query < 0:
+            return
+        if query >= len(self.table.texts):
+            raise ConfigError(f"expected a query from 0 to {len(self.table.texts) - 1:,}, found {query}")
+        if self.details:
+            self._show_details(query)
+        self.redraw()
 
     def _show_details(self, query: int) -> None:
         if not self._below.children:

@@ -87,7 +87,6 @@ class RetrievalExplorer(Explorer):
             self.message,
             self.drawing,
         ]
-        self._quiet = False
         self._start(query)
         if folder:
             self.search_folder(folder)
@@ -95,20 +94,13 @@ class RetrievalExplorer(Explorer):
             self.type(text)
         self.query = query
         self.redraw()
-        self._number.observe(lambda change: self._do(self.ask, change["new"]), "value")
-        self._text.observe(lambda change: self._do(self.type, change["new"]), "value")
-        self._picture.observe(lambda change: self._do(self.choose, change["new"]), "value")
-        self._folder.observe(lambda change: self._do(self.search_folder, change["new"]), "value")
-        self._again.on_click(lambda _: self._do(self.ask, self._number.value))
+        self.hear(self._number, self.ask)
+        self.hear(self._text, self.type)
+        self.hear(self._picture, self.choose)
+        self.hear(self._folder, self.search_folder)
+        self._again.on_click(lambda _: self._start_over())
         self._drop.on_msg(self._dropped)
-        self.observe(lambda change: self._do(self.ask, change["new"]), "query")
-
-    def _do(self, what: Any, value: Any) -> None:
-        """Run something that a control asked for, unless the control was set by ourselves."""
-        if self._quiet:
-            return
-        with self.answering():
-            what(value)
+        self.hear(self, self.ask, "query")
 
     # --- what can be asked --------------------------------------------------------------------------------------------
 
@@ -183,7 +175,7 @@ class RetrievalExplorer(Explorer):
         self._labelled, self._source, self._square, self._turns = None, 0, None, []
         self._turns = [self._turn("")]
         self._show_text("")
-        self._set(self._folder, str(folder))
+        self.put(self._folder, str(folder))
         self.say(f"{len(one):,} images of {one.title}" + (f", {len(one.broken)} broken ones left out" if one.broken else ""))
         self.redraw()
 
@@ -206,10 +198,8 @@ class RetrievalExplorer(Explorer):
         self._broken.value = ""
         asked = self.models[0].split.queries[query]
         self._begin(asked.source, query, for_people(join(asked.texts)))
-        self._set(self._number, query)
-        self._quiet, before = True, self._quiet
-        self.query = query
-        self._quiet = before
+        self.put(self._number, query)
+        self.put(self, query, "query")
 
     def _begin(self, image: int, query: int | None, text: str = "") -> None:
         self._source, self._labelled, self._square = image, query, None
@@ -321,12 +311,11 @@ class RetrievalExplorer(Explorer):
 
     def _show_text(self, text: str) -> None:
         if self._text.value.strip() != text.strip():
-            self._set(self._text, text)
+            self.put(self._text, text)
 
-    def _set(self, box: ipywidgets.Widget, value: Any) -> None:
-        self._quiet, before = True, self._quiet
-        box.value = value
-        self._quiet = before
+    def _start_over(self) -> None:
+        with self.answering():
+            self.ask(self._number.value)
 
     # --- what the shell asks ------------------------------------------------------------------------------------------
 

@@ -70,6 +70,7 @@ class Explorer(ipywidgets.VBox):
     """
 
     def __init__(self) -> None:
+        self._quiet = False
         self.message = ipywidgets.HTML()
         self.drawing = Drawing()
         self.drawing.on_msg(self._pressed)
@@ -103,11 +104,7 @@ class Explorer(ipywidgets.VBox):
         """Where a second run is named."""
         box = text_box("beside it", "260px", value=value, placeholder="a second run; empty: none", continuous_update=False)
 
-        def changed(change: dict[str, Any]) -> None:
-            with self.answering():
-                self.compare(change["new"].strip())
-
-        box.observe(changed, "value")
+        self.hear(box, lambda value: self.compare(value.strip()))
         return box
 
     def redraw(self) -> None:
@@ -120,6 +117,24 @@ class Explorer(ipywidgets.VBox):
         role = "alert" if wrong else "status"
         mark = "⚠ " if wrong else ""
         self.message.value = f'<div class="maaf-message" role="{role}">{escape(mark + text)}</div>' if text else ""
+
+    def hear(self, control: traitlets.HasTraits, what: Callable[[Any], None], name: str = "value") -> None:
+        """Call `what` with a control's new value; an error is said, and values that `put` sets are no news."""
+
+        def changed(change: dict[str, Any]) -> None:
+            if not self._quiet:
+                with self.answering():
+                    what(change["new"])
+
+        control.observe(changed, name)
+
+    def put(self, control: traitlets.HasTraits, value: Any, name: str = "value") -> None:
+        """Set a control to what shows already."""
+        self._quiet, before = True, self._quiet
+        try:
+            setattr(control, name, value)
+        finally:
+            self._quiet = before
 
     @contextmanager
     def answering(self) -> Iterator[None]:
