@@ -13,6 +13,7 @@ from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
+from maaf_lab.explored import open_explored
 from maaf_lab.made.css import make_css
 from maaf_lab.models.build import build_model
 
@@ -71,6 +72,18 @@ def made_model(smoke, css_vocabulary):
         return build_model(smoke(model, **changes).model, css_vocabulary).eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def css():
+    """The shipped model of made CSS on its test split, drawn as it is looked at."""
+    return open_explored("css-laptop")
+
+
+@pytest.fixture(scope="session")
+def garments():
+    """The shipped model of made garments on its val split."""
+    return open_explored("garments-laptop")
 
 
 @pytest.fixture

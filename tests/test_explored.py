@@ -25,16 +25,6 @@ from maaf_lab.retrieval import embed_split, rank
 from maaf_lab.runs import train_and_evaluate
 
 
-@pytest.fixture(scope="module")
-def css():
-    return open_explored("css-laptop")
-
-
-@pytest.fixture(scope="module")
-def garments():
-    return open_explored("garments-laptop")
-
-
 @pytest.fixture(scope="session")
 def trained(tiny_css, smoke, tmp_path_factory):
     """trained("maaf", **changes) -> a run of two steps on tiny made CSS."""

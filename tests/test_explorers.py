@@ -13,9 +13,10 @@ from PIL import Image as PILImage
 
 import maaf_lab
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.explored import open_explored, told
+from maaf_lab.explored import told
 from maaf_lab.views.attention_paint import PATCHES, color, number, packed, place_name, unpacked
-from maaf_lab.views.attention_view import AttentionState, Seen, attention_svg, start_selection
+from maaf_lab.views.attention_state import AttentionState, Seen, start_selection
+from maaf_lab.views.attention_view import attention_svg
 from maaf_lab.views.page import page
 from maaf_lab.views.svg import document, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
 from maaf_lab.widgets.attention import AttentionExplorer
@@ -23,16 +24,6 @@ from maaf_lab.widgets.modifiers import ModifierExplorer
 from maaf_lab.widgets.retrieval import RetrievalExplorer
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(scope="module")
-def css():
-    return open_explored("css-laptop")
-
-
-@pytest.fixture(scope="module")
-def garments():
-    return open_explored("garments-laptop")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from maaf_lab.analysis.word_groups import WordGroups
 from maaf_lab.data.transforms import GREY
 from maaf_lab.views.attention_paint import color, head_name, number
 from maaf_lab.views.page import page
-from maaf_lab.views.svg import LINE, ORANGE, button, document, label, lines, picture, scale_bar, tag
+from maaf_lab.views.svg import button, document, label, lines, picked_outline, picture, press, scale_bar, tag
 
 WIDTH = 1000
 
@@ -60,17 +60,7 @@ def aggregate_svg(state: AggregateState) -> str:
         left, top = (n % across) * (size + 12), y + (n // across) * tall
         on = name == state.group
         inside = _map(state.map(name), groups.pictures[name], left, top, size, reach, signed, f"mean attention of {name}")
-        inside += tag(
-            "rect",
-            x=round(left, 2),
-            y=round(top, 2),
-            width=round(size, 2),
-            height=round(size, 2),
-            fill="none",
-            pointer_events="all",
-            stroke=ORANGE if on else LINE,
-            stroke_width=4 if on else 1,
-        )
+        inside += picked_outline(left, top, size, on)
         inside += label(
             round(left, 2), round(top + size + 14, 2), f"{name}  n = {groups.counts[name]:,}", 12, weight="bold" if on else None
         )
@@ -89,17 +79,13 @@ def aggregate_svg(state: AggregateState) -> str:
                 f"what {name} ignores: (1 - attention) times image, less the mean",
             )
         parts.append(
-            tag(
-                "g",
+            press(
                 inside,
-                class_="press",
-                role="radio",
-                tabindex=0,
-                aria_checked=str(on).lower(),
-                aria_label=told,
+                on=on,
+                told=told,
                 data_act="group",
                 data_value=name,
-                data_group="groups",
+                group="groups",
                 data_columns=across,
             )
         )
@@ -124,30 +110,16 @@ def aggregate_svg(state: AggregateState) -> str:
         left, head = right + (h % columns) * (small + 10), top + (h // columns) * (small + 20)
         on = h == state.head
         inside = _map(state.map(state.group, h), None, left, head, small, most, signed, "")
-        inside += tag(
-            "rect",
-            x=round(left, 2),
-            y=round(head, 2),
-            width=round(small, 2),
-            height=round(small, 2),
-            fill="none",
-            pointer_events="all",
-            stroke=ORANGE if on else LINE,
-            stroke_width=4 if on else 1,
-        )
+        inside += picked_outline(left, head, small, on)
         inside += label(round(left, 2), round(head + small + 13, 2), "mean" if h == 0 else f"head {h}", 11)
         parts.append(
-            tag(
-                "g",
+            press(
                 inside,
-                class_="press",
-                role="radio",
-                tabindex=0,
-                aria_checked=str(on).lower(),
-                aria_label=head_name(h),
+                on=on,
+                told=head_name(h),
                 data_act="head",
                 data_value=h,
-                data_group="heads",
+                group="heads",
                 data_columns=columns,
             )
         )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from maaf_lab.data.text import JOINER
 from maaf_lab.data.transforms import GREY
-from maaf_lab.views.attention_paint import PATCHES, Paint, packed, paint, place_name, unpacked
+from maaf_lab.views.attention_paint import PATCHES, Paint, place_name
+from maaf_lab.views.attention_state import AttentionState
 from maaf_lab.views.page import page
 from maaf_lab.views.svg import (
     BLUE,
@@ -23,119 +22,15 @@ from maaf_lab.views.svg import (
     frame,
     label,
     lines,
-    palette,
+    outline,
     picture,
+    press,
     scale_bar,
     tag,
     text_width,
 )
 
 WIDTH = 1000
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One model's attention for the query. weights: (operations, H, N, N); grids: name -> (start, stop), words follow them.
-
-    places: (operations, H) the target's place without each head, None where unknown. referents: word's number -> how much of
-    each token of the coarsest grid what it names covers, (side * side,), 0 to 1.
-    """
-
-    name: str
-    weights: np.ndarray
-    grids: Mapping[str, tuple[int, int]]
-    words: tuple[str, ...]
-    signed: bool
-    operations: tuple[str, ...]
-    place: int | None = None
-    places: np.ndarray | None = None
-    referents: Mapping[int, np.ndarray] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class AttentionState:
-    """What is shown. picture, target: uint8 (S, S, 3); seen: one model or two; boxes: (n, 4) x0, y0, x1, y1 of what is named.
-    candidates: images that the target's place counts among.
-
-    selection: {"compare": "off" | "word" | "head" | "model", "active": 0 or 1, "thumbs": "patches" | "token",
-    "sides": [{"record", "block", "head" (0: mean), "token" (-1: mean over patches)}, ...]}.
-    """
-
-    seen: tuple[Seen, ...]
-    picture: np.ndarray
-    caption: str
-    selection: Mapping[str, Any]
-    target: np.ndarray | None = None
-    picture_name: str = "reference"
-    candidates: int = 0
-    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-    note: str = ""
-    off: tuple[tuple[int, int], ...] = ()
-    place_off: int | None = None
-
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """What a page carries to answer hovering by itself: plain JSON types."""
-        records = []
-        for seen in self.seen:
-            sides = [
-                {"name": name, "start": start, "side": round((stop - start) ** 0.5)} for name, (start, stop) in seen.grids.items()
-            ]
-            first = max(stop for _, stop in seen.grids.values())
-            records.append(
-                {
-                    "name": seen.name,
-                    "grids": sides,
-                    "first": first,
-                    "words": list(seen.words),
-                    "signed": seen.signed,
-                    "operations": list(seen.operations),
-                    "weights": packed(seen.weights),
-                    "places": None if seen.places is None else np.asarray(seen.places).tolist(),
-                    "referents": {
-                        str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in seen.referents.items()
-                    },
-                }
-            )
-        grids: dict[str, dict[str, Any]] = {}
-        for record in records:
-            for grid in record["grids"]:
-                grids.setdefault(grid["name"], {"name": grid["name"], "side": grid["side"]})
-        shapes = [seen.weights.shape for seen in self.seen]
-        return {
-            "kind": "attention",
-            "records": records,
-            "grids": list(grids.values()),
-            "heads": max(s[1] for s in shapes),
-            "blocks": max(s[0] for s in shapes),
-            "compares": ["off", "word", "head", *(["model"] if len(records) > 1 else [])],
-            "palettes": [palette(False), palette(True)],
-        }
-
-    @cached_property
-    def weights(self) -> list[np.ndarray]:
-        """As a page shows them, a record each."""
-        return [unpacked(record["weights"]) for record in self.data["records"]]
-
-    def painted(self, selection: Mapping[str, Any] | None = None) -> Paint:
-        return paint(self.data, self.weights, selection or self.selection)
-
-    def data_json(self) -> str:
-        return json.dumps(self.data, separators=(",", ":"), sort_keys=True)
-
-    def comparing(self, compare: str) -> dict[str, Any]:
-        """The selection that the button `compare` makes of this one, as far as the drawing's layout goes."""
-        return {**self.selection, "compare": compare, "active": 0 if compare == "off" else 1}
-
-
-def start_selection(seen: Sequence[Seen], token: int | None = None) -> dict[str, Any]:
-    """The first view: mean over heads of the first block, and `token`; else the first word that names something, or the last."""
-    words, first = len(seen[0].words), max(stop for _, stop in seen[0].grids.values())
-    names = min(seen[0].referents, default=words - 1)
-    picked = token if token is not None else (first + names if words else PATCHES)
-    side = {"record": 0, "block": 0, "head": 0, "token": picked}
-    other = {**side, "record": min(1, len(seen) - 1)}
-    return {"compare": "off", "active": 0, "thumbs": "patches", "sides": [side, other]}
 
 
 def attention_svg(state: AttentionState) -> str:
@@ -214,14 +109,10 @@ def _words(state: AttentionState, painted: Paint) -> tuple[float, list[str]]:
         given = _attributes(painted, f"g{i}")
         given.setdefault("aria_label", "mean over all patches")
         made.append(
-            tag(
-                "g",
+            press(
                 inside,
-                class_="press",
-                role="radio",
-                tabindex=0,
                 data_token="patches" if i == PATCHES else record["first"] + i,
-                data_group="words",
+                group="words",
                 **given,
             )
         )
@@ -240,30 +131,27 @@ def _switches(data: Mapping[str, Any], painted: Paint, x: float, y: float) -> st
 
 def _switch(painted: Paint, name: str, words: str, x: float, y: float, what: str, value: str) -> tuple[str, float]:
     width = text_width(words, 12) + 16
-    inside = tag(
-        "rect",
-        x=round(x, 2),
-        y=y,
-        width=round(width, 2),
-        height=22,
-        rx=6,
-        fill=CARD,
-        class_="card",
-        **_attributes(painted, f"{name}-r"),
+    return _tab(painted, name, f"{name}-r", words, x, y, width, what, value), x + width + 5
+
+
+def _tab(
+    painted: Paint,
+    name: str,
+    edge: str,
+    words: str,
+    x: float,
+    y: float,
+    width: float,
+    what: str,
+    value: object,
+    text: str | None = None,
+) -> str:
+    """One of several to pick from. name, edge, text: ids of the whole, its ground and, where it changes, its words."""
+    ground = tag(
+        "rect", x=round(x, 2), y=y, width=round(width, 2), height=22, rx=6, fill=CARD, class_="card", **_attributes(painted, edge)
     )
-    inside += label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle")
-    return tag(
-        "g",
-        inside,
-        class_="press",
-        role="radio",
-        tabindex=0,
-        aria_label=words,
-        data_set=what,
-        data_value=value,
-        data_group=what,
-        **_attributes(painted, name),
-    ), x + width + 5
+    inside = ground + label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle", id=text)
+    return press(inside, told=words, group=what, data_set=what, data_value=value, **_attributes(painted, name))
 
 
 def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
@@ -399,32 +287,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
         wide = max(text_width(record["operations"][b], 12) for record in data["records"] if b < len(record["operations"])) + 16
         if place + wide > WIDTH:
             place, y = x, y + 27
-        inside = tag(
-            "rect",
-            x=round(place, 2),
-            y=y,
-            width=round(wide, 2),
-            height=22,
-            rx=6,
-            fill=CARD,
-            class_="card",
-            **_attributes(painted, f"kr{b}"),
-        )
-        inside += label(round(place + wide / 2, 2), y + 15.5, words, 12, anchor="middle", id=f"kt{b}")
-        made.append(
-            tag(
-                "g",
-                inside,
-                class_="press",
-                role="radio",
-                tabindex=0,
-                aria_label=words,
-                data_set="block",
-                data_value=b,
-                data_group="block",
-                **_attributes(painted, f"k{b}"),
-            )
-        )
+        made.append(_tab(painted, f"k{b}", f"kr{b}", words, place, y, wide, "block", b, f"kt{b}"))
         place += wide + 5
     y += 32
     made.append(label(x, y + 10, painted["ht"]["text"], 11, kind="soft", id="ht"))
@@ -450,16 +313,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
             for i in range(grid["side"] ** 2)
         )
         name = "mean" if h == 0 else f"head {h}"
-        inside = cells + tag(
-            "rect",
-            x=round(left, 2),
-            y=round(head, 2),
-            width=round(size, 2),
-            height=round(size, 2),
-            fill="none",
-            pointer_events="all",
-            **_attributes(painted, f"o{h}"),
-        )
+        inside = cells + outline(left, head, size, **_attributes(painted, f"o{h}"))
         inside += label(round(left, 2), round(head + size + 13, 2), name, 11)
         inside += label(
             round(left + size, 2),
@@ -475,16 +329,12 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
                 round(left, 2), round(head + size + 26, 2), painted.get(f"x{h}", {}).get("text", ""), 10, kind="soft", id=f"x{h}"
             )
         made.append(
-            tag(
-                "g",
+            press(
                 inside,
-                class_="press",
-                role="radio",
-                tabindex=0,
-                aria_label="mean of heads" if h == 0 else f"head {h}",
+                told="mean of heads" if h == 0 else f"head {h}",
                 data_set="head",
                 data_value=h,
-                data_group="heads",
+                group="heads",
                 data_columns=across,
                 **_attributes(painted, f"h{h}"),
             )

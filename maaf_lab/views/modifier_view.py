@@ -12,16 +12,16 @@ from maaf_lab.metrics import Estimate
 from maaf_lab.views.attention_paint import place_name
 from maaf_lab.views.page import page
 from maaf_lab.views.svg import (
-    CARD,
     GREEN,
     LINE,
-    ORANGE,
     button,
+    card,
     document,
     frame,
     label,
     lines,
     picture,
+    press,
     shortened,
     tag,
     text_width,
@@ -137,18 +137,7 @@ def _bar(
     tall: float,
 ) -> str:
     on = name == state.picked
-    inside = tag(
-        "rect",
-        x=0,
-        y=y - 2,
-        width=WIDTH,
-        height=tall - 3,
-        rx=5,
-        fill=CARD,
-        class_="card",
-        stroke=ORANGE if on else "none",
-        stroke_width=2.5,
-    )
+    inside = card(0, y - 2, WIDTH, tall - 3, on)
     middle = y + (tall - 8) / 2 + 3.5
     inside += label(8, round(middle, 2), name, 13, weight="bold" if on else None)
     inside += label(left - 10, round(middle, 2), f"n = {count:,}", 11, kind="soft", anchor="end")
@@ -172,35 +161,20 @@ def _bar(
             kind="ink" if verdict != "undecided" else "soft",
         )
         told.append(f"second less first {gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]")
-    return tag(
-        "g",
+    return press(
         inside,
-        class_="press",
-        role="radio",
-        tabindex=0,
-        aria_checked=str(on).lower(),
-        aria_label="; ".join(told),
+        on=on,
+        told="; ".join(told),
         data_act="type",
         data_value=name,
-        data_group="types",
+        group="types",
     )
 
 
 def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
     on = line.query == state.opened
     told = ", ".join(f"{name} {place_name(place)}" for name, place in zip(state.models, line.places, strict=True))
-    inside = tag(
-        "rect",
-        x=0,
-        y=y,
-        width=WIDTH,
-        height=78,
-        rx=5,
-        fill=CARD,
-        class_="card",
-        stroke=ORANGE if on else "none",
-        stroke_width=2.5,
-    )
+    inside = card(0, y, WIDTH, 78, on)
     inside += picture(6, y + 5, 68, line.source, "reference")
     words, _ = lines(86, y + 6, f"“{for_people(line.text)}”", 460, 13, most=3)
     inside += words + label(86, y + 70, f"query {line.query:,}; {', '.join(line.types) or 'no type'}", 10, kind="soft")
@@ -213,16 +187,13 @@ def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
     whole = f"query {line.query}: {for_people(line.text)}; target {told}"
     if not live:
         return tag("g", inside, role="img", aria_label=whole)
-    return tag(
-        "g",
+    return press(
         inside,
-        class_="press",
-        role="button",
-        tabindex=0,
-        aria_label=f"{whole}; open its retrievals and its attention",
+        radio=False,
+        told=f"{whole}; open its retrievals and its attention",
         data_act="query",
         data_value=line.query,
-        data_group="queries",
+        group="queries",
     )
 
 

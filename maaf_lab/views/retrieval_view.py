@@ -8,7 +8,7 @@ import numpy as np
 
 from maaf_lab.views.attention_paint import place_name
 from maaf_lab.views.page import page
-from maaf_lab.views.svg import BLUE, CARD, GREEN, LINE, ORANGE, document, frame, label, lines, picture, shortened, tag
+from maaf_lab.views.svg import BLUE, CARD, GREEN, LINE, ORANGE, document, frame, label, lines, picture, press, shortened, tag
 
 WIDTH = 1000
 
@@ -130,16 +130,13 @@ def _result(result: Result, number: int, x: float, y: float, size: float, live: 
     inside += label(round(x, 2), round(y + size + 27, 2), shortened(result.name, size, 9), 9, kind="soft")
     if not live:
         return tag("g", inside, role="img", aria_label=told)
-    return tag(
-        "g",
+    return press(
         inside,
-        class_="press",
-        role="button",
-        tabindex=0,
-        aria_label=f"{told}; go on from this image",
+        radio=False,
+        told=f"{told}; go on from this image",
         data_act="refine",
         data_value=result.image,
-        data_group="results",
+        group="results",
         data_columns=6,
     )
 
@@ -164,17 +161,13 @@ def _trail(state: RetrievalState) -> tuple[list[str], float]:
         inside += picture(x + 5, 21, 56, turn.picture, turn.name)
         told, _ = lines(x + 66, 21, turn.text or "(picture alone)", 88, 11, most=3)
         made.append(
-            tag(
-                "g",
+            press(
                 inside + told,
-                class_="press",
-                role="radio",
-                tabindex=0,
-                aria_checked=str(on).lower(),
+                on=on,
                 data_act="turn",
                 data_value=n,
-                data_group="trail",
-                aria_label=f"turn {n + 1}: {turn.text or 'the picture alone'}",
+                group="trail",
+                told=f"turn {n + 1}: {turn.text or 'the picture alone'}",
             )
         )
         if n + 1 < len(state.turns):

@@ -138,6 +138,35 @@ def frame(x: float, y: float, width: float, height: float, color: str, thick: fl
     return tag("rect", x=x, y=y, width=width, height=height, fill="none", stroke=color, stroke_width=thick, **more)
 
 
+def outline(x: float, y: float, size: float, **stroke: object) -> str:
+    """A square's edge; its inside takes the pointer too."""
+    place = {"x": round(x, 2), "y": round(y, 2), "width": round(size, 2), "height": round(size, 2)}
+    return tag("rect", fill="none", pointer_events="all", **place, **stroke)
+
+
+def picked_outline(x: float, y: float, size: float, on: bool) -> str:
+    return outline(x, y, size, stroke=ORANGE if on else LINE, stroke_width=4 if on else 1)
+
+
+def card(x: float, y: float, width: float, height: float, on: bool = False, **more: object) -> str:
+    """A light ground with round corners; an orange edge where it is picked."""
+    edge = {"stroke": ORANGE if on else "none", "stroke_width": 2.5}
+    return tag("rect", x=x, y=y, width=width, height=height, fill=CARD, class_="card", **{"rx": 5, **edge, **more})
+
+
+def press(
+    inside: str, *, group: str, told: str | None = None, on: bool | None = None, radio: bool = True, **more: object
+) -> str:
+    """Something that mouse and keys reach. group: arrow keys move within it; on: whether it is the picked one of its group.
+
+    told: its text alternative, where `more` has none.
+    """
+    named = {} if told is None else {"aria_label": told}
+    named |= {} if on is None else {"aria_checked": str(on).lower()}
+    role = "radio" if radio else "button"
+    return tag("g", inside, class_="press", role=role, tabindex=0, data_group=group, **named, **more)
+
+
 def button(
     x: float,
     y: float,
@@ -165,18 +194,9 @@ def button(
         class_="chosen" if on else "card",
     )
     text = label(x + width / 2, y + size + 3.5, words, size, kind="#ffffff" if on else "ink", anchor="middle")
-    state = {"role": "radio", "aria_checked": str(on).lower()} if radio else {"role": "button", "aria_pressed": str(on).lower()}
-    return tag(
-        "g",
-        shape + text,
-        class_="press",
-        tabindex=0,
-        data_act=act,
-        data_value=value,
-        data_group=group or act,
-        aria_label=told or words,
-        **state,
-    ), width
+    checked = {"on": on} if radio else {"radio": False}
+    made = press(shape + text, told=told or words, group=group or act, data_act=act, data_value=value, **checked)
+    return made, width
 
 
 def document(width: float, height: float, parts: Iterable[str], told: str) -> str:

@@ -17,7 +17,8 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, Look, grid_side
 from maaf_lab.made.on_demand import DrawnPixels
 from maaf_lab.views.aggregate_view import AggregateState, aggregate_page, aggregate_svg, tell_aggregate
-from maaf_lab.views.attention_view import AttentionState, Seen, attention_page, attention_svg, describe, start_selection
+from maaf_lab.views.attention_state import AttentionState, Seen, start_selection
+from maaf_lab.views.attention_view import attention_page, attention_svg, describe
 from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
 
 _HERE = "this query"
