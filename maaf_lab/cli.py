@@ -209,11 +209,12 @@ def search(
     from maaf_lab.catalogue import open_folder, square
     from maaf_lab.data.transforms import build_transform
     from maaf_lab.errors import ConfigError
+    from maaf_lab.explored import find_run
     from maaf_lab.training import make_accelerator
 
     if k < 1:
         raise ConfigError(f"--k: expected at least 1, found {k}")
-    opened = _run_named(run)
+    opened = find_run(run)
     data = opened.config.data
     start = torch.from_numpy(square(image, data.pixels)).permute(2, 0, 1)[None]  # (1, 3, S, S)
     model = opened.load_model(make_accelerator("fp32", device).device)
@@ -221,7 +222,7 @@ def search(
     _say(f"model {run} ({opened.config.model.name}), trained on {made}{data.origin or data.dataset}")
     if not model.vocabulary.ids(text):
         _say(f"no word in the text {text!r}: the picture alone is the query")
-    elif words := _unknown_words(model.vocabulary, text):
+    elif words := model.vocabulary.unknown(text):
         _say(f"words that the model does not know: {', '.join(words)}")
     found = open_folder(catalogue, model, pixels=data.pixels, name=run)
     _say(f"{catalogue}: {len(found):,} images" + (f", {len(found.broken):,} broken" if found.broken else ""))
@@ -240,26 +241,6 @@ def search(
         print(_printable(f"{place:>3}  {score:.3f}  {path}"))
     if not lines:
         _say("no image to list: the folder holds the picture itself and no other")
-
-
-def _run_named(name: str) -> object:
-    """A shipped model's run by its name, or the run in a folder."""
-    from maaf_lab.errors import RunError
-    from maaf_lab.runs import Run, pretrained_run
-
-    try:
-        return pretrained_run(name)
-    except RunError as error:
-        if Path(name).is_dir():
-            return Run(Path(name))
-        raise RunError(f"--run: expected a shipped model or a run's folder; found no such folder, and {error}") from error
-
-
-def _unknown_words(vocabulary: object, text: str) -> list[str]:
-    """Words of a text, each once, that training never saw."""
-    from maaf_lab.data.text import UNKNOWN, tokenize
-
-    return [word for word in dict.fromkeys(tokenize(text)) if UNKNOWN in vocabulary.ids(word)]
 
 
 def _say(text: str) -> None:

@@ -23,7 +23,7 @@ from maaf_lab.data import datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Split
-from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary, join, tokenize
+from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
@@ -147,9 +147,8 @@ class Explored:
             vector, record = self.model.eval().fuse(self._features(image), self.model.read([text]), return_attention=attention)
         vector = normalize(vector.float(), dim=-1)[0].cpu().numpy()
         words = self.model.vocabulary
-        known = isinstance(words, Vocabulary)
-        tokens = tuple(tokenize(text)) if known else tuple(words.pieces[i] for i in words.ids(text))
-        unknown = tuple(dict.fromkeys(t for t, i in zip(tokens, words.ids(text), strict=True) if i == UNKNOWN)) if known else ()
+        tokens = tuple(tokenize(text)) if isinstance(words, Vocabulary) else tuple(words.pieces[i] for i in words.ids(text))
+        unknown = words.unknown(text)
         if record is None or not record.weights.numel():
             return Look(vector, tokens, unknown)
         spans = dict(record.spans)
@@ -379,6 +378,9 @@ def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
     try:
         return pretrained_run(text)
     except RunError as error:
+        if Path(text).is_dir():
+            why = f"{text}: expected a run's folder with its config.json, found none; name a run that was trained"
+            raise RunError(why) from None
         raise RunError(f"{text!r} is no run's folder, no run in {place(runs_root, 'runs')}, and {error}") from None
 
 

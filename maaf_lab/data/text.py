@@ -81,6 +81,10 @@ class Vocabulary:
         """One id a token of `text`; `UNKNOWN` for words that training never saw."""
         return [self._ids.get(word, UNKNOWN) for word in tokenize(text)]
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        """Words of a text, each once, that training never saw."""
+        return tuple(word for word in dict.fromkeys(tokenize(text)) if word not in self._ids)
+
     def batch(self, texts: Sequence[str]) -> TextBatch:
         """Captions -> padded ids (B, T). T is at least 1, so a batch of empty captions is one column of padding."""
         return pad([self.ids(text) for text in texts])
@@ -132,6 +136,10 @@ class WordPieces:
     def ids(self, text: str) -> list[int]:
         """One id a piece of `text`, nothing before and nothing behind it."""
         return self._splitter.encode(text, add_special_tokens=False).ids
+
+    def unknown(self, text: str) -> tuple[str, ...]:
+        """None that have a name: pieces make every word, but for signs of other scripts."""
+        return ()
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
         """As `Vocabulary.batch`."""
