@@ -36,6 +36,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PIP) --upgrade pip; \
 	$(PIP) $(TORCH_ARGS) "torch>=2.9" "torchvision>=0.24"; \
 	$(PIP) -e .; \
+	$(BIN)/python -m compileall -q maaf_lab; \
 	touch $@; $(TOOK)
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.utils.checkpoint
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
@@ -34,6 +32,9 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state, write_text
 from maaf_lab.models.dropped import keep_out_of_graphs
 from maaf_lab.models.two_stream import StreamBlock
+
+if TYPE_CHECKING:  # who trains loads it; an explorer opens without
+    from accelerate import Accelerator, PartialState
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
@@ -138,12 +139,18 @@ def give_back_memory() -> None:
 
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
     """Accelerate's view of the device: a GPU when there is one, unless `device` is "cpu"."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
     AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs of different precision one after another
     return Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
 
 
 def processes_of_this_run(device: str | None = None) -> PartialState:
     """This process among those that `accelerate launch` started; started plainly, it is the only one."""
+    from accelerate import PartialState
+    from accelerate.state import AcceleratorState
+
     AcceleratorState._reset_state(reset_partial_state=True)
     return PartialState(cpu=device == "cpu")
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import ipywidgets
 import numpy as np
@@ -18,7 +21,7 @@ from maaf_lab.views.attention_paint import PATCHES, color, number, packed, place
 from maaf_lab.views.attention_state import AttentionState, Seen, start_selection
 from maaf_lab.views.attention_view import attention_svg
 from maaf_lab.views.page import page
-from maaf_lab.views.svg import document, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
+from maaf_lab.views.svg import document, font_folder, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
 from maaf_lab.widgets.attention import AttentionExplorer
 from maaf_lab.widgets.modifiers import ModifierExplorer
 from maaf_lab.widgets.retrieval import RetrievalExplorer
@@ -82,6 +85,25 @@ def test_numbers_for_people():
         and color(0, 1, True) == palette(True)[128]
         and color(0, 0, True) == palette(True)[128]
     )
+
+
+def test_the_palettes_and_the_fonts_are_matplotlibs():
+    import matplotlib
+
+    for signed, name in ((False, "cividis"), (True, "RdBu_r")):
+        theirs = np.round(255 * matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3]).astype(int)
+        assert palette(signed) == tuple("#{:02x}{:02x}{:02x}".format(*color) for color in theirs.tolist())
+    assert font_folder().samefile(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
+
+
+def test_an_explorer_opens_without_what_only_others_need():
+    """Each of these takes from a tenth to half a second to import, before anything shows."""
+    asked = """
+import sys, maaf_lab
+maaf_lab.explore_attention()._repr_mimebundle_()
+print(*sorted({"accelerate", "matplotlib", "nbformat", "pandas", "torch._dynamo"} & set(sys.modules)))"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
 def test_weights_survive_the_page():

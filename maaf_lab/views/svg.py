@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +105,14 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def font_folder() -> Path:
-    """The fonts that come with matplotlib, so that every machine has them."""
-    import matplotlib
+    """The fonts that come with matplotlib, so that every machine has them. Found without importing it: that is half a second."""
+    package = find_spec("matplotlib")
+    folder = Path(str(package and package.origin)).parent / "mpl-data"
+    if not folder.is_dir():  # a distribution that keeps them elsewhere
+        import matplotlib
 
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+        folder = Path(matplotlib.get_data_path())
+    return folder / "fonts" / "ttf"
 
 
 def picture(x: float, y: float, side: float, pixels: np.ndarray, told: str, **more: object) -> str:
@@ -241,11 +247,11 @@ def to_png(svg: str, scale: float = 2) -> bytes:
 
 @lru_cache(maxsize=2)
 def palette(signed: bool) -> tuple[str, ...]:
-    """256 colours: sequential from 0 to the largest (cividis), or diverging around 0 (red more, blue less)."""
-    import matplotlib
+    """256 colours: sequential from 0 to the largest (cividis), or diverging around 0 (red more, blue less).
 
-    made = matplotlib.colormaps["RdBu_r" if signed else "cividis"](np.linspace(0, 1, 256))[:, :3]
-    return tuple("#" + "".join(f"{round(255 * part):02x}" for part in color) for color in made.tolist())
+    They are matplotlib's, kept in a file because importing it takes half a second; a test compares.
+    """
+    return tuple(json.loads((Path(__file__).parent / "page" / "palettes.json").read_text())["RdBu_r" if signed else "cividis"])
 
 
 def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], told: str) -> str:
