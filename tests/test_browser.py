@@ -235,17 +235,22 @@ def test_retrieval(opened, shot, tmp_path):
     tells(lab, "object red")
     after = one.locator("[data-act='refine']").evaluate_all("all => all.map(e => e.dataset.value)")
     assert after != names and len(after) >= 10, "the results move"
-    one.locator("[data-act='refine']").nth(1).click()
+    before = lab.drawn()
+    box.fill("remove middle-left object")
+    lab.redrawn(before)
+    one.locator("[data-act='refine']").first.click()  # the target, without the yellow cylinder
     lab.page.wait_for_function("() => document.querySelectorAll('[data-act=turn]').length === 2")
     lab.page.wait_for_function("() => document.querySelector('.maaf-message')?.innerText.includes('how this image')")
     playwright.expect(box).to_have_value("")  # the next text is typed anew
-    box.press_sequentially("add blue cube to top-left", delay=20)
-    tells(lab, "“add blue cube to top-left”")
+    box.press_sequentially("add yellow cylinder to middle-left", delay=20)
+    tells(lab, "“add yellow cylinder to middle-left”")
+    there_again = one.locator("[data-act='refine']").first.get_attribute("aria-label")
+    assert "css_test_000443" in there_again, f"expected the picture that the dialogue began with, found {there_again}"
     shot(one, "retrieval-dialogue")
     one.locator("[data-act='turn']").first.focus()
     lab.page.keyboard.press("Enter")
     lab.page.wait_for_function("() => document.querySelector('[data-act=turn]').getAttribute('aria-checked') === 'true'")
-    assert "object red" in one.locator("svg").get_attribute("aria-label"), "an earlier turn is looked at again"
+    assert "remove middle-left" in one.locator("svg").get_attribute("aria-label"), "an earlier turn is looked at again"
     box.fill("make the sparkling sphere big")
     lab.page.wait_for_function("() => document.querySelector('.maaf-drawing').innerText.includes('has never seen')")
     assert "'sparkling'" in one.inner_text()
