@@ -7,6 +7,8 @@ PYTHON    ?= python3
 VENV      ?= .venv
 DATA_ROOT ?= data
 RUNS_ROOT ?= runs
+# Tests at a time. Each has its share of the cores, and takes up to 2.5 GB of memory.
+JOBS      ?= 2
 # Extra options for the torch install, for example another index that holds smaller CPU-only builds.
 TORCH_ARGS ?=
 
@@ -23,7 +25,7 @@ export PYTHONUNBUFFERED := 1
 help:  ## list the commands
 	@echo "maaf-lab: composed image retrieval in Jupyter"
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
-	@echo "Settings: STEPS=n SEED=n DATA_ROOT=dir RUNS_ROOT=dir (demo); PYTHON=python3.12 VENV=dir (any)"
+	@echo "Settings: STEPS=n SEED=n DATA_ROOT=dir RUNS_ROOT=dir (demo); JOBS=n (test); PYTHON=python3.12 VENV=dir (any)"
 
 # --- environment: two stamps, so that the demo does not wait for the tests' tools -------------------------------------
 
@@ -63,14 +65,15 @@ demo: $(VENV)/.installed  ## draw data, train four systems on the CPU, fill the 
 	$(BIN)/maaf-lab demo --data-root "$(DATA_ROOT)" --runs-root "$(RUNS_ROOT)" $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)); \
 	$(TOOK)
 
-test: $(VENV)/.installed-dev  ## run the tests, then every notebook against its committed outputs
+test: $(VENV)/.installed-dev  ## run the tests, then every notebook against its committed outputs; JOBS= at a time
 	@unit=0; notebooks=0; \
-	echo "==> tests"; \
-	$(BIN)/python -m pytest tests -m "not browser" || unit=$$?; \
+	export OMP_NUM_THREADS=$$($(BIN)/python -c 'import os; print(max(1, (os.cpu_count() or 1) // max(1, $(JOBS))))'); \
+	echo "==> tests, $(JOBS) at a time"; \
+	$(BIN)/python -m pytest tests -m "not browser" -n $(JOBS) --dist worksteal || unit=$$?; \
 	$(TOOK); \
 	if [ -n "$(NOTEBOOKS)" ]; then \
 		echo "==> notebooks against their committed outputs"; \
-		$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg $(NOTEBOOKS) || notebooks=$$?; \
+		$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg -n $(JOBS) --dist loadscope $(NOTEBOOKS) || notebooks=$$?; \
 		$(TOOK); \
 	else \
 		echo "==> no notebooks to compare"; \

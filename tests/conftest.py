@@ -21,6 +21,12 @@ settings.register_profile("lab", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("lab")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Several at a time: the slow ones first, so that nobody waits for the last of them."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_css(tmp_path_factory):
     """A tiny made CSS set of 56 px, drawn once for all tests; nobody writes to it but the pixel cache."""
