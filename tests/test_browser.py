@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+from maaf_lab.explored import open_explored
+
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: `make test-browser` installs it")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -291,15 +293,22 @@ def test_retrieval_of_ones_own_pictures(opened, tmp_path, shot):
     assert "dropped.png" in one.inner_text()
     photos = tmp_path / "photos"
     photos.mkdir()
-    for n in range(12):
-        PILImage.fromarray(np.full((64, 64, 3), 20 * n, np.uint8)).save(photos / f"grey{n:02}.png")
+    shipped = open_explored("css-laptop")
+    for name in (443, 1012, 2627, 3356, 4315, 6405, 8160, 9600, 10382, 13647, 14120, 15513):
+        PILImage.fromarray(shipped.picture(name, 160)).save(photos / f"scene{name:05}.png")
     (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff no more")
     before = lab.drawn()
     lab.box("your folder of images").fill(str(photos))
     lab.box("your folder of images").press("Enter")
     lab.redrawn(before)
-    assert "12 images searched" in one.inner_text() and "1 broken" in lab.message()
-    assert lab.page.locator("summary", has_text="1 broken images").count() == 1
+    assert "12 images searched" in one.inner_text() and "photos: 12 images, 1 broken left out" in lab.message()
+    assert lab.page.locator("summary", has_text=re.compile("^1 broken image$")).count() == 1
+    before = lab.drawn()
+    lab.box("change it:").fill("remove middle-left object")
+    lab.redrawn(before)
+    first = one.locator("[data-act='refine']").first.get_attribute("aria-label")
+    assert "scene01012" in first, f"expected the scene without its yellow cylinder, found {first}"
+    one.scroll_into_view_if_needed()
     shot(lab.page, "retrieval-own-folder")
     before = lab.drawn()
     lab.box("your folder of images").fill("/no/such/folder")

@@ -176,7 +176,7 @@ class RetrievalExplorer(Explorer):
         self._turns = [self._turn("")]
         self._show_text("")
         self.put(self._folder, str(folder))
-        self.say(f"{len(one):,} images of {one.title}" + (f", {len(one.broken)} broken ones left out" if one.broken else ""))
+        self.say(f"{one.title}: {one.told}")
         self.redraw()
 
     def compare(self, run: str) -> None:
@@ -304,10 +304,11 @@ class RetrievalExplorer(Explorer):
     def _tell_broken(self, catalogue: Catalogue) -> None:
         from html import escape
 
-        rows = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in catalogue.broken[:200])
-        self._broken.value = (
-            f"<details><summary>{len(catalogue.broken)} broken images</summary><ul>{rows}</ul></details>" if rows else ""
-        )
+        count, listed = len(catalogue.broken), catalogue.broken[:200]
+        rows = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in listed)
+        rows += f"<li>and {count - len(listed):,} more</li>" if count > len(listed) else ""
+        what = f"{count:,} broken image{'' if count == 1 else 's'}"
+        self._broken.value = f"<details><summary>{what}</summary><ul>{rows}</ul></details>" if rows else ""
 
     def _show_text(self, text: str) -> None:
         if self._text.value.strip() != text.strip():
