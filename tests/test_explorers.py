@@ -407,6 +407,27 @@ def test_any_picture(retrieval, css, tmp_path):
     assert "notes.txt: cannot be read as an image (12 bytes)" in retrieval.message.value
 
 
+def test_names_and_texts_that_no_drawing_can_hold(retrieval, css, tmp_path):
+    """Control characters, and bytes of a file name that are no text: a mark stands for each."""
+    import os
+
+    for n, name in enumerate((b"bell\x07.png", b"latin\xe9.png", b"<b>&amp;.png")):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            PILImage.fromarray(css.picture(n, 80)).save(file, "PNG")
+    (tmp_path / "torn\x01.jpg").write_bytes(b"\xff\xd8\xff")
+    retrieval._folder.value = str(tmp_path)
+    assert "3 images, 1 broken left out" in retrieval.message.value and "torn\ufffd.jpg" in retrieval._broken.value
+    retrieval._text.value = "remove \x00\x1bcube"
+    svg = retrieval.svg()
+    named = [e.get("aria-label") for e in sound(svg).iter() if e.get("data-act") == "refine"]
+    assert all(any(name in told for told in named) for name in ("bell\ufffd.png", "latin\ufffd.png", "<b>&amp;.png"))
+    assert "“remove \ufffd\ufffdcube”" in repr(retrieval)
+    for ending in ("html", "svg", "png"):
+        assert retrieval.save(tmp_path.parent / f"odd.{ending}").stat().st_size > 10_000
+    assert b"latin\xef\xbf\xbd.png" in (tmp_path.parent / "odd.html").read_bytes()
+    json.dumps(retrieval.drawing.get_state()["svg"], ensure_ascii=False).encode()  # as it goes to the browser
+
+
 def test_a_folder_of_ones_own(retrieval, css, tmp_path):
     for n in range(14):
         PILImage.fromarray(css.picture(n, 80)).save(tmp_path / f"p{n:02}.png")

@@ -25,10 +25,23 @@ INK, SOFT, LINE, CARD, PAPER = "#1f1f1f", "#5f5f5f", "#c8c8c8", "#f4f4f4", "#fff
 ORANGE, BLUE, GREEN = "#b35900", "#0072B2", "#008a3e"  # the first pick, the second pick, the target
 
 
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def shown(text: str) -> str:
+    """A text with � for what no SVG, page or message can carry: control characters, bytes of file names that are no text."""
+    return _NO_XML.sub("\ufffd", text)
+
+
+def escaped(text: str) -> str:
+    """`shown`, for the inside of an element or an attribute."""
+    return escape(shown(text))
+
+
 def tag(name: str, content: str = "", **attributes: object) -> str:
     """One element; `_` in a name stands for `-`, attributes that are None are left out, values are escaped, content is not."""
     parts = [
-        f' {key.strip("_").replace("_", "-")}="{escape(_told(value))}"' for key, value in attributes.items() if value is not None
+        f' {key.strip("_").replace("_", "-")}="{escaped(_told(value))}"' for key, value in attributes.items() if value is not None
     ]
     inside = f">{content}</{name}>" if content else "/>"
     return f"<{name}{''.join(parts)}{inside}"
@@ -53,7 +66,7 @@ def label(
     fill = {"ink": INK, "soft": SOFT}.get(kind, kind)
     known = kind if kind in ("ink", "soft") else {ORANGE: "first", BLUE: "second", GREEN: "right"}.get(kind)
     return tag(
-        "text", escape(words), x=x, y=y, font_size=size, fill=fill, class_=known, text_anchor=anchor, font_weight=weight, **more
+        "text", escaped(words), x=x, y=y, font_size=size, fill=fill, class_=known, text_anchor=anchor, font_weight=weight, **more
     )
 
 
@@ -119,7 +132,7 @@ def picture(x: float, y: float, side: float, pixels: np.ndarray, told: str, **mo
     """A picture uint8 (S, S, 3) as a square of the drawing. told: what it shows, for who does not see it."""
     return tag(
         "image",
-        tag("title", escape(told)),
+        tag("title", escaped(told)),
         x=x,
         y=y,
         width=side,
@@ -210,7 +223,7 @@ def document(width: float, height: float, parts: Iterable[str], told: str) -> st
     background = tag("rect", width=width, height=height, fill=PAPER, class_="paper")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-        f'font-family="{FONT}" role="group" aria-label="{escape(told)}">{background}{"".join(parts)}</svg>\n'
+        f'font-family="{FONT}" role="group" aria-label="{escaped(told)}">{background}{"".join(parts)}</svg>\n'
     )
 
 

@@ -14,7 +14,7 @@ import traitlets
 
 from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.views.page import asset
-from maaf_lab.views.svg import to_png
+from maaf_lab.views.svg import escaped, shown, to_png
 
 _RENDER = """
 export default {
@@ -112,11 +112,9 @@ class Explorer(ipywidgets.VBox):
 
     def say(self, text: str, wrong: bool = False) -> None:
         """A message above the drawing, read aloud by screen readers; "" takes it away."""
-        from html import escape
-
         role = "alert" if wrong else "status"
         mark = "⚠ " if wrong else ""
-        self.message.value = f'<div class="maaf-message" role="{role}">{escape(mark + text)}</div>' if text else ""
+        self.message.value = f'<div class="maaf-message" role="{role}">{escaped(mark + text)}</div>' if text else ""
 
     def hear(self, control: traitlets.HasTraits, what: Callable[[Any], None], name: str = "value") -> None:
         """Call `what` with a control's new value; an error is said, and values that `put` sets are no news."""
@@ -151,7 +149,7 @@ class Explorer(ipywidgets.VBox):
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {self.told()}"
+        return shown(f"{type(self).__name__}: {self.told()}")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; where there is no kernel, a picture; where there are no pictures, words."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from maaf_lab.views.svg import escaped
 
 _HERE = Path(__file__).parent
 
@@ -36,11 +37,11 @@ def page(
     content = content.replace("</", "<\\/")
     return f"""<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escaped(title)}</title>
 <style>body{{margin:16px;background:#fff}}@media (prefers-color-scheme:dark){{body{{background:#111}}}}
 {asset("explorer.css")}</style></head>
 <body>
-<main class="maaf page"><h1 style="font-size:17px">{escape(title)}</h1><p class="soft">{escape(told)}</p>
+<main class="maaf page"><h1 style="font-size:17px">{escaped(title)}</h1><p class="soft">{escaped(told)}</p>
 <div id="explorer">{svg}</div>
 </main>
 <script type="application/json" id="content">{content}</script>
@@ -63,11 +64,11 @@ window.maaf = mount(root, content, tell);
 def pages(title: str, each: Sequence[str]) -> str:
     """Several of these files as one, below one another, each in a frame of its own."""
     frames = "".join(
-        f'<iframe title="{escape(title)} {n + 1}" srcdoc="{escape(one)}" style="width:100%;border:0" '
+        f'<iframe title="{escaped(title)} {n + 1}" srcdoc="{escaped(one)}" style="width:100%;border:0" '
         "onload=\"this.style.height=this.contentDocument.documentElement.scrollHeight+24+'px'\"></iframe>"
         for n, one in enumerate(each)
     )
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escaped(title)}</title></head>'
         f'<body style="margin:0">{frames}</body></html>\n'
     )
