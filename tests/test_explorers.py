@@ -197,6 +197,10 @@ def test_attention_asked_again(attention, css):
         and "alert" in attention.message.value
         and attention.svg() == shown
     )
+    attention._find.value = "?!"
+    assert "expected words of letters" in attention.message.value and attention.svg() == shown
+    attention._find.value = ""
+    assert attention.message.value == "", "what was asked is taken back, and so is the answer"
     attention._text.value = "make the fluffy sphere red"
     assert "never seen" in attention.message.value and "fluffy" in attention.message.value and "fluffy" in repr(attention)
     assert "no target is known" in attention.state.caption and attention.state.target is None
@@ -504,6 +508,7 @@ def test_types_are_edited_in_place(rankings, garments):
     assert "line 2" in explorer.message.value and repr(explorer) == shown
     explorer._types.value = "red things: red reds\nlong: long longer"
     assert list(explorer.state.recalls) == ["all", "red things", "long"] and explorer.state.picked == "all"
+    assert "2 types, 4 words" in explorer.message.value
     assert explorer.state.recalls["red things"][0] == sum(bool({"red", "reds"} & t) for t in explorer.table.tokens)
 
 

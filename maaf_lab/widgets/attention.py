@@ -171,7 +171,9 @@ class AttentionExplorer(Explorer):
         with self.answering():
             words = set(tokenize(self._find.value))
             if not words and step == 0:
-                return
+                if self._find.value.strip():
+                    raise ConfigError("expected words of letters or digits to look for, found none")
+                return self.say("")
             texts, here = self.models[0].split.queries, self._number.value
             count = len(texts)
             order = [(here + (n if step >= 0 else -n)) % count for n in range(0 if step == 0 else 1, count + 1)]

@@ -17,6 +17,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, second_rankings
 from maaf_lab.retrieval import Rankings
 from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
+from maaf_lab.views.svg import counted
 from maaf_lab.widgets.shell import Explorer, row, text_box
 
 LINES = 6  # queries a page
@@ -89,7 +90,7 @@ class ModifierExplorer(Explorer):
         if self.picked not in types:
             self.picked = "all"
         self.start = 0
-        self.say(f"{len(types)} types, {sum(map(len, types.values())):,} words")
+        self.say(f"{counted(len(types), 'type')}, {counted(sum(map(len, types.values())), 'word')}")
         self.redraw()
 
     def filter(self, words: str = "", category: str = "", shortest: int = 0, longest: int = 10**6) -> None:

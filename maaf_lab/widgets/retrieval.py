@@ -19,7 +19,7 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explored import Explored
 from maaf_lab.views.page import asset
 from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
-from maaf_lab.views.svg import escaped
+from maaf_lab.views.svg import counted, escaped
 from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
 
 SHOWN = 112  # px of a result's picture
@@ -306,7 +306,7 @@ class RetrievalExplorer(Explorer):
         count, listed = len(catalogue.broken), catalogue.broken[:200]
         rows = "".join(f"<li>{escaped(name)}: {escaped(why)}</li>" for name, why in listed)
         rows += f"<li>and {count - len(listed):,} more</li>" if count > len(listed) else ""
-        what = f"{count:,} broken image{'' if count == 1 else 's'}"
+        what = counted(count, "broken image")
         self._broken.value = f"<details><summary>{what}</summary><ul>{rows}</ul></details>" if rows else ""
 
     def _show_text(self, text: str) -> None:
