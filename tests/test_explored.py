@@ -354,6 +354,15 @@ def test_rankings_of_other_queries_are_refused(garments, css):
         TypeTable({"one": css.run.rankings}, (1,)).queries(taxonomy("css"), Filter(), "all", SORTS[2])
 
 
+def test_the_shipped_shop_is_the_generators():
+    """As below, for the garments: every attribute, gallery, query and caption, in their order."""
+    from maaf_lab.made.fashion_iq import make_split, shipped_split
+
+    kept, drawn = shipped_split("val", "full", 0), make_split("val", "full", 0)
+    assert list(kept.garments.items()) == list(drawn.garments.items())
+    assert kept.galleries == drawn.galleries and kept.queries == drawn.queries and shipped_split("train", "full", 0) is None
+
+
 def test_shipped_scenes_are_the_generators():
     """The file that lets the explorers open sooner holds what the generator draws, to the last bit."""
     from maaf_lab.made.scenes import draw_split, scene_labels, shipped_split

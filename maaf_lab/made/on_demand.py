@@ -129,7 +129,7 @@ def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -
 
 
 def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
-    shop = fashion_iq.make_split(split, kind, seed)
+    shop = fashion_iq.shipped_split(split, kind, seed) or fashion_iq.make_split(split, kind, seed)
     stands_in: dict[str, list[str]] = {}
     for category in fashion_iq.CATEGORIES:
         for asin in shop.galleries[category]:
