@@ -324,7 +324,7 @@ class Explored:
         split = self.split
         if (self.run.folder / "rankings.parquet").is_file():
             found = self.run.rankings
-            asked = list(zip(found.frame["source"], found.frame["text"], strict=True))
+            asked = list(zip(found.column("source"), found.column("text"), strict=True))
             if asked == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
                 return found
         return rank(*embed_split(self.model, split, self.pixels, transform=self.run.config.data.transform), split)

@@ -206,6 +206,31 @@ def test_rankings_are_saved_and_loaded(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["rankings.parquet"]
 
 
+def test_rankings_from_a_file_are_one_set_of_rankings(tmp_path):
+    """Columns without pandas equal the frame's; a file that changes under them is told, not mixed in."""
+    file, shared = tmp_path / "rankings.parquet", tmp_path / "ranks.parquet"
+    before = rankings([1, 7, 0, 3])
+    before.save(file)
+    before.save_ranks(shared, tmp_path)
+    for path in (file, shared):
+        after = Rankings.load(path)
+        assert after._frame is None and len(after) == 4 and after.hits(3).tolist() == [1, 0, 0, 1]
+        columns = {name: after.column(name).tolist() for name in ("query", "source", "text", "target_label", "category", "rank")}
+        assert columns == {name: before.column(name).tolist() for name in columns}
+        for name, values in columns.items():
+            assert after.frame[name].isna().tolist() == [v is None for v in values]
+            assert after.frame[name].dropna().tolist() == [v for v in values if v is not None]
+        assert after.frame["top"].map(len).tolist() == ([0] * 4 if path == shared else before.frame["top"].map(len).tolist())
+    old = Rankings.load(file)
+    rankings([2, 7, 0, 3]).save(file)
+    assert old.column("rank").tolist() == [1, 7, 0, 3] and old.column("text").tolist() == before.column("text").tolist()
+    with pytest.raises(RunError, match=r"expected the rankings that it held when it was opened.*load it again"):
+        _ = old.frame
+    file.unlink()
+    with pytest.raises(RunError, match="put it back"):
+        _ = old.frame
+
+
 def test_wrong_rankings_are_refused(tmp_path):
     good = rankings([1, 2])
     with pytest.raises(RunError, match="missing rank, scores"):

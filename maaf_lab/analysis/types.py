@@ -36,20 +36,17 @@ class TypeTable:
         if not rankings:
             raise ConfigError("expected at least one model's rankings, found none")
         self.names, self.rankings, self.ks = list(rankings), list(rankings.values()), tuple(ks)
-        one = self.rankings[0].frame
-        for name, other in zip(self.names[1:], self.rankings[1:], strict=True):
-            same = len(other) == len(one) and all(
-                (one[c].to_numpy() == other.frame[c].to_numpy()).all() for c in ("source", "text")
-            )
-            if not same:
+        asked = [(r.column("source"), r.column("text")) for r in self.rankings]
+        for name, other in zip(self.names[1:], asked[1:], strict=True):
+            if not all(np.array_equal(mine, theirs) for mine, theirs in zip(asked[0], other, strict=True)):
                 raise ConfigError(
                     f"expected rankings of the same queries, found others for {name}: evaluate both on the same split"
                 )
-        self.texts = one["text"].tolist()
+        self.texts = asked[0][1].tolist()
         self.tokens = [frozenset(tokenize(text)) for text in self.texts]
         self.lengths = np.array([sum(token != JOINER for token in tokenize(text)) for text in self.texts])
-        self.categories = one["category"].to_numpy()
-        self.ranks = np.stack([r.frame["rank"].to_numpy() for r in self.rankings])  # (models, Q)
+        self.categories = self.rankings[0].column("category")
+        self.ranks = np.stack([r.column("rank") for r in self.rankings])  # (models, Q)
         self.hits = np.stack([np.mean([r.hits(k) for k in self.ks], axis=0) for r in self.rankings])
 
     @property
