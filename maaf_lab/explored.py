@@ -6,7 +6,8 @@ Shapes: N tokens of one query (image tokens of every grid, then words), D width,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
+from maaf_lab.made.processes import cores
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.models.checkpoints import write_atomically
 from maaf_lab.places import place, records_place
@@ -127,9 +129,14 @@ class Explored:
 
     def picture(self, image: int, pixels: int = 160) -> np.ndarray:
         """An image of the split for people: uint8 (pixels, pixels, 3). The model saw it at its own size."""
+        return self.pictures([image], pixels)[0]
+
+    def pictures(self, images: Sequence[int], pixels: int = 160) -> list[np.ndarray]:
+        """Several at once, which all cores share."""
         if isinstance(self.pixels, DrawnPixels):
-            return self.pixels.picture(image, pixels)
-        return to_square(decode(self.split.images[image].path), pixels)
+            return list(self.pixels.pictures(images, pixels)) if len(images) else []
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
 
     def square(self, picture: np.ndarray) -> np.ndarray:
         """Any picture uint8 (H, W, 3) as the model sees it: (S, S, 3)."""

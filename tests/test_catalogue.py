@@ -343,7 +343,7 @@ def test_broken_files_are_listed_once_tried_and_never_fatal(folder, opened, deco
     for name, data in (("cut.jpg", whole[: len(whole) // 2]), ("empty.png", b""), ("text.png", b"some words")):
         (folder / name).write_bytes(data)
     found = opened(folder)
-    assert len(found) == 6 and repr(found) == "Catalogue(my photos: 6 images, 3 broken; css-laptop)"
+    assert len(found) == 6 and repr(found) == "Catalogue(my photos: 6 images, 3 broken left out; css-laptop)"
     why = dict(found.broken)
     assert sorted(why) == ["cut.jpg", "empty.png", "text.png"] and "truncated" in why["cut.jpg"]
     assert "0 bytes" in why["empty.png"] and "no image format" in why["text.png"] and str(folder) not in why["cut.jpg"]

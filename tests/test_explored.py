@@ -49,7 +49,7 @@ def test_css_on_demand_is_css_on_disk(tiny_css):
     some = np.array([3, 0, 359, 3])
     assert torch.equal(pixels.batch(some), cache.batch(some)) and np.array_equal(pixels.image(7), cache.image(7))
     assert undrawn(loaded.origin, "test", 40)[1].image(5).shape == (40, 40, 3)
-    assert pixels.picture(3, 90).shape == (90, 90, 3)
+    assert pixels.pictures([3, 5], 90).shape == (2, 90, 90, 3)
     sidecar = load_sidecar(tiny_css, "test")
     rows = np.flatnonzero(sidecar["image"] == 11)
     expected = sidecar["box"][rows[np.argsort(sidecar["object"][rows])]] / 56

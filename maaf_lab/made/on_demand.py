@@ -47,9 +47,9 @@ class DrawnPixels(PixelCache):
     def batch(self, indices: np.ndarray | Tensor | Sequence[int]) -> Tensor:
         return torch.from_numpy(self._rows(indices)).permute(0, 3, 1, 2)
 
-    def picture(self, index: int, pixels: int) -> np.ndarray:
-        """An image drawn for people, at any size: uint8 (pixels, pixels, 3)."""
-        return self._larger([index], pixels)[0]
+    def pictures(self, indices: Sequence[int], pixels: int) -> np.ndarray:
+        """Images drawn for people, at any size: uint8 (B, pixels, pixels, 3)."""
+        return self._larger(indices, pixels)
 
     def boxes(self, index: int) -> np.ndarray | None:
         """Where each object of a scene shows, as shares of the side: (objects, 4) x0, y0, x1, y1. None where nobody knows."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import ipywidgets
-import numpy as np
 import traitlets
 
 from maaf_lab.analysis.types import SORTS, Filter, TypeTable
@@ -18,7 +17,7 @@ from maaf_lab.explored import Explored, second_rankings
 from maaf_lab.retrieval import Rankings
 from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
 from maaf_lab.views.svg import counted
-from maaf_lab.widgets.shell import Explorer, row, text_box
+from maaf_lab.widgets.shell import Explorer, Pictures, row, text_box
 
 LINES = 6  # queries a page
 _PICTURE = 80
@@ -48,7 +47,7 @@ class ModifierExplorer(Explorer):
             raise ConfigError(f"expected rankings of the queries of {split.title} ({split.origin}), found others: evaluate on it")
         self.types: Taxonomy = taxonomy(explored.dataset)
         self.only, self.picked, self.sort, self.start = Filter(), "all", SORTS[1], 0
-        self._pictures: dict[int, np.ndarray] = {}
+        self._pictures = Pictures()
         categories = sorted({c for c in self.table.categories if c})
         longest = int(self.table.lengths.max())
         self._words = text_box("only with the words", "300px", placeholder="e.g. red sleeves", continuous_update=False)
@@ -169,6 +168,8 @@ class ModifierExplorer(Explorer):
         shown = order[start : start + LINES].tolist()
         held = holds([table.texts[q] for q in shown], self.types)
         split = self.explored.split
+        seen = [image for q in shown for image in (split.queries[q].source, split.queries[q].target) if image is not None]
+        self._pictures.fetch(seen, lambda images: self.explored.pictures(images, _PICTURE))
         rows = []
         for n, q in enumerate(shown):
             target = split.queries[q].target
@@ -176,8 +177,8 @@ class ModifierExplorer(Explorer):
                 QueryLine(
                     q,
                     table.texts[q],
-                    self._picture(split.queries[q].source),
-                    None if target is None else self._picture(target),
+                    self._pictures[split.queries[q].source],
+                    None if target is None else self._pictures[target],
                     tuple(table.ranks[:, q].tolist()),
                     tuple(name for name in self.types if held[name][n]),
                 )
@@ -211,13 +212,6 @@ class ModifierExplorer(Explorer):
         if getattr(self, "_known", (None,))[0] != key:
             self._known = (key, self.table.recalls(self.types, self.only))
         return self._known[1]
-
-    def _picture(self, image: int) -> np.ndarray:
-        if image not in self._pictures:
-            if len(self._pictures) > 3000:
-                self._pictures.clear()
-            self._pictures[image] = self.explored.picture(image, _PICTURE)
-        return self._pictures[image]
 
     # --- what the shell asks ------------------------------------------------------------------------------------------
 

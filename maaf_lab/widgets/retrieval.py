@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.text import for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explored import Explored
+from maaf_lab.made.processes import cores
 from maaf_lab.views.page import asset
 from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
 from maaf_lab.views.svg import counted, escaped
-from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
+from maaf_lab.widgets.shell import Explorer, Pictures, number_box, row, text_box
 
 SHOWN = 112  # px of a result's picture
 
@@ -57,7 +59,7 @@ class RetrievalExplorer(Explorer):
             raise ConfigError(f"expected k from 1 to 50, found {k}")
         self.models, self.k = list(models), k
         self.catalogues: dict[str, Catalogue] = {}
-        self._pictures: dict[tuple[str, int], np.ndarray] = {}
+        self._pictures = Pictures()
         self._source: int | None = None  # of the split or the catalogue, None for a picture of one's own
         self._labelled: int | None = None  # the query whose answers are known
         self._square: np.ndarray | None = None
@@ -170,7 +172,7 @@ class RetrievalExplorer(Explorer):
         finally:
             self._progress.layout.display = "none"
         self.catalogues = found
-        self._pictures = {}
+        self._pictures.clear()
         one = next(iter(found.values()))
         self._tell_broken(one)
         self._labelled, self._source, self._square, self._turns = None, 0, None, []
@@ -268,6 +270,7 @@ class RetrievalExplorer(Explorer):
             place = model.rank_of(look.vector, labelled) if labelled is not None else None
             names = model.split.images
         results = []
+        self._fetch(hits.images.tolist(), SHOWN)
         for image_found, score, is_right in zip(hits.images.tolist(), hits.scores.tolist(), right.tolist(), strict=True):
             source = image_found == self._source and self._square is None
             name = names[image_found] if catalogue is not None else names[image_found].id
@@ -279,14 +282,18 @@ class RetrievalExplorer(Explorer):
         return Found(model.name, tuple(results[: last + 1]), place, look.unknown)
 
     def _picture_of(self, image: int, pixels: int) -> np.ndarray:
-        """Kept: the same pictures come again and again while one types."""
-        key = (str(pixels), image)
-        if key not in self._pictures:
-            if len(self._pictures) > 3000:
-                self._pictures.clear()
-            one = next(iter(self.catalogues.values()), None)
-            self._pictures[key] = one.picture(image, pixels) if one is not None else self.models[0].picture(image, pixels)
-        return self._pictures[key]
+        self._fetch([image], pixels)
+        return self._pictures[pixels, image]
+
+    def _fetch(self, images: Sequence[int], pixels: int) -> None:
+        def make(keys: list[tuple[int, int]]) -> list[np.ndarray]:
+            missing = [image for _, image in keys]
+            if (one := next(iter(self.catalogues.values()), None)) is None:
+                return self.models[0].pictures(missing, pixels)
+            with ThreadPoolExecutor(cores()) as pool:
+                return list(pool.map(lambda image: one.picture(image, pixels), missing))
+
+        self._pictures.fetch([(pixels, image) for image in images], make)
 
     def _names(self) -> dict[str, int]:
         one = next(iter(self.catalogues.values()), None)

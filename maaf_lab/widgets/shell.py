@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import ipywidgets
+import numpy as np
 import traitlets
 
 from maaf_lab.errors import ConfigError, LabError
@@ -61,6 +62,18 @@ class Drawing(anywidget.AnyWidget):
             if selection is not None:
                 self.selection = selection
             self.drawn += 1
+
+
+class Pictures(dict[Any, np.ndarray]):
+    """Pictures that were made, by key: the same ones come again and again. Beyond 3,000 it starts anew."""
+
+    def fetch(self, keys: Iterable[Any], make: Callable[[list[Any]], Iterable[np.ndarray]]) -> None:
+        """Have all of them: `make` is called once, for those that are missing."""
+        wanted = list(dict.fromkeys(keys))
+        if len(self) > 3000:
+            self.clear()
+        if missing := [key for key in wanted if key not in self]:
+            self.update(zip(missing, make(missing), strict=True))
 
 
 class Explorer(ipywidgets.VBox):
@@ -193,4 +206,4 @@ def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
     return ipywidgets.HBox(parts, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
-__all__ = ["Drawing", "Explorer", "number_box", "row", "text_box"]
+__all__ = ["Drawing", "Explorer", "Pictures", "number_box", "row", "text_box"]
