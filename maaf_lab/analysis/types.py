@@ -43,8 +43,10 @@ class TypeTable:
                     f"expected rankings of the same queries, found others for {name}: evaluate both on the same split"
                 )
         self.texts = asked[0][1].tolist()
-        self.tokens = [frozenset(tokenize(text)) for text in self.texts]
-        self.lengths = np.array([sum(token != JOINER for token in tokenize(text)) for text in self.texts])
+        read = {text: tokenize(text) for text in set(self.texts)}
+        known = {text: (frozenset(tokens), sum(token != JOINER for token in tokens)) for text, tokens in read.items()}
+        self.tokens = [known[text][0] for text in self.texts]
+        self.lengths = np.array([known[text][1] for text in self.texts])
         self.categories = self.rankings[0].column("category")
         self.ranks = np.stack([r.column("rank") for r in self.rankings])  # (models, Q)
         self.hits = np.stack([np.mean([r.hits(k) for k in self.ks], axis=0) for r in self.rankings])

@@ -100,6 +100,7 @@ def parse_taxonomy(text: str) -> dict[str, frozenset[str]]:
 
 def holds(texts: Sequence[str], types: Taxonomy) -> dict[str, np.ndarray]:
     """type -> (Q,) bool, whether each text holds one of its words; "all" first."""
-    tokens = [frozenset(tokenize(text)) for text in texts]
+    known = {text: frozenset(tokenize(text)) for text in set(texts)}
+    tokens = [known[text] for text in texts]
     return {"all": np.ones(len(texts), bool)} | {
         name: np.array([not words.isdisjoint(found) for found in tokens], bool) for name, words in types.items()}
