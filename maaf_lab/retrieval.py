@@ -112,7 +112,7 @@ class Rankings:
         asked, ranked = _tables(path)
         found = cls.__new__(cls)
         found._frame, found._path, found._asked = None, path, asked
-        names = COLUMNS if ranked is not asked else asked.column_names
+        names = (*asked.column_names, *ranked.column_names, *(() if ranked is asked else LISTS))
         rank = np.array(ranked["rank"].to_pylist(), np.int64) if "rank" in ranked.column_names else ()
         found._check(names, rank, _attrs(ranked).get("protocol", ""))
         return found

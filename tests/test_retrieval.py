@@ -239,6 +239,14 @@ def test_wrong_rankings_are_refused(tmp_path):
         rankings([1, -1])
     with pytest.raises(RunError, match="maaf-lab evaluate"):
         Rankings.load(tmp_path / "none.parquet")
+    good.save_ranks(tmp_path / "ranks.parquet", tmp_path)
+    found = pd.read_parquet(tmp_path / "ranks.parquet")
+    for name in ("ranks", "whole"):  # without the ranks: beside the shared queries, and alone
+        bare = (found if name == "ranks" else good.frame).rename(columns={"rank": "place"})
+        bare.attrs = found.attrs if name == "ranks" else {}
+        bare.to_parquet(tmp_path / f"{name}.parquet")
+        with pytest.raises(RunError, match="missing rank"):
+            Rankings.load(tmp_path / f"{name}.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(RunError, match=r"broken\.parquet: expected rankings, found damage"):
         Rankings.load(tmp_path / "broken.parquet")
