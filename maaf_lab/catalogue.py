@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from maaf_lab.catalogue_store import Line, Store, model_key
 from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.text import counted
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.made.processes import cores
@@ -70,7 +71,7 @@ class Catalogue:
     def told(self) -> str:
         """How many images it has, and how many could not be used: "1,200 images", "1 image, 2 broken left out"."""
         broken = f", {len(self.broken):,} broken left out" if self.broken else ""
-        return f"{len(self):,} image{'' if len(self) == 1 else 's'}{broken}"
+        return counted(len(self), "image") + broken
 
     def __repr__(self) -> str:
         return f"Catalogue({self.title}: {self.told}{f'; {self.model}' if self.model else ''})"
@@ -110,6 +111,11 @@ class Catalogue:
     def picture(self, i: int, pixels: int) -> np.ndarray:
         """Image i as a square, uint8 (pixels, pixels, 3). Raises DataError where its file has gone or changed to no image."""
         return square(self.paths[i], pixels)
+
+    def pictures(self, images: Sequence[int], pixels: int) -> list[np.ndarray]:
+        """Several at once, which all cores share."""
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(lambda i: self.picture(i, pixels), images))
 
     def find(self, path: str | Path) -> tuple[int, ...]:
         """Indices of the images that are this very file, also under another name (a link to it)."""

@@ -32,7 +32,8 @@ from maaf_lab.made.processes import cores
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.models.checkpoints import write_atomically
 from maaf_lab.places import place, records_place
-from maaf_lab.retrieval import Rankings, embed_split, rank
+from maaf_lab.rankings import Rankings
+from maaf_lab.retrieval import embed_split, rank
 from maaf_lab.runs import Run, dataset_folder, pretrained_run
 
 GALLERIES = Path(__file__).parent / "pretrained" / "galleries"  # vectors of the shipped models' galleries

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from maaf_lab.explored import Explored, open_explored, second_rankings, told
 
 if TYPE_CHECKING:
-    from maaf_lab.retrieval import Rankings
+    from maaf_lab.rankings import Rankings
     from maaf_lab.widgets.attention import AttentionExplorer
     from maaf_lab.widgets.modifiers import ModifierExplorer
     from maaf_lab.widgets.retrieval import RetrievalExplorer

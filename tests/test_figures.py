@@ -22,7 +22,7 @@ from maaf_lab.garment_figures import GarmentFigures, Structure, _jpeg
 from maaf_lab.made.fashion_iq import redraw
 from maaf_lab.models.build import build_model
 from maaf_lab.notebooks import execute
-from maaf_lab.retrieval import Rankings
+from maaf_lab.rankings import Rankings
 from maaf_lab.views.architecture import architecture_figure, model_shapes
 from maaf_lab.views.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
 from maaf_lab.views.files import save

@@ -11,7 +11,8 @@ from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import RunError
 from maaf_lab.metrics import bootstrap, paired_difference, recall, recalls
-from maaf_lab.retrieval import Rankings, embed_split, rank
+from maaf_lab.rankings import Rankings
+from maaf_lab.retrieval import embed_split, rank
 
 CATEGORIES = ("dress", "shirt", "toptee")
 

@@ -16,7 +16,7 @@ from maaf_lab.errors import ConfigError, TrainingError
 from maaf_lab.metrics import Estimate, bootstrap, mean_recall, paired_gain
 from maaf_lab.models.build import MODELS
 from maaf_lab.paper import TITLES, paper_table
-from maaf_lab.retrieval import Rankings
+from maaf_lab.rankings import Rankings
 from maaf_lab.table_runs import (
     TableRuns,
     by_modifier,

@@ -16,7 +16,8 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.metrics import bootstrap
 from maaf_lab.models.attention import MultiHeadAttention
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.retrieval import Rankings, embed_split, rank
+from maaf_lab.rankings import Rankings
+from maaf_lab.retrieval import embed_split, rank
 
 if TYPE_CHECKING:
     import pandas as pd

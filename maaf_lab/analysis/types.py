@@ -11,7 +11,7 @@ from maaf_lab.data.modifiers import Taxonomy, holds
 from maaf_lab.data.text import JOINER, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.metrics import Estimate, bootstrap
-from maaf_lab.retrieval import Rankings
+from maaf_lab.rankings import Rankings
 
 SORTS = ("best first", "worst first", "second model better", "first model better")
 

@@ -28,11 +28,6 @@ ORANGE, BLUE, GREEN = "#b35900", "#0072B2", "#008a3e"  # the first pick, the sec
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def counted(number: int, thing: str) -> str:
-    """ "1 type", "1,200 types"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def shown(text: str) -> str:
     """A text with � for what no SVG, page or message can carry: control characters, bytes of file names that are no text."""
     return _NO_XML.sub("\ufffd", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ import traitlets
 
 from maaf_lab.catalogue import Catalogue, open_folder, square
 from maaf_lab.data.images import decode, to_square
-from maaf_lab.data.text import for_people, from_people, join, tokenize
+from maaf_lab.data.text import counted, for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explored import Explored
-from maaf_lab.made.processes import cores
 from maaf_lab.views.page import asset
 from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
-from maaf_lab.views.svg import counted, escaped
+from maaf_lab.views.svg import escaped
 from maaf_lab.widgets.shell import Explorer, Pictures, number_box, row, text_box
 
 SHOWN = 112  # px of a result's picture
@@ -288,10 +286,8 @@ class RetrievalExplorer(Explorer):
     def _fetch(self, images: Sequence[int], pixels: int) -> None:
         def make(keys: list[tuple[int, int]]) -> list[np.ndarray]:
             missing = [image for _, image in keys]
-            if (one := next(iter(self.catalogues.values()), None)) is None:
-                return self.models[0].pictures(missing, pixels)
-            with ThreadPoolExecutor(cores()) as pool:
-                return list(pool.map(lambda image: one.picture(image, pixels), missing))
+            one = next(iter(self.catalogues.values()), None)
+            return self.models[0].pictures(missing, pixels) if one is None else one.pictures(missing, pixels)
 
         self._pictures.fetch([(pixels, image) for image in images], make)
 

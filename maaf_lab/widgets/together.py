@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 
 from maaf_lab.explored import Explored
-from maaf_lab.retrieval import Rankings
+from maaf_lab.rankings import Rankings
 from maaf_lab.views.page import pages
 from maaf_lab.views.svg import stacked, to_png
 from maaf_lab.widgets.attention import AttentionExplorer
