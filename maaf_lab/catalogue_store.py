@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from maaf_lab.data.cache_build import VERSION as PIXELS_VERSION
+from maaf_lab.data.cache.build import VERSION as PIXELS_VERSION
 from maaf_lab.data.files import why_not_writable
 from maaf_lab.errors import TrainingError
 from maaf_lab.models.base import ComposedModel

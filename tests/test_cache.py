@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from maaf_lab.config import DataConfig, RunConfig
-from maaf_lab.data import cache as cache_module
-from maaf_lab.data import cache_build
-from maaf_lab.data.cache import STORES, JpegCache, PixelCache, pixel_cache
-from maaf_lab.data.cache_build import SEALED
+from maaf_lab.data.cache import STORES, JpegCache, PixelCache, formats, pixel_cache
+from maaf_lab.data.cache import build as cache_build
+from maaf_lab.data.cache.build import SEALED
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Image, Split
 from maaf_lab.errors import ConfigError, DataError
@@ -148,7 +147,7 @@ def test_other_processes_map_the_same_file(split, make):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forked_processes_decode(split, make, monkeypatch):
-    monkeypatch.setattr(cache_module, "_workers", lambda: 2)
+    monkeypatch.setattr(formats, "_workers", lambda: 2)
     cache = make(split, 16)
     want = cache.batch(range(7))  # its threads run; in the child they do not
     child = os.fork()
@@ -378,8 +377,7 @@ def test_a_file_that_changed_since_the_stop_is_decoded_again(split, make, decode
 CHILD = """
 import sys, time
 from pathlib import Path
-from maaf_lab.data import cache as cache_module
-from maaf_lab.data import cache_build
+from maaf_lab.data.cache import build as cache_build
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.split import Image, Split
 cache_build.SAVE_EVERY, real = 0.0, cache_build.Listing.encoded

@@ -2,7 +2,7 @@
 
     manifest-{list}.bin     of a list of images at one size: a line of JSON with the key, then a RECORD an image
     pixels-{key}.npy        the squares, named by the contents of the files that they were made from (.jpegs for JPEG)
-    {list}.*.partial        a build: pixels and journal (see cache_build)
+    {list}.*.partial        a build: pixels and journal (see build)
 """
 
 from __future__ import annotations
@@ -14,17 +14,14 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from maaf_lab.data.cache_build import RECORD, VERSION, Listing, alone, fill
+from maaf_lab.data.cache.build import RECORD, VERSION, Listing, alone, fill
+from maaf_lab.data.cache.formats import PixelCache
 from maaf_lab.data.files import why_not_writable
 from maaf_lab.errors import DataError
-
-if TYPE_CHECKING:
-    from maaf_lab.data.cache import PixelCache
 
 FORGET_AFTER = 7 * 86_400  # seconds after which the remains of a build that nobody went on with are removed
 

@@ -19,10 +19,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
+from maaf_lab.data.cache.formats import PixelCache
 from maaf_lab.data.check import first_names, in_threads
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.errors import DataError
@@ -31,9 +32,6 @@ try:
     import fcntl
 except ImportError:  # no such locks on this system: every build has files of its own, and starts from the beginning
     fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from maaf_lab.data.cache import PixelCache
 
 VERSION = 1  # of decode and to_square; raise it whenever the same file gives other pixels
 # Of an image: bytes, mtime and ctime of its file, the hash of its contents, and where its pixels end in the file of pixels.
