@@ -24,10 +24,9 @@ import numpy as np
 import torch
 
 from maaf_lab.data.cache.build import VERSION as PIXELS_VERSION
-from maaf_lab.data.files import why_not_writable
-from maaf_lab.errors import TrainingError
+from maaf_lab.errors import SaveError
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import write_atomically
+from maaf_lab.utils.files import why_not_writable, write_atomically
 
 VERSION = 1  # of the kept files
 FORGET_AFTER = 86_400  # seconds after which a half-written file of a process that was killed is removed
@@ -115,7 +114,7 @@ class Store:
         if not self.lost:
             try:
                 write_atomically(path, lambda beside: _write(beside, lines))
-            except (TrainingError, OSError) as error:
+            except (SaveError, OSError) as error:
                 self.give_up(error.__cause__ or error, 5)
         return not self.lost
 

@@ -21,5 +21,9 @@ class TrainingError(LabError):
     """A run had to stop; its last good checkpoint is whole."""
 
 
+class SaveError(LabError):
+    """A file could not be saved; the one before it is whole."""
+
+
 class RunError(LabError):
     """A run's folder is missing, unfinished or not the run that was asked for."""

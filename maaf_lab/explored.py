@@ -30,11 +30,11 @@ from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
 from maaf_lab.made.processes import cores
 from maaf_lab.models.base import ComposedModel, Features
-from maaf_lab.models.checkpoints import write_atomically
 from maaf_lab.places import place, records_place
 from maaf_lab.rankings import Rankings
 from maaf_lab.retrieval import embed_split, rank
 from maaf_lab.runs import Run, dataset_folder, pretrained_run
+from maaf_lab.utils.files import write_atomically
 
 GALLERIES = Path(__file__).parent / "pretrained" / "galleries"  # vectors of the shipped models' galleries
 Head = tuple[int, int]  # block and head, both from 0

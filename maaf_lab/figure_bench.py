@@ -19,9 +19,9 @@ from maaf_lab.data import datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.split import Split
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import write_atomically
 from maaf_lab.runs import MADE_SIZE, Run, dataset_origin, dataset_root, drawn_pixels, pretrained_run, train_and_evaluate
 from maaf_lab.training import make_accelerator
+from maaf_lab.utils.files import write_atomically
 from maaf_lab.views.files import save
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maaf_lab.errors import RunError
-from maaf_lab.models.checkpoints import write_atomically
+from maaf_lab.utils.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

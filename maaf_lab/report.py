@@ -15,11 +15,11 @@ from tqdm.auto import tqdm
 
 from maaf_lab.engines import Job, engine
 from maaf_lab.errors import ConfigError, LabError, RunError
-from maaf_lab.models.checkpoints import write_json, write_text
 from maaf_lab.notebooks import NotebookError, declared_parameters, execute, to_article
 from maaf_lab.places import NOTEBOOKS, place, records_place
 from maaf_lab.runs import find
 from maaf_lab.tables import TABLES, table
+from maaf_lab.utils.files import write_json, write_text
 from maaf_lab.views.report import report_html
 from maaf_lab.workbench import open_table
 

@@ -31,10 +31,11 @@ from maaf_lab.made.sets import made_origin, make
 from maaf_lab.metrics import recalls
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model, build_vocabulary
-from maaf_lab.models.checkpoints import load_model, save_model, write_json
+from maaf_lab.models.checkpoints import load_model, save_model
 from maaf_lab.rankings import Rankings
 from maaf_lab.retrieval import embed_split, rank
 from maaf_lab.training import fit, make_accelerator, processes_of_this_run
+from maaf_lab.utils.files import write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,12 +26,13 @@ from maaf_lab.data.batches import Feed, batches
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform, some_in_grey
-from maaf_lab.errors import ConfigError, RunError, TrainingError
+from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
 from maaf_lab.models.attention import FusionBlock
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import load_state, save_state, write_text
+from maaf_lab.models.checkpoints import load_state, save_state
 from maaf_lab.models.dropped import keep_out_of_graphs
 from maaf_lab.models.two_stream import StreamBlock
+from maaf_lab.utils.files import write_text
 
 if TYPE_CHECKING:  # who trains loads it; an explorer opens without
     from accelerate import Accelerator, PartialState
@@ -186,14 +187,17 @@ def fit(
     workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
     Under `accelerate launch` with several processes, each takes its share of every batch and the loss compares with the targets
     of all; batch norm then counts each process's own images (on GPUs: all).
-    Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite: the last good
-    checkpoint stays, and the message names the step.
+    Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite or a checkpoint
+    cannot be saved: the last good checkpoint stays, and the message names the step.
     """
     if recompute and config.train.compile:
         raise ConfigError(f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
                           "what it computes again. Leave one out")
     with _alone(folder / "state"):
-        return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
+        try:
+            return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
+        except SaveError as error:
+            raise TrainingError(str(error)) from error
 
 
 def _fit(

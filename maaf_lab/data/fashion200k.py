@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maaf_lab.data.files import read_text
 from maaf_lab.data.layout import Counts, Layout, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
+from maaf_lab.utils.files import read_text
 
 CATEGORIES = ("dress", "jacket", "pants", "skirt", "top")
 QUERIES = "test_queries.txt"

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from maaf_lab.data.files import read_text
 from maaf_lab.data.layout import Counts, Layout, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
+from maaf_lab.utils.files import read_text
 
 CATEGORIES = ("dress", "shirt", "toptee")
 SUFFIXES = (".jpg", ".png", ".jpeg")  # the first that is there is read

@@ -299,3 +299,17 @@ def _undecodable(path: Path) -> str | None:
     except DataError as error:
         return str(error).removeprefix(f"{path}: ")
     return None
+
+
+def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:
+    """A draw for pairs of images with several descriptions: one description of each pair, every one equally likely.
+
+    The authors' code trains so (a pair first, then one of its descriptions), so a pair that was described often counts no
+    more than another. A pure function of the generator.
+    """
+    sizes = np.array([len(group) for group in groups], dtype=np.int64)
+
+    def draw(random: np.random.Generator) -> list[Query]:
+        return [group[choice] for group, choice in zip(groups, random.integers(0, sizes).tolist())]
+
+    return draw

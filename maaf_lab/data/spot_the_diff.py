@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from maaf_lab.data.files import one_of_each, plain_name, read_text
-from maaf_lab.data.layout import Counts, Layout, Part
+from maaf_lab.data.layout import Counts, Layout, Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
+from maaf_lab.utils.files import plain_name, read_text
 
 ANNOTATIONS = "annotations"
 

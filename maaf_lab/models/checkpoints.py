@@ -1,11 +1,9 @@
-"""Files that are whole or absent: atomic writes, model weights as safetensors, a run's resume state."""
+"""What training keeps: model weights as safetensors, a run's resume state."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from maaf_lab.config import RunConfig
 from maaf_lab.data.text import load_vocabulary
-from maaf_lab.errors import RunError, TrainingError
+from maaf_lab.errors import RunError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` fills a neighbour of `path`, which then takes its place in one step.
-
-    Whatever happens while writing (a kill, a full disk), `path` is the old file or the new one, whole. A failed write raises
-    TrainingError and leaves no half file behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        write(beside)
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except Exception as error:
-        beside.unlink(missing_ok=True)
-        kept = "the one before it is whole" if path.exists() else "there was none before it"
-        raise TrainingError(
-            f"could not save {path.name} in {path.parent} ({error}); {kept}. "
-            "Make room or choose another folder, then start again."
-        ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """A small text file, atomically."""
-    write_atomically(path, lambda beside: beside.write_text(text) and None)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Plain values as JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+from maaf_lab.utils.files import write_atomically, write_json
 
 
 def save_model(folder: Path, model: ComposedModel, config: RunConfig) -> None:

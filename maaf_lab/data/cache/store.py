@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 
 from maaf_lab.data.cache.build import RECORD, VERSION, Listing, alone, fill
 from maaf_lab.data.cache.formats import PixelCache
-from maaf_lab.data.files import why_not_writable
 from maaf_lab.errors import DataError
+from maaf_lab.utils.files import why_not_writable
 
 FORGET_AFTER = 7 * 86_400  # seconds after which the remains of a build that nobody went on with are removed
 

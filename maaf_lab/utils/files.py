@@ -1,15 +1,47 @@
-"""Files and folders as loaders and caches meet them: annotations as text, names of pictures, folders to write to."""
+"""Files that are whole or absent, text files that say which line is damaged, names and folders that can be written to."""
 
 from __future__ import annotations
 
+import json
+import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from maaf_lab.errors import DataError, SaveError
 
-from maaf_lab.data.split import Query
-from maaf_lab.errors import DataError
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """`write` fills a neighbour of `path`, which then takes its place in one step.
+
+    Whatever happens while writing (a kill, a full disk), `path` is the old file or the new one, whole. A failed write raises
+    SaveError and leaves no half file behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        write(beside)
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except Exception as error:
+        beside.unlink(missing_ok=True)
+        kept = "the one before it is whole" if path.exists() else "there was none before it"
+        raise SaveError(
+            f"could not save {path.name} in {path.parent} ({error}); {kept}. "
+            "Make room or choose another folder, then start again."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """A small text file, atomically."""
+    write_atomically(path, lambda beside: beside.write_text(text) and None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Plain values as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_text(path: Path) -> str:
@@ -49,17 +81,3 @@ def plain_name(name: str, where: str) -> str:
     if name.strip() in ("", ".", "..") or not whole or size > 240:
         raise DataError(f"{where}: expected the name of a file inside the folder of pictures, found {name[:100]!r}")
     return name
-
-
-def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:
-    """A draw for pairs of images with several descriptions: one description of each pair, every one equally likely.
-
-    The authors' code trains so (a pair first, then one of its descriptions), so a pair that was described often counts no
-    more than another. A pure function of the generator.
-    """
-    sizes = np.array([len(group) for group in groups], dtype=np.int64)
-
-    def draw(random: np.random.Generator) -> list[Query]:
-        return [group[choice] for group, choice in zip(groups, random.integers(0, sizes).tolist())]
-
-    return draw
