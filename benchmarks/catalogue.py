@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image as PILImage
 
 from maaf_lab.catalogue import Catalogue, open_folder, square
-from maaf_lab.made.processes import cores
 from maaf_lab.runs import pretrained_run
+from maaf_lab.utils.parallel import cores
 
 
 def seconds(work, *args, **options) -> float:

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from maaf_lab.made import sets
-from maaf_lab.made.processes import cores, in_processes
+from maaf_lab.utils.parallel import cores, in_processes
 
 
 class _Enough(Exception):

@@ -37,10 +37,11 @@ from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Image, Split
 from maaf_lab.data.transforms import Crops
+from maaf_lab.utils.parallel import cores
 
 SIZE, BATCH, STORES = 224, 32, ("raw", "jpeg")
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cores()
 
 
 def listed(paths: list[Path]) -> Split:

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 
 from maaf_lab.made import css, render
-from maaf_lab.made.processes import cores
 from maaf_lab.made.scenes import css_annotations
+from maaf_lab.utils.parallel import cores
 
 SIZES = (56, 64, 112)
 

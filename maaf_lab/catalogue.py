@@ -10,10 +10,9 @@ import os
 import stat
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,11 +25,11 @@ from tqdm.auto import tqdm
 
 from maaf_lab.catalogue_store import Line, Store, model_key
 from maaf_lab.data.images import decode, to_square
-from maaf_lab.data.text import counted
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.made.processes import cores
 from maaf_lab.models.base import ComposedModel
+from maaf_lab.utils.parallel import cores, in_threads
+from maaf_lab.utils.wording import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
 SAVE_EVERY = 256  # images that a kill may cost
@@ -114,8 +113,7 @@ class Catalogue:
 
     def pictures(self, images: Sequence[int], pixels: int) -> list[np.ndarray]:
         """Several at once, which all cores share."""
-        with ThreadPoolExecutor(cores()) as pool:
-            return list(pool.map(lambda i: self.picture(i, pixels), images))
+        return list(in_threads(lambda i: self.picture(i, pixels), images))
 
     def find(self, path: str | Path) -> tuple[int, ...]:
         """Indices of the images that are this very file, also under another name (a link to it)."""
@@ -292,15 +290,13 @@ def _embedded(
 
     was_training = model.training
     model.eval()
-    pool = ThreadPoolExecutor(min(8, cores() + 1), "decode")
+    images = in_threads(load, files, workers=min(8, cores() + 1), ahead=2 * chunk)
     try:
         with warnings.catch_warnings():  # of large photos and odd EXIF: what matters of it is in `broken`
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            waiting = deque(pool.submit(load, file) for file in files[:2 * chunk])
             for start in range(0, len(files), chunk):
                 part = files[start:start + chunk]
-                loaded = [waiting.popleft().result() for _ in part]
-                waiting.extend(pool.submit(load, file) for file in files[start + 2 * chunk:start + 3 * chunk])
+                loaded = list(islice(images, len(part)))
                 good = [image for image in loaded if isinstance(image, np.ndarray)]
                 if good:
                     batch = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
@@ -315,7 +311,7 @@ def _embedded(
                         yield Line(*file[:3], "the model gives it no finite vector", None)
                 tell(len(part))
     finally:
-        pool.shutdown(cancel_futures=True)
+        images.close()
         model.train(was_training)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,13 +27,13 @@ from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
-from maaf_lab.made.processes import cores
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.places import place, records_place
 from maaf_lab.rankings import Rankings
 from maaf_lab.retrieval import embed_split, rank
 from maaf_lab.runs import Run, dataset_folder, pretrained_run
 from maaf_lab.utils.files import write_atomically
+from maaf_lab.utils.parallel import in_threads
 
 GALLERIES = Path(__file__).parent / "pretrained" / "galleries"  # vectors of the shipped models' galleries
 Head = tuple[int, int]  # block and head, both from 0
@@ -136,8 +135,7 @@ class Explored:
         """Several at once, which all cores share."""
         if isinstance(self.pixels, DrawnPixels):
             return list(self.pixels.pictures(images, pixels)) if len(images) else []
-        with ThreadPoolExecutor(cores()) as pool:
-            return list(pool.map(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
+        return list(in_threads(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
 
     def square(self, picture: np.ndarray) -> np.ndarray:
         """Any picture uint8 (H, W, 3) as the model sees it: (S, S, 3)."""

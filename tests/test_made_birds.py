@@ -12,10 +12,11 @@ import pytest
 from maaf_lab.data.birds_to_words import BirdsToWords, swapped
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.made import birds, processes
+from maaf_lab.made import birds
 from maaf_lab.made.bird_drawing import BILLS, COLORS, PLACES, Bird, draw_bird, random_bird
 from maaf_lab.made.birds import load_sidecar, make_birds_to_words, plan
 from maaf_lab.made.scenes import Dice
+from maaf_lab.utils import parallel
 
 PIXELS = 24
 
@@ -28,7 +29,7 @@ def full():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "cores", lambda: 1)
+        patch.setattr(parallel, "cores", lambda: 1)
         return make_birds_to_words(tmp_path_factory.mktemp("made") / "birds", "tiny", PIXELS, seed=3, progress=False)
 
 
@@ -210,9 +211,9 @@ def test_colours_can_be_told_apart():
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
     first = hashes(made)
     assert len(first) == 60 + 3
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     assert hashes(make_birds_to_words(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)) == first
-    monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
     other = hashes(make_birds_to_words(tmp_path / "other", "tiny", PIXELS, seed=4, progress=False))
     assert set(other) == set(first) and not any(other[name] == first[name] for name in first)
 

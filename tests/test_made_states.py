@@ -9,13 +9,14 @@ from PIL import Image as PILImage
 from maaf_lab.data.mit_states import TEST_NOUNS as PUBLISHED_TEST_NOUNS
 from maaf_lab.data.mit_states import MITStates
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.made import processes, states
+from maaf_lab.made import states
 from maaf_lab.made.brush import Brush, Frame
 from maaf_lab.made.scenes import Dice
 from maaf_lab.made.state_effects import EFFECTS, SIZES
 from maaf_lab.made.state_nouns import TRAIN_NOUNS, Ink
 from maaf_lab.made.state_test_nouns import NOUNS, TEST_NOUNS
 from maaf_lab.made.states import STATES, draw_state, load_sidecar, make_mit_states, plan
+from maaf_lab.utils import parallel
 
 PIXELS = 24
 
@@ -23,7 +24,7 @@ PIXELS = 24
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "cores", lambda: 1)
+        patch.setattr(parallel, "cores", lambda: 1)
         return make_mit_states(tmp_path_factory.mktemp("made") / "states", "tiny", PIXELS, seed=3, progress=False)
 
 
@@ -136,9 +137,9 @@ def test_what_cannot_be_drawn_is_named():
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
     first = hashes(made)
     assert len(first) == 210 + 2
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     assert hashes(make_mit_states(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)) == first
-    monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
     other = hashes(make_mit_states(tmp_path / "other", "tiny", PIXELS, seed=4, progress=False))
     assert set(other) == set(first) and not any(other[name] == first[name] for name in first)
 

@@ -12,12 +12,13 @@ from PIL import Image as PILImage
 from maaf_lab.data.spot_the_diff import SpotTheDiff
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.made import processes, streets
+from maaf_lab.made import streets
 from maaf_lab.made.scenes import Dice
 from maaf_lab.made.street_texts import box
 from maaf_lab.made.street_things import CAR_COLORS, CAR_KINDS, PERSON_KINDS, SHIRTS, Thing, draw_scene
 from maaf_lab.made.street_views import VIEWS, view
 from maaf_lab.made.streets import load_sidecar, make_spot_the_diff, plan
+from maaf_lab.utils import parallel
 
 PIXELS = 24
 
@@ -25,7 +26,7 @@ PIXELS = 24
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "cores", lambda: 1)
+        patch.setattr(parallel, "cores", lambda: 1)
         return make_spot_the_diff(tmp_path_factory.mktemp("made") / "streets", "tiny", PIXELS, seed=3, progress=False)
 
 
@@ -192,9 +193,9 @@ def test_kinds_and_colours_show():
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
     first = hashes(made)
     assert len(first) == 2 * 75 + 3 + 2
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     assert hashes(make_spot_the_diff(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)) == first
-    monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
     other = hashes(make_spot_the_diff(tmp_path / "other", "tiny", PIXELS, seed=4, progress=False))
     assert set(other) == set(first) and not any(other[name] == first[name] for name in first)
 

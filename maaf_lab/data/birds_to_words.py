@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from maaf_lab.data.check import first_names
 from maaf_lab.data.layout import Layout, Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import plain_name, read_text
+from maaf_lab.utils.wording import first_names
 
 ANNOTATION = "birds-to-words-v1.0.tsv"
 COLUMNS = ("img1ObservationURL", "img1ImgURL", "img1Species", "img1Selection", "img2ObservationURL", "img2ImgURL",

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
+from maaf_lab.utils.wording import first_names
 
 if TYPE_CHECKING:
     import pandas as pd
-
-T, R = TypeVar("T"), TypeVar("R")
-
-
-def first_names(names: Sequence[str], show: int = 3) -> str:
-    """For messages: "a.png, b.png, c.png, ..."."""
-    return ", ".join(list(names)[:show]) + (", ..." if len(names) > show else "")
-
-
-def in_threads(function: Callable[[T], R], items: Sequence[T], desc: str, progress: bool = True) -> Iterator[R]:
-    """`function` of each item, in order, in threads, with a progress bar; never far ahead of the one who asks."""
-    workers = min(16, (os.cpu_count() or 1) + 2)
-    chunk = 16 * workers
-    with tqdm(total=len(items), desc=desc, unit="image", disable=not progress) as bar, ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(items), chunk):
-            for result in pool.map(function, items[start:start + chunk]):
-                bar.update()
-                yield result
 
 
 @dataclass(frozen=True)

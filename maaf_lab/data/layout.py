@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from maaf_lab.data.check import CheckReport, CheckRow, first_names, in_threads, row_problems
+from maaf_lab.data.check import CheckReport, CheckRow, row_problems
 from maaf_lab.data.images import damage, decode
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.parallel import in_threads
+from maaf_lab.utils.wording import first_names
 
 MARK = "made.json"  # only in folders that `maaf_lab.made` wrote; see `made/folder.py`
 
@@ -94,7 +96,7 @@ class Layout(ABC):
             raise ConfigError(f"{self.title}: expected missing='error' or 'skip', found {missing!r}")
         part = self._read(split)
         paths = [image.path for image in part.images]
-        bad = {i: why for i, why in enumerate(in_threads(damage, paths, "", progress=False)) if why}
+        bad = {i: why for i, why in enumerate(in_threads(damage, paths)) if why}
         kept = self.without(part, set(bad)) if bad else part
         lost = len(part.queries) - len(kept.queries)
         nothing_left = len(bad) == len(paths) or not kept.queries
@@ -262,7 +264,8 @@ class Layout(ABC):
         return image.path.relative_to(folder).as_posix() if image.path.is_relative_to(folder) else image.path.name
 
     def _row(self, split: str, part: Part, progress: bool) -> CheckRow:
-        results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}", progress))
+        results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}",
+                                  progress=progress))
         bad = {i: why for i, why in enumerate(results) if why}
         names = {i: self._name(part.images[i]) for i in bad}
         lost = len(part.queries) - len(self.without(part, set(bad)).queries) if bad else 0

@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maaf_lab.data.check import CheckReport, first_names
+from maaf_lab.data.check import CheckReport
 from maaf_lab.data.layout import Layout, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.wording import first_names
 
 TEST_NOUNS = frozenset(  # google/tirg, datasets.py; the same in the authors' code
     ("armor", "bracelet", "bush", "camera", "candy", "castle", "ceramic", "cheese", "clock", "clothes", "coffee", "fan", "fig",

@@ -34,11 +34,6 @@ def join(texts: Sequence[str]) -> str:
     return f" {JOINER} ".join(texts)
 
 
-def counted(number: int, thing: str) -> str:
-    """ "1 type", "1,200 types"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def for_people(text: str) -> str:
     """A query's text as people read and type it: captions stand between plus signs."""
     return text.replace(f" {JOINER} ", " + ")

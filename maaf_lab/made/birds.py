@@ -23,8 +23,8 @@ from maaf_lab.made.bird_drawing import Bird, draw_bird, random_bird
 from maaf_lab.made.bird_texts import KINDS, describe, relative_of
 from maaf_lab.made.brush import SPLIT_NUMBERS
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
-from maaf_lab.made.processes import in_processes
 from maaf_lab.made.scenes import Dice
+from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 IMAGES, SIDECAR = "images", "birds.json"

@@ -19,9 +19,9 @@ from maaf_lab.data.fashion200k import CATEGORIES, QUERIES, Partners
 from maaf_lab.made.fashion_iq import write_attributes
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
 from maaf_lab.made.garments import Garment, sample, vary, weighted
-from maaf_lab.made.processes import in_processes
 from maaf_lab.made.scenes import Dice
 from maaf_lab.made.wardrobe import LEAST_PIXELS, draw_pose, save
+from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 SPLITS = ("train", "test")

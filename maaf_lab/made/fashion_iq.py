@@ -23,9 +23,9 @@ from maaf_lab.errors import DataError
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
 from maaf_lab.made.garment_captions import captions
 from maaf_lab.made.garments import ATTRIBUTES, Garment, sample, settle, vary, weighted
-from maaf_lab.made.processes import in_processes
 from maaf_lab.made.scenes import SHIPPED, Dice
 from maaf_lab.made.wardrobe import LEAST_PIXELS, draw, draw_pose, save
+from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 CATEGORIES = ("dress", "shirt", "toptee")

@@ -7,9 +7,7 @@ shadow) are traced for it. Legend: B scenes, N objects, H samples that see an ob
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +19,7 @@ from torch import Tensor
 from maaf_lab.data.css_scenes import COLORS, SHAPES, SIZES, shape_of
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.made import rays
-from maaf_lab.made.processes import cores
+from maaf_lab.utils.parallel import cores, in_threads
 
 SAMPLES = 3  # rays along each side of a pixel
 LEAST_PIXELS = 16
@@ -81,21 +79,17 @@ def stream(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: s
             finish(start, drawing)
         return start, drawing
 
+    def alone(start: int) -> tuple[int, Drawing]:
+        torch.set_num_threads(1)
+        return job(start)
+
     if workers <= 1 and device.type != "cpu":
         yield from map(job, starts)
         return
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(max(workers, 1), initializer=torch.set_num_threads, initargs=(1,))
     try:
-        waiting: deque[Future] = deque()
-        for start in starts:
-            waiting.append(pool.submit(job, start))
-            if len(waiting) > 3 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_threads(alone, starts, workers=max(workers, 1), ahead=3 * workers)
     finally:
-        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # the workers' setting is also the default of threads made later
 
 

@@ -20,11 +20,11 @@ from PIL import ImageFilter
 from maaf_lab.errors import DataError
 from maaf_lab.made.brush import Brush, Frame, between, jitter, photographed, soft
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
-from maaf_lab.made.processes import in_processes
 from maaf_lab.made.scenes import Dice
 from maaf_lab.made.state_effects import EFFECTS, SIZES, USUAL, Subject
 from maaf_lab.made.state_nouns import TRAIN_NOUNS, Ink
 from maaf_lab.made.state_test_nouns import NOUNS, TEST_NOUNS
+from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 IMAGES, SIDECAR = "images", "states.json"

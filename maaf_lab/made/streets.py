@@ -20,11 +20,11 @@ from maaf_lab.data.spot_the_diff import ANNOTATIONS
 from maaf_lab.errors import DataError
 from maaf_lab.made.brush import SPLIT_NUMBERS
 from maaf_lab.made.folder import checked_settings, make_set, write_whole
-from maaf_lab.made.processes import in_processes
 from maaf_lab.made.scenes import Dice
 from maaf_lab.made.street_texts import Change, Scene, box, changed, count_sentence, random_scene, sentence
 from maaf_lab.made.street_things import Thing, draw_scene
 from maaf_lab.made.street_views import VIEWS, View, view
+from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 IMAGES, SIDECAR = "resized_images", "scenes.json"

@@ -11,10 +11,11 @@ import traitlets
 
 from maaf_lab.analysis.types import SORTS, Filter, TypeTable
 from maaf_lab.data.modifiers import Taxonomy, holds, parse_taxonomy, taxonomy, taxonomy_text
-from maaf_lab.data.text import counted, tokenize
+from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, second_rankings
 from maaf_lab.rankings import Rankings
+from maaf_lab.utils.wording import counted
 from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
 from maaf_lab.widgets.shell import Explorer, Pictures, row, text_box
 

@@ -14,9 +14,10 @@ import traitlets
 
 from maaf_lab.catalogue import Catalogue, open_folder, square
 from maaf_lab.data.images import decode, to_square
-from maaf_lab.data.text import counted, for_people, from_people, join, tokenize
+from maaf_lab.data.text import for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explored import Explored
+from maaf_lab.utils.wording import counted
 from maaf_lab.views.page import asset
 from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
 from maaf_lab.views.svg import escaped

@@ -24,9 +24,10 @@ from typing import BinaryIO
 import numpy as np
 
 from maaf_lab.data.cache.formats import PixelCache
-from maaf_lab.data.check import first_names, in_threads
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.errors import DataError
+from maaf_lab.utils.parallel import in_threads
+from maaf_lab.utils.wording import first_names
 
 try:
     import fcntl
@@ -98,7 +99,7 @@ class Listing:
         new = records.copy()
         new["stat"] = stats[:len(records)]
         changed = np.flatnonzero((records["stat"] != new["stat"]).any(1))
-        for i, now in zip(changed, in_threads(digest, changed, "", progress=False)):
+        for i, now in zip(changed, in_threads(digest, changed)):
             new["sha256"][i] = np.frombuffer(now, np.uint8)
         return new
 
@@ -113,7 +114,7 @@ class Listing:
 
         rest, bad = self.paths[start:], []
         desc = f"{self.title} -> {self.size} px" + (f" (the last {len(rest):,})" if start else "")
-        for path, (digest, image, why) in zip(rest, in_threads(one, rest, desc, progress)):
+        for path, (digest, image, why) in zip(rest, in_threads(one, rest, desc, progress=progress)):
             if why:
                 bad.append(f"{path.name}: {why}")
             elif not bad:
