@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"  # of a clone; a package alone has none
 
 
 def place(given: str | Path, own: str) -> Path:
-    """A folder as given; "" for the lab's own one of that name, in a clone's top folder (without a clone: where one stands)."""
+    """A folder as given; "" for the lab's own one of that name.
+
+    It is in the folder that the environment variable MAAF_LAB_HOME names; without it in a clone's top folder, and without a
+    clone where one stands.
+    """
     if str(given) not in ("", "."):
         return Path(given)
-    return (NOTEBOOKS.parent if NOTEBOOKS.is_dir() else Path()) / own
+    clone = NOTEBOOKS.parent if NOTEBOOKS.is_dir() else Path()
+    return Path(os.environ.get("MAAF_LAB_HOME") or clone) / own
 
 
 def records_place(given: str | Path) -> Path | None:

@@ -1,5 +1,6 @@
 """Shared by the tests: a tiny made CSS folder, its splits, and smoke settings for it."""
 
+import contextlib
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client: no test waits for a network
@@ -25,6 +26,13 @@ def pytest_collection_modifyitems(config, items):
     """Several at a time: the slow ones first, so that nobody waits for the last of them."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere():
+    """Whoever names no folder, or one below the working folder, finds none of a user's."""
+    with contextlib.chdir(os.environ["MAAF_LAB_HOME"]):
+        yield
 
 
 @pytest.fixture(scope="session")
