@@ -2,7 +2,8 @@
 
     python benchmarks/tables.py [--records notebooks/records] [--runs-root runs] [--seeds 1]
 
-Reads finished runs and trains nothing; rows without a run are named. Times are what the runs themselves measured: of training
+Verdicts are corrected over all statements that ran (Holm). Reads finished runs and trains nothing; rows without a run are named.
+Times are what the runs themselves measured: of training
 (one core each, two or three runs at a time on two cores, beside other work) and of embedding and ranking. A run that several
 tables show is counted once.
 """
@@ -13,8 +14,10 @@ import argparse
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from maaf_lab.runs import Run, find
-from maaf_lab.table_runs import TableRuns, statements_frame
+from maaf_lab.table_runs import TableRuns, judged, statements_frame
 from maaf_lab.tables import TABLES, row_configs
 from maaf_lab.workbench import open_table
 
@@ -28,10 +31,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=here.with_suffix(".json"))
     arguments = parser.parse_args()
 
-    told, every = {}, {}
+    told, every, frames = {}, {}, []
     for key, table in TABLES.items():
         bench = open_table(key, data_root="none", seeds=range(arguments.seeds))
-        lines, lacking = [], []
+        lacking = []
         for dataset in table.datasets:
             runs: dict[str, list[Run]] = {}
             for row in table.rows:
@@ -42,19 +45,22 @@ def main() -> None:
                         continue
                     runs.setdefault(row.label, []).append(run)
                     every[run.name] = run
-            for line in statements_frame(key, TableRuns(runs), dataset).itertuples():
-                said = {"statement": line.statement, "dataset": dataset, "verdict": line.verdict}
-                if line.gained == line.gained:
-                    said |= {"gained": round(line.gained, 1), "low": round(line.low, 1), "high": round(line.high, 1)}
-                lines.append(said)
-                gained = f"{line.gained:+6.1f} [{line.low:+.1f}, {line.high:+.1f}]" if "gained" in said else ""
-                print(f"{key:>3}  {line.verdict:<14} {gained:<22} {line.statement} ({dataset})")
-        told[key] = {"statements": lines, "rows_without_a_run": lacking}
+            frames.append(statements_frame(key, TableRuns(runs), dataset).assign(table=key, dataset=dataset))
+        told[key] = {"statements": [], "rows_without_a_run": lacking}
         if lacking:
             print(f"{key:>3}  {len(lacking)} rows without a run")
+    statements = judged(pd.concat(frames, ignore_index=True))
+    for line in statements.itertuples():
+        said = {"statement": line.statement, "dataset": line.dataset, "verdict": line.verdict}
+        if line.gained == line.gained:
+            said |= {"gained": round(line.gained, 1), "low": round(line.low, 1), "high": round(line.high, 1),
+                     "p": round(line.p, 4), "p_holm": round(line.p_holm, 4)}
+        told[line.table]["statements"].append(said)
+        gained = f"{line.gained:+6.1f} [{line.low:+.1f}, {line.high:+.1f}] p {line.p_holm:.4f}" if "gained" in said else ""
+        print(f"{line.table:>3}  {line.verdict:<14} {gained:<31} {line.statement} ({line.dataset})")
     training = sum(run.environment["train_seconds"] for run in every.values()) / 60
     ranking = sum(run.metrics["evaluate_seconds"] for run in every.values()) / 60
-    verdicts = [line["verdict"] for table in told.values() for line in table["statements"]]
+    verdicts = statements["verdict"].tolist()
     counts = {verdict: verdicts.count(verdict) for verdict in ("holds", "does not hold", "undecided", "not run")}
     print(f"{len(every)} distinct runs: {training:.0f} minutes of training, {ranking:.0f} of embedding and ranking; {counts}")
     result = {"profile": "laptop, made data", "seeds": arguments.seeds, "runs": len(every), "training_minutes": round(training),

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Entry:
     """What became of one notebook. key: a table's number or a figure notebook's name, such as "figure3".
 
     page: the executed notebook as HTML, seen from the report's folder. state: what the outcome rests on; the same again means
-    there is nothing to do.
+    there is nothing to do. statements: of a table, the paper's orderings that ran (lines of `table_runs.statements_frame`).
     """
 
     key: str
@@ -38,6 +38,7 @@ class Entry:
     why: str
     page: str
     state: str
+    statements: list[dict[str, Any]] = field(default_factory=list)
 
 
 def notebook_of(key: str) -> Path:
@@ -144,7 +145,8 @@ def run_tables(
             shown = {**given, "rows": _whole_rows(key, given, failed)} if key in TABLES else given
             done = execute(sources[key], out / "notebooks", shown, progress=False)
             page = os.path.relpath(done.html, out)
-            entries[key] = Entry(key, _title(key), "done", "", page, _state(sources[key], given, key))
+            said = _statements(key, shown) if key in TABLES else []
+            entries[key] = Entry(key, _title(key), "done", "", page, _state(sources[key], given, key), said)
             articles.pop(key, None)
         except LabError as error:
             entries[key] = Entry(key, _title(key), "failed", str(error), "", state)
@@ -185,6 +187,12 @@ def _whole_rows(key: str, parameters: dict[str, Any], failed: dict[str, str]) ->
         raise RunError(f"table {key}: expected a row whose runs are finished, found none: every row has a run that failed. They "
                        "are listed on this page with their reasons; mend those and call again")
     return [] if len(whole) == len(rows) else whole
+
+
+def _statements(key: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The paper's orderings that ran, of a table whose notebook has been executed: nothing is trained."""
+    found = open_table(key, **parameters).statements()
+    return found[found["p"].notna()].to_dict("records")
 
 
 def _state(notebook: Path, parameters: dict[str, Any], key: str) -> str:

@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 
 from maaf_lab.data.modifiers import has_modifier
 from maaf_lab.engines import FAILURES, first_line
-from maaf_lab.metrics import Estimate, bootstrap_mean, mean_recall, paired_gain
+from maaf_lab.metrics import Estimate, bootstrap_mean, holm, mean_recall, paired_gain, paired_p
 from maaf_lab.paper import paper_table
+from maaf_lab.rankings import Rankings
 from maaf_lab.runs import Run, find, train_and_evaluate
 from maaf_lab.tables import Comparison, Table, row_configs, table
 
@@ -143,58 +144,82 @@ def compare_rows(
 
     The number compared is the table's one (see `ks_of`). None where a row on either side has no run.
     """
-    chosen = table(key)
-    ks = ks_of(chosen, dataset or chosen.datasets[0])
     if not all(runs.get(label) for label in (*better, *worse)):
         return None
+    return paired_gain(*_sides(key, runs, better, worse, dataset))
+
+
+def _sides(
+    key: str | int, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None
+) -> tuple[list[Rankings], list[Rankings], tuple[int, ...]]:
+    """What `paired_gain` and `paired_p` compare: the rankings of both sides, and the k's."""
+    chosen = table(key)
     first, second = ([run.rankings for label in side for run in runs[label]] for side in (better, worse))
-    return paired_gain(first, second, ks)
+    return first, second, ks_of(chosen, dataset or chosen.datasets[0])
 
 
 def comparisons_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
-    """Every row that ran against the table's standard row: row, against, gained (points), low, high, verdict."""
+    """Every row that ran against the table's standard row: row, against, gained (points), low, high, p, p_holm, verdict.
+
+    low, high and p are of one row alone; p_holm and the verdict at 5% are corrected over all rows of the frame (Holm).
+    """
     chosen, lines = table(key), []
     for label in runs:
         if label != chosen.standard and (gain := compare_rows(key, runs, [label], [chosen.standard], dataset)):
-            lines.append({"row": label, "against": chosen.standard, "gained": gain.value, "low": gain.low, "high": gain.high,
-                          "verdict": "more" if gain.low > 0 else "less" if gain.high < 0 else "undecided"})
-    return pd.DataFrame(lines, columns=["row", "against", "gained", "low", "high", "verdict"])
+            p = paired_p(*_sides(key, runs, [label], [chosen.standard], dataset))
+            lines.append([label, chosen.standard, gain.value, gain.low, gain.high, p, "more" if gain.value > 0 else "less"])
+    return judged(pd.DataFrame(lines, columns=["row", "against", *_TESTED])).drop(columns="direction")
 
 
 def statements_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
-    """The paper's orderings, held against what ran here: statement, gained (points), low, high, verdict.
+    """The paper's orderings, held against what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
 
-    "A over B" holds where A gains on the strongest row of B by more than chance, does not hold where that row gains so on A, and
-    is undecided otherwise; where A has several rows (a switch), their mean is held against the mean of B's. "Changes little"
-    holds where the interval of the difference lies within the margin, does not hold where it lies outside, and is undecided
-    where it crosses; where one row is held against several (a width among widths) all of them have to lie within, and what is
-    shown is the largest difference. The interval is over queries: it does not know how much another seed would change.
+    "A over B" holds where A gains on every row of B by more than chance, does not hold where a row of B gains so on A, and is
+    undecided otherwise; what is shown is the gain on the strongest row of B. Where A has several rows (a switch), their mean is
+    held against the mean of B's. "Changes little" holds where the difference lies within the margin by more than chance, does
+    not hold where it lies outside so, and is undecided where it may be either; where one row is held against several (a width
+    among widths) all of them have to lie within, and what is shown is the largest difference.
+
+    low and high are the 95% interval of one statement alone, and p (see `paired_p`) is of one statement alone: of its direction,
+    which is "holds" or "does not hold". Of a statement about several rows, p is the largest where it has to hold of each, and
+    the smallest times their number where one row refutes it. p_holm and the verdict at 5% are corrected over all statements of
+    the frame (Holm; see `judged`). All of it is about queries: it does not know how much another seed would change.
     """
-    lines = []
-    for statement in table(key).comparisons:
-        gain, verdict = _verdict(key, runs, statement, dataset)
-        lines.append({"statement": statement.statement, "gained": gain.value if gain else np.nan,
-                      "low": gain.low if gain else np.nan, "high": gain.high if gain else np.nan, "verdict": verdict})
-    return pd.DataFrame(lines, columns=["statement", "gained", "low", "high", "verdict"])
+    lines = [[statement.statement, *_tested(key, runs, statement, dataset)] for statement in table(key).comparisons]
+    return judged(pd.DataFrame(lines, columns=["statement", *_TESTED]))
 
 
-def _verdict(
+_TESTED = ("gained", "low", "high", "p", "direction")
+
+
+def judged(frame: pd.DataFrame) -> pd.DataFrame:
+    """p_holm, Holm's correction over all lines that ran, and the verdict: the direction where p_holm is below 5%.
+
+    frame: statements of one table or of several, with p and direction.
+    """
+    ran = frame["p"].notna().to_numpy()
+    adjusted = np.full(len(frame), np.nan)
+    adjusted[ran] = holm(frame["p"][ran])
+    verdict = np.where(ran, np.where(adjusted < 0.05, frame["direction"], "undecided"), "not run")
+    return frame.assign(p_holm=adjusted, verdict=verdict)
+
+
+def _tested(
     key: str | int, runs: Mapping[str, list[Run]], statement: Comparison, dataset: str | None
-) -> tuple[Estimate | None, str]:
+) -> tuple[float, float, float, float, str]:
+    """A statement's values of `_TESTED`."""
     if not all(runs.get(label) for label in (*statement.better, *statement.worse)):
-        return None, "not run"
+        return np.nan, np.nan, np.nan, np.nan, "not run"
+    several = [[label] for label in statement.worse] if len(statement.better) == 1 else [list(statement.worse)]
+    sides = [_sides(key, runs, statement.better, other, dataset) for other in several]
+    gains, p = [paired_gain(*side) for side in sides], [paired_p(*side, statement.margin) for side in sides]
     if statement.margin:
-        others = [[label] for label in statement.worse] if len(statement.better) == 1 else [statement.worse]
-        gains = [compare_rows(key, runs, statement.better, other, dataset) for other in others]
-        outside = any(gain.low > statement.margin or gain.high < -statement.margin for gain in gains)
-        inside = all(-statement.margin < gain.low and gain.high < statement.margin for gain in gains)
-        largest = max(gains, key=lambda gain: abs(gain.value))
-        return largest, "holds" if inside else "does not hold" if outside else "undecided"
-    if len(statement.better) > 1:  # a switch: the mean of the rows that have it against the mean of those that do not
-        gain = compare_rows(key, runs, statement.better, statement.worse, dataset)
+        shown = max(range(len(gains)), key=lambda n: abs(gains[n].value))
+        against = [value for gain, value in zip(gains, p, strict=True) if abs(gain.value) >= statement.margin]
     else:
-        ks = ks_of(table(key), dataset or table(key).datasets[0])
-        strongest = max(statement.worse, key=lambda label: mean_recall([run.rankings for run in runs[label]], ks))
-        gain = compare_rows(key, runs, statement.better, [strongest], dataset)
-    return gain, "holds" if gain.low > 0 else "does not hold" if gain.high < 0 else "undecided"
-
+        shown = max(range(len(gains)), key=lambda n: mean_recall(sides[n][1], sides[n][2]))  # the strongest of the other side
+        against = [value for gain, value in zip(gains, p, strict=True) if gain.value <= 0]
+    gain = gains[shown]
+    if against:
+        return gain.value, gain.low, gain.high, min(1.0, min(against) * len(p)), "does not hold"
+    return gain.value, gain.low, gain.high, max(p), "holds"

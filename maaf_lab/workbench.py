@@ -17,7 +17,7 @@ from maaf_lab.data.layout import MARK
 from maaf_lab.errors import ConfigError
 from maaf_lab.places import place, records_place
 from maaf_lab.runs import MADE_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
-from maaf_lab.table_runs import TableRuns, comparisons_frame, run_table, statements_frame, table_frame
+from maaf_lab.table_runs import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.tables import Table, row_configs, table
 
 MADE_SEED = 0  # of the made sets that the profiles learn from
@@ -106,13 +106,16 @@ class TableBench:
         return comparisons_frame(self.table.key, self.run(dataset), self._dataset(dataset))
 
     def statements(self) -> pd.DataFrame:
-        """The paper's orderings held against what ran here (see `table_runs.statements_frame`), all its datasets."""
+        """The paper's orderings held against what ran here, all its datasets (see `table_runs.statements_frame`).
+
+        Verdicts are corrected over all statements of the table.
+        """
         several = len(self.table.datasets) > 1
         parts = []
         for dataset in self.table.datasets:
             found = statements_frame(self.table.key, self.run(dataset), dataset)
             parts.append(found.assign(statement=found["statement"] + f" ({dataset})") if several else found)
-        return pd.concat(parts, ignore_index=True)
+        return judged(pd.concat(parts, ignore_index=True))
 
     def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
         """Training curves, a row's first seed each."""

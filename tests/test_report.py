@@ -40,6 +40,7 @@ def test_a_table_from_nothing(done, roots):
     assert len(list(roots["runs_root"].glob("*/metrics.json"))) == 2
     page = (roots["out"] / "index.html").read_text()
     assert "1 of 1 notebooks done" in page and "MADE DATA" in page and "id='S1'" in page
+    assert "Both resolutions over 7x7 alone" in page and "Holm over the 1 statement of all tables that ran" in page
     shown = (roots["out"] / done[0].page).read_text()
     assert f"href='{done[0].page}'" in page and "7x7+14x14" in shown and "MADE DATA" in shown
     assert "<td" in page and "7x7+14x14" in page and "data:image/png;base64," in page, "table and picture stand on the page"
@@ -142,6 +143,18 @@ def test_the_page_escapes():
     entry = report.Entry("1", "a <b>", "failed", "x < y & z", "", "")
     page = report_html([entry], {}, {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
     assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "MADE DATA" not in page
+
+
+def test_the_page_corrects_over_all_tables():
+    """Five tables with one statement each, p 0.02: each holds in its table, none on the page that shows all five."""
+    line = {"statement": "a < b", "gained": 1.0, "low": 0.1, "high": 1.9, "p": 0.02, "direction": "holds", "p_holm": 0.02,
+            "verdict": "holds"}
+    entries = [report.Entry(key, "title", "done", "", "", "", [line]) for key in "12345"]
+    page = report_html(entries, {}, {}, {"profile": "paper", "seeds": [0]})
+    assert "Of 5: 5 undecided." in page and page.count("p 0.100") == 5 and "a &lt; b" in page
+    assert "Holm over the 5 statements of all tables that ran" in page
+    alone = report_html(entries[:1], {}, {}, {"profile": "paper", "seeds": [0]})
+    assert "Of 1: 1 holds." in alone
 
 
 def test_the_shell_command(shell, done, roots, no_training):

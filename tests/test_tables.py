@@ -3,6 +3,7 @@
 import json
 from itertools import product
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from maaf_lab.config import profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.modifiers import MODIFIERS, has_modifier, modifiers_of
 from maaf_lab.errors import ConfigError, TrainingError
-from maaf_lab.metrics import Estimate, bootstrap, mean_recall, paired_gain
+from maaf_lab.metrics import Estimate, bootstrap, holm, mean_recall, paired_gain, paired_p
 from maaf_lab.models.build import MODELS
 from maaf_lab.paper import TITLES, paper_table
 from maaf_lab.rankings import Rankings
@@ -21,13 +22,14 @@ from maaf_lab.table_runs import (
     TableRuns,
     by_modifier,
     comparisons_frame,
+    judged,
     modifier_counts,
     run_table,
     statements_frame,
     table_frame,
 )
 from maaf_lab.tables import TABLES, Comparison, row_configs, table
-from maaf_lab.views.tables import statements_text, table_html, table_text
+from maaf_lab.views.tables import comparisons_text, statements_text, table_html, table_text
 from maaf_lab.workbench import open_table
 
 CAPTIONS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "fashion_iq" / "captions"
@@ -275,7 +277,104 @@ def test_verdicts(monkeypatch):
     assert against["verdict"].to_dict() == {"MAAF": "more", "Image only": "less", "FiLM": "undecided"}
     assert (against["against"] == "TIRG").all()
     text = statements_text(statements_frame("1", runs))
-    assert "holds" in text and "+25.0 [" in text and "not run" in text
+    assert "holds" in text and "+25.0 [" in text and "not run" in text and "95%, Holm over the 5 statements of this table" in text
+    assert "Holm over the 3 rows above" in comparisons_text(comparisons_frame("1", runs))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_decides_as_its_definition(seed):
+    """Step by step: the smallest p against 5% / N, the next against 5% / (N - 1), ... until one is not below."""
+    random = np.random.default_rng(seed)
+    p = random.choice([0.0001, 0.003, 0.02, 0.049, 0.3, 1.0, *random.random(4) / 20], size=int(random.integers(1, 30)))
+    adjusted = holm(p)
+    for level in (0.001, 0.01, 0.05, 0.2):
+        rejected = set()
+        for step, n in enumerate(sorted(range(len(p)), key=lambda n: p[n])):
+            if p[n] * (len(p) - step) >= level:
+                break
+            rejected.add(n)
+        assert set(np.flatnonzero(adjusted < level)) == rejected
+    assert (adjusted >= p).all() and (adjusted <= 1).all()
+
+
+def test_holm_of_one_and_of_none():
+    assert holm([0.04]).tolist() == [0.04] and holm([]).tolist() == []
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06]), "no p is adjusted past a larger one"
+
+
+def _apart(gained, lost, of=1000):
+    """Two runs of `of` queries: `gained` that only the first finds, `lost` that only the second finds."""
+    rest = of - gained - lost
+    return [FakeRun([1] * gained + [99] * lost + [99] * rest)], [FakeRun([99] * gained + [1] * lost + [99] * rest)]
+
+
+@pytest.mark.parametrize(("gained", "lost", "margin"), [
+    (60, 40, 0), (40, 60, 0), (50, 50, 0), (50, 50, 2), (45, 60, 1), (52, 50, 1), (70, 30, 2)])
+def test_p_is_that_of_the_normal_distribution(gained, lost, margin):
+    """Of a thousand queries the mean is all but normal, and its p needs no resampling."""
+    first, second = ([run.rankings for run in side] for side in _apart(gained, lost))
+    values = np.repeat([1.0, -1.0, 0.0], [gained, lost, 1000 - gained - lost])
+    mean, error = 100 * values.mean(), 100 * values.std() / len(values) ** 0.5
+    below, above = (NormalDist(mean, error).cdf(edge) for edge in (-margin, margin))  # how much of the means lies below an edge
+    one_sided = max(below, 1 - above) if abs(mean) < margin else min(above, 1 - below)
+    expected = min(1, 2 * one_sided)
+    assert paired_p(first, second, (1,), margin) == pytest.approx(expected, rel=0.25, abs=0.002)
+    assert paired_p(first, second, (1,), margin) == paired_p(first, second, (1,), margin), "the same again"
+
+
+def test_p_agrees_with_the_interval_beside_it():
+    for gained in range(50, 90, 4):
+        first, second = ([run.rankings for run in side] for side in _apart(gained, 50))
+        gain, p = paired_gain(first, second, (1,)), paired_p(first, second, (1,))
+        if not 0.04 < p < 0.06:  # the interval rests on fewer resamples
+            assert (gain.low > 0) == (p < 0.05), gained
+
+
+def test_p_is_never_zero_and_ties_are_no_difference():
+    same, better = [FakeRun([1] * 9).rankings], [FakeRun([9] * 9).rankings]
+    assert paired_p(same, better, (1,)) == 2 / 20_001
+    assert paired_p(same, same, (1,)) == paired_p(same, better, (1,), margin=100.0) == 1.0
+
+
+def test_a_verdict_that_holds_alone_is_undecided_among_many(monkeypatch):
+    """One ordering with p about 0.02 holds; beside nine others that show nothing, one such was to be expected."""
+    first, second = _apart(70, 45)
+    runs = {"MAAF": first, "TIRG": second, "FiLM": second}
+    one, none = Comparison("one", ("MAAF",), ("TIRG",)), Comparison("none", ("TIRG",), ("FiLM",))
+
+    def of(*comparisons):
+        monkeypatch.setitem(TABLES, "1", table("1").__class__(
+            "1", "made up", table("1").columns, table("1").rows, "TIRG", comparisons))
+        return statements_frame("1", runs)
+
+    alone, among = of(one).iloc[0], of(one, *[none] * 9).iloc[0]
+    assert alone["p"] == among["p"] == alone["p_holm"] and 0.005 < alone["p"] < 0.05
+    assert alone["verdict"] == "holds" and among["verdict"] == "undecided" and among["p_holm"] == pytest.approx(10 * alone["p"])
+    assert (alone["gained"], alone["low"], alone["high"]) == (among["gained"], among["low"], among["high"])
+    assert judged(pd.concat([of(one), of(*[none] * 9)], ignore_index=True))["verdict"][0] == "undecided", "over all tables"
+    assert of(one, Comparison("d", ("MAAF",), ("Relationship",)))["verdict"].tolist() == ["holds", "not run"], "what ran counts"
+
+
+def test_many_rows_are_corrected_too():
+    """A row that gains as chance would let one of nine gain is "more" alone and undecided among them."""
+    first, second = _apart(70, 45)
+    others = [row.label for row in table("1").rows if row.label not in ("MAAF", "TIRG")]
+    alone = comparisons_frame("1", {"MAAF": second, "TIRG": first})
+    among = comparisons_frame("1", {"MAAF": second, "TIRG": first} | {label: second for label in others})
+    assert alone["verdict"].tolist() == ["more"] and set(among["verdict"]) == {"undecided"}
+
+
+def test_a_statement_about_several_rows_needs_each_and_is_refuted_by_one(monkeypatch):
+    first, second = _apart(70, 45)
+    runs = {"MAAF": first, "Image only": second, "Text only": [FakeRun([99] * 1000)]}
+    monkeypatch.setitem(TABLES, "1", table("1").__class__(
+        "1", "made up", table("1").columns, table("1").rows, "TIRG", (
+            Comparison("over both", ("MAAF",), ("Image only", "Text only")),)))
+    each = statements_frame("1", runs).iloc[0]
+    assert each["verdict"] == "holds" and each["p"] == paired_p([first[0].rankings], [second[0].rankings], (1,)), "the larger p"
+    refuted = statements_frame("1", {**runs, "MAAF": second, "Image only": first}).iloc[0]
+    twice = 2 * paired_p([second[0].rankings], [first[0].rankings], (1,))
+    assert refuted["verdict"] == "does not hold" and refuted["p"] == pytest.approx(twice), "one of two: p counts twice"
 
 
 def test_a_switch_compares_means_of_rows():

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+import pandas as pd
+
+from maaf_lab.table_runs import judged
+from maaf_lab.views.tables import judged_by, statements_html
+
 
 def report_html(
     entries: Sequence[Any], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any]
 ) -> str:
-    """The page, one file that loads nothing else: what ran, what failed and why, then every table and figure.
+    """The page, one file that loads nothing else: what ran, what failed and why, the paper's orderings, every table and figure.
 
     entries: `report.Entry`s in order. articles: key -> a notebook's prose, tables and pictures (`notebooks.to_article`).
     failed: run -> why.
@@ -34,9 +39,21 @@ def report_html(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>maaf_lab: tables and figures</title>"
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head><body>"
         f"<h1>Tables and figures of the paper, reproduced</h1><p>Profile {escape(parameters['profile'])}, "
-        f"{len(parameters['seeds'])} seed(s); {told}.{made}</p><nav><ul>{links}</ul></nav>{trouble}{''.join(parts)}"
+        f"{len(parameters['seeds'])} seed(s); {told}.{made}</p><nav><ul>{links}</ul></nav>{trouble}{_orderings(entries)}"
+        f"{''.join(parts)}"
         "</body></html>\n"
     )
+
+
+def _orderings(entries: Sequence[Any]) -> str:
+    """All tables' statements, corrected over all of them."""
+    said = [{"table": entry.key, **line} for entry in entries for line in entry.statements]
+    if not said:
+        return ""
+    frame = judged(pd.DataFrame(said))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in frame["verdict"].value_counts().items())
+    caption = judged_by(frame, "statement", "of all tables") + " Beside its table a statement is corrected over that table."
+    return f"<h2>The paper's orderings</h2><p>Of {len(frame)}: {escape(counts)}.</p>{statements_html(frame, caption)}"
 
 
 _STYLE = (

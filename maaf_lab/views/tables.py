@@ -6,6 +6,8 @@ from html import escape
 
 import pandas as pd
 
+from maaf_lab.data.text import counted
+
 _GREY, _LINE = "#6b6b6b", "#d9d9d9"
 
 
@@ -80,9 +82,41 @@ def _html_here(line: object) -> str:
 
 
 def statements_text(frame: pd.DataFrame) -> str:
-    """The paper's orderings: a line each with what was gained, its interval and the verdict."""
-    lines = []
-    for line in frame.itertuples():
-        gained = "" if pd.isna(line.gained) else f"{line.gained:+.1f} [{line.low:+.1f}, {line.high:+.1f}]"
-        lines.append(f"{line.verdict:<14} {gained:<20} {line.statement}")
-    return "\n".join(lines)
+    """The paper's orderings, a line each: verdict, adjusted p, what was gained with its interval; then how they were judged."""
+    lines = [f"{line.verdict:<14} {_p(line.p_holm):<9} {_gained(line):<20} {line.statement}" for line in frame.itertuples()]
+    return "\n".join([*lines, "", judged_by(frame, "statement", "of this table")])
+
+
+def statements_html(frame: pd.DataFrame, caption: str) -> str:
+    """The statements of several tables as an HTML table, with a column "table"; the caption below it."""
+    cell = f"text-align:left;padding:.25em .6em .25em 0;border-bottom:1px solid {_LINE};vertical-align:top"
+    head = "".join(f"<th style='{cell}'>{name}</th>" for name in ("table", "the paper", "gained here", "adjusted", "verdict"))
+    body = "".join(
+        "<tr>" + "".join(f"<td style='{cell}'>{escape(text)}</td>" for text in (
+            line.table, line.statement, _gained(line), _p(line.p_holm), line.verdict)) + "</tr>"
+        for line in frame.itertuples()
+    )
+    return (f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<p style='max-width:60em;font-size:90%'>{escape(caption)}</p>")
+
+
+def comparisons_text(frame: pd.DataFrame) -> str:
+    """Each row against the standard row, in aligned columns; how it was judged."""
+    shown = frame.drop(columns="p").rename(columns={"p_holm": "adjusted"})
+    shown["adjusted"] = [_p(p).removeprefix("p ") for p in frame["p_holm"]]
+    return f"{shown.round(1).to_string(index=False)}\n\n{judged_by(frame, 'row', 'above')}"
+
+
+def judged_by(frame: pd.DataFrame, thing: str, where: str) -> str:
+    """What the verdicts of a frame rest on."""
+    ran = counted(int(frame["p"].notna().sum()), thing)
+    return (f"Verdicts: 95%, Holm over the {ran} {where} that ran (p is adjusted). Gains in points, each with its own 95% "
+            "interval over queries.")
+
+
+def _p(value: float) -> str:
+    return "" if pd.isna(value) else "p < 0.001" if value < 0.001 else f"p {value:.3f}"
+
+
+def _gained(line: object) -> str:
+    return "" if pd.isna(line.gained) else f"{line.gained:+.1f} [{line.low:+.1f}, {line.high:+.1f}]"
