@@ -98,6 +98,35 @@ def test_masked_scores_stay_finite_in_half_precision(dtype):
     assert attention_weights(q, q, torch.tensor([[True, False, False]]), "softmax").isfinite().all()
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_softmax_of_half_precision_is_taken_in_float32(dtype, masked):
+    """Weights of half precision would not sum to 1: with 245 tokens most of them are below its steps."""
+    q, k = torch.randn(2, 4, 6, 8).to(dtype), torch.randn(2, 4, 245, 8).to(dtype)
+    mask = torch.rand(2, 245) > 0.3 if masked else None
+    found = attention_weights(q, k, mask, "softmax")
+    scores = (q @ k.transpose(-2, -1)).double() / math.sqrt(8)
+    expected = (scores if mask is None else scores.masked_fill(~mask[:, None, None], -torch.inf)).softmax(-1)
+    assert found.dtype == torch.float32 and (found - expected).abs().max() < 1e-5
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, 4, 6), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_softmax_of_whole_precision_stays_in_it(dtype):
+    q, k = torch.randn(2, 4, 6, 8, dtype=dtype), torch.randn(2, 4, 9, 8, dtype=dtype)
+    assert torch.equal(attention_weights(q, k, None, "softmax"), (q @ k.transpose(-2, -1) / math.sqrt(8)).softmax(-1))
+
+
+@pytest.mark.parametrize("name", ["maaf", "two_stream", "val", "locally_bounded"])
+def test_a_model_in_bf16_gives_its_attention_in_float32(made_model, name):
+    model = made_model(name, **({"model.attention": "softmax"} if name in ("maaf", "two_stream") else {})).bfloat16()
+    features = model.encode(torch.rand(2, 3, 56, 56, dtype=torch.bfloat16))
+    _, record = model.fuse(features, model.read(["make red cube large", "remove"]), return_attention=True)
+    assert record.weights.dtype == torch.float32
+    sums = record.weights.sum(-1)
+    assert torch.minimum(sums.abs(), (sums - 1).abs()).max() < 1e-5
+
+
 @pytest.mark.parametrize("kind", ATTENTIONS)
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("itself", [True, False])

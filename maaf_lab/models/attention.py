@@ -14,16 +14,17 @@ from torch import Tensor, nn
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.errors import ConfigError
-from maaf_lab.models.dropped import dropped_attention
+from maaf_lab.models.dropped import dropped_attention, wide
 
 
 def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
     """f(Q K^T / sqrt(S)) of equation 1 -> (B, H, Q, K).
 
-    kind "softmax": rows sum to 1 over the real keys; a row with no real key is all zero, never NaN.
+    kind "softmax": rows sum to 1 over the real keys; a row with no real key is all zero, never NaN. In float32 at least.
     kind "identity": the scaled scores themselves, signed and not normalised; padding is 0.
     """
-    scores_BHQK = q_BHQS @ k_BHKS.transpose(-2, -1) / math.sqrt(q_BHQS.shape[-1])
+    scores_BHQK = q_BHQS @ k_BHKS.transpose(-2, -1)
+    scores_BHQK = (wide(scores_BHQK) if kind == "softmax" else scores_BHQK) / math.sqrt(q_BHQS.shape[-1])
     if mask_BK is None:
         return scores_BHQK.softmax(-1) if kind == "softmax" else scores_BHQK
     hidden = ~mask_BK[:, None, None, :]

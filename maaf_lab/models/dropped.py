@@ -58,14 +58,14 @@ def _chunks(q: Tensor, k: Tensor) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(q), step))
 
 
-def _wide(scores: Tensor) -> Tensor:
+def wide(scores: Tensor) -> Tensor:
     """Half precision in float32: softmax needs its range and its steps."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _weights(q: Tensor, k: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
     """f of one chunk, before dropout, in float32 at least."""
-    scores = _wide(q @ k.transpose(-2, -1)).mul_(q.shape[-1] ** -0.5)
+    scores = wide(q @ k.transpose(-2, -1)).mul_(q.shape[-1] ** -0.5)
     if mask_BK is None:
         return torch.softmax(scores, -1) if kind == "softmax" else scores
     hidden = ~mask_BK[:, None, None, :]
@@ -97,7 +97,7 @@ class _Dropped(torch.autograd.Function):
             for part, keep in zip(_chunks(q, k), kept, strict=True):
                 hidden = None if mask is None else ~mask[part][:, None, None, :]
                 weights = _weights(q[part], k[part], None if mask is None else mask[part], kind)
-                d_weights = _wide(d_out[part] @ v[part].transpose(-2, -1)).mul_(keep).mul_(factor)
+                d_weights = wide(d_out[part] @ v[part].transpose(-2, -1)).mul_(keep).mul_(factor)
                 d_v[part] = (weights * keep).mul_(factor).to(v.dtype).transpose(-2, -1) @ d_out[part]
                 if kind == "softmax":
                     d_scores = d_weights.sub_((d_weights * weights).sum(-1, keepdim=True)).mul_(weights)
