@@ -4,10 +4,12 @@ import csv
 import errno
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from itertools import pairwise
 
@@ -485,3 +487,42 @@ def test_a_trained_model_is_loaded_as_it_was(straight, css_vocabulary):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     with pytest.raises(RunError, match=r"model\.safetensors"):
         load_model(straight.folder / "state")
+
+
+def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, monkeypatch, smoke, tiny_css):
+    """On a CPU that has it, in fp32, and where nobody knows: not a word."""
+    def stop(*_args, **_kwargs):
+        raise InterruptedError("the first step")
+
+    monkeypatch.setattr(training, "batches", stop)
+
+    def told(precision, has):
+        monkeypatch.setattr(training, "cpu_has_bf16", lambda: has)
+        config = smoke(**{"train.precision": precision})
+        with warnings.catch_warnings(record=True) as found, pytest.raises(InterruptedError):
+            warnings.simplefilter("always")
+            train_and_evaluate(config, tiny_css, tmp_path / f"{precision}-{has}", device="cpu", progress=False)
+        return [str(one.message) for one in found if "bf16" in str(one.message)]
+
+    message, = told("bf16", False)
+    assert re.search(r'bf16" expects a CPU .*AVX512-BF16, AMX.* found one without: .* slower than in fp32\. ', message)
+    assert message.endswith("set train.precision=fp32, or use a GPU")
+    assert told("bf16", True) == told("bf16", None) == told("fp32", False) == []
+
+
+@pytest.mark.parametrize("flags, has", [
+    ("flags : fpu avx2 avx512f avx512_bf16 sha", True), ("flags : fpu avx2 amx_tile amx_bf16", True),
+    ("Features : fp asimd i8mm bf16", True), ("flags : fpu avx2 avx512f avx512_vnni", False), ("", None),
+])
+def test_what_a_cpu_says_of_bf16(monkeypatch, flags, has):
+    monkeypatch.setattr(training.Path, "read_text", lambda path, *_: flags if str(path) == "/proc/cpuinfo" else None)
+    assert training.cpu_has_bf16() is has
+
+
+def test_what_pytorch_says_of_bf16_where_the_system_says_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "Path", lambda _: tmp_path / "none")
+    for told, has in (({"amx_bf16": True, "avx2": True}, True), ({"amx_bf16": False, "avx2": True}, False), ({}, None)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=told: told, raising=False)
+        assert training.cpu_has_bf16() is has
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert training.cpu_has_bf16() is None
