@@ -6,7 +6,7 @@ from html import escape
 
 import pandas as pd
 
-from maaf_lab.data.text import counted
+from maaf_lab.utils.wording import counted
 
 _GREY, _LINE = "#6b6b6b", "#d9d9d9"
 
