@@ -12,9 +12,13 @@ JOBS      ?= 2
 # Extra options for the torch install, for example another index that holds smaller CPU-only builds.
 TORCH_ARGS ?=
 
+# What checks the explorers' scripts, fetched into npm's own cache by `make lint`.
+ESLINT    ?= eslint@9.39.1
+
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip install --quiet
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+SCRIPTS   := $(wildcard maaf_lab/views/page/*.js tests/*.mjs)
 # A fresh shell runs each recipe, so bash's SECONDS is that recipe's age.
 TOOK      := echo "    took $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
 
@@ -98,8 +102,10 @@ test-browser: $(VENV)/.installed-dev  ## the explorers in JupyterLab in a real b
 lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
 	@$(BIN)/python -m jupyter lab notebooks
 
-lint: $(VENV)/.installed-dev  ## style and likely mistakes (ruff)
+lint: $(VENV)/.installed-dev  ## style and likely mistakes (ruff; eslint for the explorers' scripts, where node is)
 	@$(BIN)/ruff check .
+	@if command -v npx >/dev/null; then npx --yes --prefer-offline $(ESLINT) --config tests/eslint.config.mjs $(SCRIPTS); \
+	else echo "==> $(SCRIPTS): not checked, no node here (install Node.js 18 or newer)"; fi
 
 clean:  ## remove caches and build folders; keeps .venv, data and runs
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -20,7 +21,7 @@ from maaf_lab.explored import told
 from maaf_lab.views.attention_paint import PATCHES, color, number, packed, place_name, unpacked
 from maaf_lab.views.attention_state import AttentionState, Seen, start_selection
 from maaf_lab.views.attention_view import attention_svg
-from maaf_lab.views.page import page
+from maaf_lab.views.page import HERE, page
 from maaf_lab.views.svg import document, font_folder, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
 from maaf_lab.widgets.attention import AttentionExplorer
 from maaf_lab.widgets.modifiers import ModifierExplorer
@@ -134,6 +135,58 @@ def test_a_page_keeps_what_could_end_its_script():
     svg = document(10, 10, [], "x")
     made = page("t<", svg, "&", frames={"a:b": "</script><b>"})
     assert made.count("</script>") == 2 and "t&lt;" in made and "<\\/script>" in made
+
+
+# --- the page's own half, without a browser ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def node():
+    found = shutil.which("node")
+    return found or pytest.skip("needs Node.js (18 or newer), which runs the explorers' scripts without a browser")
+
+
+def test_the_page_by_itself(node):
+    """Numbers, sentences and colours of a selection, in JavaScript: `explorer.test.mjs`."""
+    asked = [node, "--test", "--test-reporter=tap", Path(__file__).with_name("explorer.test.mjs")]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    assert done.returncode == 0 and "# pass 7" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("run", ["css-laptop", "garments-laptop"])
+def test_the_page_paints_what_python_paints(node, run, tmp_path):
+    """The script and `attention_paint` are twins: every attribute, for selections of all kinds. In a browser: test_browser."""
+    random, state = np.random.default_rng(0), maaf_lab.explore_attention(run, query=12).state
+    blocks, heads, tokens = state.data["records"][0]["weights"]["shape"][:3]
+    selections = [
+        {
+            "compare": str(random.choice(["off", "word", "head"])),
+            "active": int(random.integers(2)),
+            "thumbs": str(random.choice(["patches", "token"])),
+            "sides": [
+                {
+                    "record": 0,
+                    "block": int(random.integers(blocks)),
+                    "head": int(random.integers(heads + 1)),
+                    "token": int(random.integers(-1, tokens)),
+                }
+                for _ in range(2)
+            ],
+        }
+        for _ in range(24)
+    ]
+    (tmp_path / "asked.json").write_text(json.dumps({"data": state.data, "selections": selections}))
+    script = f"""
+import {{ readFileSync }} from "node:fs";
+import {{ paint, unpack }} from {json.dumps((HERE / "explorer.js").as_uri())};
+const {{ data, selections }} = JSON.parse(readFileSync("asked.json", "utf8"));
+const weights = data.records.map((record) => unpack(record.weights));
+process.stdout.write(JSON.stringify(selections.map((selection) => paint(data, weights, selection))));"""
+    (tmp_path / "asks.mjs").write_text(script)
+    done = subprocess.run([node, "asks.mjs"], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for selection, painted in zip(selections, json.loads(done.stdout), strict=True):
+        assert painted == state.painted(selection), selection
 
 
 # --- attention --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What a selection shows: numbers, colours and words of the attention explorer, as attributes of the drawing's elements.
 
-`explorer.js` holds the same functions for a page without a kernel; a browser test compares the two, attribute by attribute.
+`paint` in `explorer.js` does the same for a page without a kernel, with numbers and colours of its own; every name and sentence
+(`TEXTS`) is written here and handed to it. A browser test compares the two, attribute by attribute.
 Shapes: N tokens (image tokens of every grid, then words), H heads.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,26 @@ import numpy as np
 from maaf_lab.views.svg import BLUE, LINE, ORANGE, palette
 
 Paint = dict[str, dict[str, str]]  # element -> attribute -> value; "text" is its text
-PATCHES = -1  # instead of a token: the mean over all image tokens
+PATCHES = -1  # instead of a token: the mean over all image tokens; its name is the last of a record's names
 SIDES = (ORANGE, BLUE)
 LEVELS = 65535
+
+# Every sentence that a selection fills in. The page gets them as they are.
+TEXTS = {
+    "cell": "{cell}: {number}",
+    "no cell": "{cell}: none",
+    "panel": "{token} · {head} · {grid}",
+    "word": "{word}, {number}",
+    "shares": "{token}, {head}, {operation}: {image} on the picture, {words} on words",
+    "scores": "{token}, {head}, {operation}: signed scores, not shares",
+    "most": "most at {token} ({number})",
+    "looks at": "{token} looks at what it names: {ratio} × the attention of the rest",
+    "looks past": "{token} looks past what it names: {ratio} × the attention of the rest",
+    "heads": "each head: {token} → {grid}",
+    "head's largest": "its largest, at its corner",
+    "least share": "0%",
+    "least score": "less",
+}
 
 
 def packed(weights: np.ndarray) -> dict[str, Any]:
@@ -62,15 +80,15 @@ def color(value: float, reach: float, signed: bool) -> str:
     return palette(signed)[min(max(level, 0), 255)]
 
 
-def token_name(record: Mapping[str, Any], token: int) -> str:
-    """For people: “red”, or 7x7 row 2, column 5."""
-    if token == PATCHES:
-        return "all patches"
-    if token >= record["first"]:
-        return f"“{record['words'][token - record['first']]}”"
-    grid = next(g for g in record["grids"] if token < g["start"] + g["side"] ** 2)
-    row, column = divmod(token - grid["start"], grid["side"])
-    return f"{grid['name']} patch {row + 1},{column + 1}"
+def token_names(grids: Sequence[Mapping[str, Any]], words: Sequence[str]) -> list[str]:
+    """For people, a name a token: 7x7 patch 2,5 and “red”. The last one is that of `PATCHES`."""
+    patches = [f"{grid['name']} patch {r + 1},{c + 1}" for grid in grids for r, c in np.ndindex(grid["side"], grid["side"])]
+    return [*patches, *(f"“{word}”" for word in words), "all patches"]
+
+
+def cell_names(grid: str, side: int) -> list[str]:
+    """For people, a name a cell of a heat map."""
+    return [f"{grid} row {r + 1}, column {c + 1}" for r, c in np.ndindex(side, side)]
 
 
 def head_name(head: int) -> str:
@@ -78,7 +96,7 @@ def head_name(head: int) -> str:
 
 
 def paint(data: Mapping[str, Any], weights: list[np.ndarray], selection: Mapping[str, Any]) -> Paint:
-    """Every attribute that the selection decides. data: see `attention.page_data`; weights: `unpacked`, a record each."""
+    """Every attribute that the selection decides. data: `attention_state.page_data`; weights: `unpacked`, one per record."""
     made: Paint = {}
     for s, side in enumerate(selection["sides"]):
         shown = s == 0 or selection["compare"] != "off"
@@ -87,19 +105,18 @@ def paint(data: Mapping[str, Any], weights: list[np.ndarray], selection: Mapping
         reach = float(np.abs(row[:first]).max())
         for g, grid in enumerate(data["grids"]):
             there = next((x for x in record["grids"] if x["name"] == grid["name"]), None)
-            for i in range(grid["side"] ** 2):
+            for i, cell in enumerate(grid["cells"]):
                 value = float(row[there["start"] + i]) if there else 0.0
-                r, c = divmod(i, grid["side"])
                 made[f"c{s}-{g}-{i}"] = {
                     "fill": color(value, reach, signed) if there else LINE,
-                    "aria-label": f"{grid['name']} row {r + 1}, column {c + 1}: {number(value, signed) if there else 'none'}",
+                    "aria-label": TEXTS["cell" if there else "no cell"].format(cell=cell, number=number(value, signed)),
                 }
-            made[f"p{s}-{g}"] = {"text": f"{token_name(record, side['token'])} · {head_name(side['head'])} · {grid['name']}"}
+            made[f"p{s}-{g}"] = {"text": TEXTS["panel"].format(**names(data, side), grid=grid["name"])}
         made[f"l{s}"] = {"text": number(-reach if signed else 0.0, signed)}
         made[f"m{s}"] = {"text": number(reach, signed)}
         made[f"d{s}"] = {"display": "none" if signed else "inline"}
         made[f"e{s}"] = {"display": "inline" if signed else "none"}
-        made[f"r{s}"] = {"text": readout(record, row, side) if shown else ""}
+        made[f"r{s}"] = {"text": readout(data, row, side) if shown else ""}
         made[f"t{s}"] = {"text": strongest(record, row) if shown else ""}
         made[f"q{s}"] = {"text": referent(record, row, side) if shown else ""}
         made[f"a{s}"] = {"stroke-width": "3" if selection["active"] == s and shown else "0"}
@@ -124,7 +141,7 @@ def _paint_active(data: Mapping[str, Any], weights: list[np.ndarray], selection:
             value = float(row[token])
             made[f"b{i}"] = {"fill": color(value, reach, signed)}
             made[f"n{i}"] = {"text": number(value, signed)}
-            made[f"g{i}"]["aria-label"] = f"{record['words'][i]}, {number(value, signed)}"
+            made[f"g{i}"]["aria-label"] = TEXTS["word"].format(word=record["words"][i], number=number(value, signed))
     thumbs, token = data["records"][side["record"]]["grids"][0], side["token"] if selection["thumbs"] == "token" else PATCHES
     rows = [one_row(record, all_weights, {"block": side["block"], "head": h, "token": token}) for h in range(heads + 1)]
     parts = [r[thumbs["start"] : thumbs["start"] + thumbs["side"] ** 2] for r in rows]
@@ -137,14 +154,13 @@ def _paint_active(data: Mapping[str, Any], weights: list[np.ndarray], selection:
             made[f"y{h}"] = {"text": number(reach, False) if not signed else f"{math.floor(reach * 100 + 0.5) / 100:.2f}"}
             for i, value in enumerate(parts[h].tolist()):
                 made[f"h{h}-{i}"] = {"fill": color(value, reach, signed)}
-            places = record["places"]
             if h:
-                made[f"x{h}"] = {"text": f"off: {place_name(places[side['block']][h - 1])}" if places else ""}
-    made["hm"] = {"text": "its largest, at its corner"}
-    made["hl"] = {"text": "less" if signed else "0%"}
+                made[f"x{h}"] = {"text": record["off"][side["block"]][h - 1] if record["off"] else ""}
+    made["hm"] = {"text": TEXTS["head's largest"]}
+    made["hl"] = {"text": TEXTS["least score" if signed else "least share"]}
     made["hd"] = {"display": "none" if signed else "inline"}
     made["he"] = {"display": "inline" if signed else "none"}
-    made["ht"] = {"text": f"each head: {token_name(record, token)} → {thumbs['name']}"}
+    made["ht"] = {"text": TEXTS["heads"].format(token=record["names"][token], grid=thumbs["name"])}
     for b in range(data["blocks"]):
         on = side["block"] == b
         made[f"k{b}"] = {"display": "inline" if b < blocks else "none", "aria-checked": "true" if on else "false"}
@@ -170,20 +186,30 @@ def place_name(place: int) -> str:
     return f"{place:,}{ending}"
 
 
-def readout(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> str:
+def names(data: Mapping[str, Any], side: Mapping[str, int]) -> dict[str, str]:
+    """What a side looks from: its token, head and operation, for people."""
+    record = data["records"][side["record"]]
+    return {
+        "token": record["names"][side["token"]],
+        "head": data["head_names"][side["head"]],
+        "operation": record["operations"][side["block"]],
+    }
+
+
+def readout(data: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> str:
     """What is looked at, and how much of it goes to the picture."""
-    first = record["first"]
-    who = f"{token_name(record, side['token'])}, {head_name(side['head'])}, {record['operations'][side['block']]}"
+    record = data["records"][side["record"]]
     if record["signed"]:
-        return f"{who}: signed scores, not shares"
-    return f"{who}: {number(float(row[:first].sum()), False)} on the picture, {number(float(row[first:].sum()), False)} on words"
+        return TEXTS["scores"].format(**names(data, side))
+    image, words = (number(float(part.sum()), False) for part in np.split(row, [record["first"]]))
+    return TEXTS["shares"].format(**names(data, side), image=image, words=words)
 
 
 def strongest(record: Mapping[str, Any], row: np.ndarray) -> str:
     """The patch with most of it."""
     image = row[: record["first"]]
     most = int(np.abs(image).argmax())
-    return f"most at {token_name(record, most)} ({number(float(image[most]), record['signed'])})"
+    return TEXTS["most"].format(token=record["names"][most], number=number(float(image[most]), record["signed"]))
 
 
 def referent(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> str:
@@ -191,9 +217,8 @@ def referent(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]
     share = looks_at(record, row, side)
     if share is None:
         return ""
-    verdict = "looks past" if share < 1 else "looks at"
-    told = f"{math.floor(share * 100 + 0.5) / 100:.2f}"
-    return f"{token_name(record, side['token'])} {verdict} what it names: {told} × the attention of the rest"
+    text = TEXTS["looks past" if share < 1 else "looks at"]
+    return text.format(token=record["names"][side["token"]], ratio=f"{math.floor(share * 100 + 0.5) / 100:.2f}")
 
 
 def looks_at(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> float | None:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from maaf_lab.views.attention_paint import PATCHES, Paint, packed, paint, unpacked
+from maaf_lab.views.attention_paint import (
+    PATCHES,
+    TEXTS,
+    Paint,
+    cell_names,
+    head_name,
+    packed,
+    paint,
+    place_name,
+    token_names,
+    unpacked,
+)
 from maaf_lab.views.svg import palette
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
-    """One model's attention for the query. weights: (operations, H, N, N); grids: name -> (start, stop), words follow them.
+    """One model's attention for the query; equal only to itself. grids: name -> (start, stop), words follow them.
 
-    places: (operations, H) the target's place without each head, None where unknown. referents: word's number -> how much of
-    each token of the coarsest grid what it names covers, (side * side,), 0 to 1.
+    weights: (operations, H, N, N). places: (operations, H) the target's place without each head, None where unknown.
+    referents: word's number -> how much of each token of the coarsest grid what it names covers, (side * side,), 0 to 1.
     """
 
     name: str
@@ -54,49 +65,14 @@ class AttentionState:
     off: tuple[tuple[int, int], ...] = ()
     place_off: int | None = None
 
-    @cached_property
+    @property
     def data(self) -> dict[str, Any]:
-        """What a page carries to answer hovering by itself: plain JSON types."""
-        records = []
-        for seen in self.seen:
-            sides = [
-                {"name": name, "start": start, "side": round((stop - start) ** 0.5)} for name, (start, stop) in seen.grids.items()
-            ]
-            first = max(stop for _, stop in seen.grids.values())
-            records.append(
-                {
-                    "name": seen.name,
-                    "grids": sides,
-                    "first": first,
-                    "words": list(seen.words),
-                    "signed": seen.signed,
-                    "operations": list(seen.operations),
-                    "weights": packed(seen.weights),
-                    "places": None if seen.places is None else np.asarray(seen.places).tolist(),
-                    "referents": {
-                        str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in seen.referents.items()
-                    },
-                }
-            )
-        grids: dict[str, dict[str, Any]] = {}
-        for record in records:
-            for grid in record["grids"]:
-                grids.setdefault(grid["name"], {"name": grid["name"], "side": grid["side"]})
-        shapes = [seen.weights.shape for seen in self.seen]
-        return {
-            "kind": "attention",
-            "records": records,
-            "grids": list(grids.values()),
-            "heads": max(s[1] for s in shapes),
-            "blocks": max(s[0] for s in shapes),
-            "compares": ["off", "word", "head", *(["model"] if len(records) > 1 else [])],
-            "palettes": [palette(False), palette(True)],
-        }
+        return page_data(self.seen)
 
-    @cached_property
+    @property
     def weights(self) -> list[np.ndarray]:
-        """As a page shows them, a record each."""
-        return [unpacked(record["weights"]) for record in self.data["records"]]
+        """As a page shows them, one per record."""
+        return page_weights(self.seen)
 
     def painted(self, selection: Mapping[str, Any] | None = None) -> Paint:
         return paint(self.data, self.weights, selection or self.selection)
@@ -107,6 +83,53 @@ class AttentionState:
     def comparing(self, compare: str) -> dict[str, Any]:
         """The selection that the button `compare` makes of this one, as far as the drawing's layout goes."""
         return {**self.selection, "compare": compare, "active": 0 if compare == "off" else 1}
+
+
+@lru_cache(maxsize=4)
+def page_data(seen: tuple[Seen, ...]) -> dict[str, Any]:
+    """What a page carries to answer hovering by itself: plain JSON types, with every name that it may have to show."""
+    records, grids = [], {}
+    for one in seen:
+        sides = [
+            {"name": name, "start": start, "side": round((stop - start) ** 0.5)} for name, (start, stop) in one.grids.items()
+        ]
+        first = max(stop for _, stop in one.grids.values())
+        records.append(
+            {
+                "name": one.name,
+                "grids": sides,
+                "first": first,
+                "words": list(one.words),
+                "names": token_names(sides, one.words),
+                "signed": one.signed,
+                "operations": list(one.operations),
+                "weights": packed(one.weights),
+                "off": None if one.places is None else [[f"off: {place_name(int(p))}" for p in row] for row in one.places],
+                "referents": {
+                    str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in one.referents.items()
+                },
+            }
+        )
+        for grid in sides:
+            name, side = grid["name"], grid["side"]
+            grids.setdefault(name, {"name": name, "side": side, "cells": cell_names(name, side)})
+    blocks, heads = (max(one.weights.shape[axis] for one in seen) for axis in (0, 1))
+    return {
+        "kind": "attention",
+        "records": records,
+        "grids": list(grids.values()),
+        "heads": heads,
+        "head_names": [head_name(h) for h in range(heads + 1)],
+        "blocks": blocks,
+        "compares": ["off", "word", "head", *(["model"] if len(records) > 1 else [])],
+        "palettes": [palette(False), palette(True)],
+        "texts": TEXTS,
+    }
+
+
+@lru_cache(maxsize=4)
+def page_weights(seen: tuple[Seen, ...]) -> list[np.ndarray]:
+    return [unpacked(record["weights"]) for record in page_data(seen)["records"]]
 
 
 def start_selection(seen: Sequence[Seen], token: int | None = None) -> dict[str, Any]:

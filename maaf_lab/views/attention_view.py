@@ -297,7 +297,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
     size = (width - (across - 1) * 10) / across
     grid = max((record["grids"][0] for record in data["records"]), key=lambda g: g["side"])
     step = size / grid["side"]
-    places = any(record["places"] is not None for record in data["records"])
+    places = any(record["off"] is not None for record in data["records"])
     tall = size + (33 if places else 19)
     for h in range(count):
         left, head = x + (h % across) * (size + 10), y + (h // across) * tall

@@ -277,11 +277,7 @@ class AttentionExplorer(Explorer):
         if not change["new"] or self.aggregate is not None or change["new"] == self.state.selection:
             return
         before = self.state.selection
-        state = replace(self.state, selection=change["new"])
-        for name in ("data", "weights"):  # which the selection has no part in
-            if name in self.state.__dict__:
-                state.__dict__[name] = self.state.__dict__[name]
-        self.state = state
+        self.state = replace(self.state, selection=change["new"])
         if before["compare"] != change["new"]["compare"]:
             self.redraw()
 

@@ -18,7 +18,7 @@ from maaf_lab.data.text import for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explored import Explored
 from maaf_lab.utils.wording import counted
-from maaf_lab.views.page import asset
+from maaf_lab.views.page import HERE
 from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
 from maaf_lab.views.svg import escaped
 from maaf_lab.widgets.shell import Explorer, Pictures, number_box, row, text_box
@@ -29,8 +29,8 @@ SHOWN = 112  # px of a result's picture
 class PictureDrop(anywidget.AnyWidget):
     """A button, a place to drop and to paste: sends a picture's bytes to the kernel."""
 
-    _esm = asset("drop.js")
-    _css = asset("explorer.css")
+    _esm = HERE / "drop.js"
+    _css = HERE / "explorer.css"
 
 
 class RetrievalExplorer(Explorer):

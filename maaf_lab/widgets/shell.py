@@ -14,43 +14,15 @@ import numpy as np
 import traitlets
 
 from maaf_lab.errors import ConfigError, LabError
-from maaf_lab.views.page import asset
+from maaf_lab.views.page import HERE
 from maaf_lab.views.svg import escaped, shown, to_png
-
-_RENDER = """
-export default {
-  render({ model, el }) {
-    el.classList.add("maaf");
-    const root = document.createElement("div");
-    el.append(root);
-    let text = null;
-    let data = null;
-    const tell = (message) => {
-      if (message.act !== "select") return model.send(message);
-      model.set("selection", message.selection);
-      model.save_changes();
-    };
-    const draw = () => {
-      if (model.get("data") !== text) {
-        text = model.get("data");
-        data = text ? JSON.parse(text) : null;
-      }
-      el.maaf = mount(root, { svg: model.get("svg"), data, selection: model.get("selection") }, tell);
-      root.dataset.drawn = model.get("drawn");
-    };
-    model.on("change:drawn", draw);
-    draw();
-    return () => model.off("change:drawn", draw);
-  },
-};
-"""
 
 
 class Drawing(anywidget.AnyWidget):
     """A drawing of `maaf_lab.views` in a notebook. drawn: counts the drawings; the browser draws when it changes."""
 
-    _esm = asset("explorer.js") + _RENDER
-    _css = asset("explorer.css")
+    _esm = HERE / "explorer.js"
+    _css = HERE / "explorer.css"
     svg = traitlets.Unicode().tag(sync=True)
     data = traitlets.Unicode().tag(sync=True)
     selection = traitlets.Dict().tag(sync=True)

@@ -10,13 +10,13 @@ from typing import Any
 
 from maaf_lab.views.svg import escaped
 
-_HERE = Path(__file__).parent
+HERE = Path(__file__).parent  # of the scripts and the style sheet
 
 
 @lru_cache(maxsize=8)
 def asset(name: str) -> str:
-    """A script or a style sheet that comes with the lab."""
-    return (_HERE / name).read_text(encoding="utf-8")
+    """The text of a script or a style sheet that comes with the lab."""
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def page(
@@ -47,14 +47,7 @@ def page(
 <script type="application/json" id="content">{content}</script>
 <script type="module">
 {asset("explorer.js")}
-const root = document.getElementById("explorer");
-const content = JSON.parse(document.getElementById("content").textContent);
-content.svg = root.innerHTML;
-const tell = (message, redraw) => {{
-  const svg = redraw && content.frames["compare:" + message.selection.compare];
-  if (svg) window.maaf = mount(root, {{ ...content, svg, selection: message.selection }}, tell);
-}};
-window.maaf = mount(root, content, tell);
+showPage();
 </script>
 </body>
 </html>

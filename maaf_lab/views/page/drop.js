@@ -35,7 +35,7 @@ export default {
       try {
         const data = file.size <= MOST ? await file.arrayBuffer() : await smaller(file);
         model.send({ act: "picture", name: file.name || "pasted picture" }, undefined, [data]);
-      } catch (error) {
+      } catch {
         model.send({ act: "refused", name: file.name, size: file.size });
       }
     };

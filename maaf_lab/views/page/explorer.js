@@ -1,6 +1,6 @@
-// What an explorer does in a browser, in JupyterLab and in a saved page alike: hovering, arrow keys, picking.
-// The drawing comes from Python (maaf_lab/views); here only attributes of its elements change. `paint` is the twin of
-// maaf_lab/views/attention_paint.py, and a test compares the two.
+// What an explorer does in a browser, in JupyterLab (`render`) and in a saved page (`showPage`) alike: hovering, arrow keys,
+// picking. The drawing comes from Python; here only attributes of its elements change. `paint` is the twin of `paint` in
+// Python, in numbers and colours alone (a test compares the two): names and sentences come with the data.
 
 const PATCHES = -1;
 const LEVELS = 65535;
@@ -10,7 +10,7 @@ const LINE = "#c8c8c8";
 
 // --- numbers -----------------------------------------------------------------------------------------------------------
 
-function unpack(pack) {
+export function unpack(pack) {
   const text = atob(pack.levels);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
@@ -36,7 +36,7 @@ function headRow(w, block, head, token, first) {
   return out;
 }
 
-function oneRow(record, w, side) {
+export function oneRow(record, w, side) {
   const key = side.block + "," + side.head + "," + side.token;
   if (w.rows.has(key)) return w.rows.get(key);
   let row;
@@ -66,48 +66,40 @@ const sum = (row, from, to) => {
   return total;
 };
 
-function number(value, signed) {
+export function number(value, signed) {
   if (!signed) return (Math.floor(value * 1000 + 0.5) / 10).toFixed(1) + "%";
   return (value < 0 ? "\u2212" : "+") + (Math.floor(Math.abs(value) * 100 + 0.5) / 100).toFixed(2);
 }
 
-function color(data, value, reach, signed) {
+export function color(data, value, reach, signed) {
   const share = reach > 0 ? value / reach : 0;
   const level = signed ? Math.floor(127.5 + 127.5 * share + 0.5) : Math.floor(255 * share + 0.5);
   return data.palettes[signed ? 1 : 0][Math.min(Math.max(level, 0), 255)];
 }
 
-// --- words -------------------------------------------------------------------------------------------------------------
+// --- sentences -----------------------------------------------------------------------------------------------------------
 
-function tokenName(record, token) {
-  if (token === PATCHES) return "all patches";
-  if (token >= record.first) return "\u201c" + record.words[token - record.first] + "\u201d";
-  const grid = record.grids.find((g) => token < g.start + g.side * g.side);
-  const i = token - grid.start;
-  return `${grid.name} patch ${Math.floor(i / grid.side) + 1},${(i % grid.side) + 1}`;
+// A sentence of `data.texts` with its {gaps} filled.
+export function fill(text, values) {
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-const headName = (head) => (head ? `head ${head}` : "mean of heads");
-
-function placeName(place) {
-  if (place === 0) return "no target";
-  const tens = place % 100;
-  const ending = tens >= 11 && tens <= 13 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[place % 10] || "th";
-  return place.toLocaleString("en-US") + ending;
+function names(data, side) {
+  const record = data.records[side.record];
+  return { token: record.names.at(side.token), head: data.head_names[side.head], operation: record.operations[side.block] };
 }
 
-function readout(record, row, side) {
-  const first = record.first;
-  const who = `${tokenName(record, side.token)}, ${headName(side.head)}, ${record.operations[side.block]}`;
-  if (record.signed) return `${who}: signed scores, not shares`;
-  const words = sum(row, first, row.length);
-  return `${who}: ${number(sum(row, 0, first), false)} on the picture, ${number(words, false)} on words`;
+function readout(data, row, side) {
+  const { first, signed } = data.records[side.record];
+  const image = number(sum(row, 0, first), false);
+  const words = number(sum(row, first, row.length), false);
+  return fill(data.texts[signed ? "scores" : "shares"], { ...names(data, side), image, words });
 }
 
-function strongest(record, row) {
+function strongest(data, record, row) {
   let most = 0;
   for (let i = 1; i < record.first; i++) if (Math.abs(row[i]) > Math.abs(row[most])) most = i;
-  return `most at ${tokenName(record, most)} (${number(row[most], record.signed)})`;
+  return fill(data.texts.most, { token: record.names[most], number: number(row[most], record.signed) });
 }
 
 function looksAt(record, row, side) {
@@ -124,17 +116,17 @@ function looksAt(record, row, side) {
   return outside > 0 ? inside / covered / (outside / rest) : null;
 }
 
-function referent(record, row, side) {
+function referent(data, record, row, side) {
   const share = looksAt(record, row, side);
   if (share === null) return "";
-  const told = (Math.floor(share * 100 + 0.5) / 100).toFixed(2);
-  const verdict = share < 1 ? "looks past" : "looks at";
-  return `${tokenName(record, side.token)} ${verdict} what it names: ${told} \u00d7 the attention of the rest`;
+  const ratio = (Math.floor(share * 100 + 0.5) / 100).toFixed(2);
+  return fill(data.texts[share < 1 ? "looks past" : "looks at"], { token: record.names.at(side.token), ratio });
 }
 
 // --- what a selection shows --------------------------------------------------------------------------------------------
 
 export function paint(data, weights, selection) {
+  const { texts } = data;
   const made = {};
   selection.sides.forEach((side, s) => {
     const shown = s === 0 || selection.compare !== "off";
@@ -148,19 +140,18 @@ export function paint(data, weights, selection) {
         const value = there ? row[there.start + i] : 0;
         made[`c${s}-${g}-${i}`] = {
           fill: there ? color(data, value, reach, signed) : LINE,
-          "aria-label": `${grid.name} row ${Math.floor(i / grid.side) + 1}, column ${(i % grid.side) + 1}: ` +
-            (there ? number(value, signed) : "none"),
+          "aria-label": fill(texts[there ? "cell" : "no cell"], { cell: grid.cells[i], number: number(value, signed) }),
         };
       }
-      made[`p${s}-${g}`] = { text: `${tokenName(record, side.token)} \u00b7 ${headName(side.head)} \u00b7 ${grid.name}` };
+      made[`p${s}-${g}`] = { text: fill(texts.panel, { ...names(data, side), grid: grid.name }) };
     });
     made[`l${s}`] = { text: number(signed ? -reach : 0, signed) };
     made[`m${s}`] = { text: number(reach, signed) };
     made[`d${s}`] = { display: signed ? "none" : "inline" };
     made[`e${s}`] = { display: signed ? "inline" : "none" };
-    made[`r${s}`] = { text: shown ? readout(record, row, side) : "" };
-    made[`t${s}`] = { text: shown ? strongest(record, row) : "" };
-    made[`q${s}`] = { text: shown ? referent(record, row, side) : "" };
+    made[`r${s}`] = { text: shown ? readout(data, row, side) : "" };
+    made[`t${s}`] = { text: shown ? strongest(data, record, row) : "" };
+    made[`q${s}`] = { text: shown ? referent(data, record, row, side) : "" };
     made[`a${s}`] = { "stroke-width": selection.active === s && shown ? "3" : "0" };
   });
   paintActive(data, weights, selection, made);
@@ -168,6 +159,7 @@ export function paint(data, weights, selection) {
 }
 
 function paintActive(data, weights, selection, made) {
+  const { texts } = data;
   const side = selection.sides[selection.active];
   const record = data.records[side.record];
   const w = weights[side.record];
@@ -184,7 +176,7 @@ function paintActive(data, weights, selection, made) {
     if (i >= 0) {
       made[`b${i}`] = { fill: color(data, row[token], reachWords, signed) };
       made[`n${i}`] = { text: number(row[token], signed) };
-      made[`g${i}`]["aria-label"] = `${record.words[i]}, ${number(row[token], signed)}`;
+      made[`g${i}`]["aria-label"] = fill(texts.word, { word: record.words[i], number: number(row[token], signed) });
     }
   }
   const thumbs = record.grids[0];
@@ -200,13 +192,13 @@ function paintActive(data, weights, selection, made) {
     const reach = largest(rows[h], thumbs.start, thumbs.start + size);
     made[`y${h}`] = { text: signed ? (Math.floor(reach * 100 + 0.5) / 100).toFixed(2) : number(reach, false) };
     for (let i = 0; i < size; i++) made[`h${h}-${i}`] = { fill: color(data, rows[h][thumbs.start + i], reach, signed) };
-    if (h) made[`x${h}`] = { text: record.places ? `off: ${placeName(record.places[side.block][h - 1])}` : "" };
+    if (h) made[`x${h}`] = { text: record.off ? record.off[side.block][h - 1] : "" };
   }
-  made.hm = { text: "its largest, at its corner" };
-  made.hl = { text: signed ? "less" : "0%" };
+  made.hm = { text: texts["head's largest"] };
+  made.hl = { text: texts[signed ? "least score" : "least share"] };
   made.hd = { display: signed ? "none" : "inline" };
   made.he = { display: signed ? "inline" : "none" };
-  made.ht = { text: `each head: ${tokenName(record, token)} \u2192 ${thumbs.name}` };
+  made.ht = { text: fill(texts.heads, { token: record.names.at(token), grid: thumbs.name }) };
   for (let b = 0; b < data.blocks; b++) {
     const on = side.block === b;
     made[`k${b}`] = { display: b < w.blocks ? "inline" : "none", "aria-checked": String(on) };
@@ -353,7 +345,8 @@ function keys(root, reached) {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: "down", ArrowUp: "up", Home: "home", End: "end" }[event.key];
     if (step === undefined) return;
     const group = e.dataset.cell !== undefined ? [...e.parentNode.querySelectorAll("[data-cell]")]
-      : [...root.querySelectorAll(`[data-group="${CSS.escape(e.dataset.group || "")}"]`)].filter((x) => x.getAttribute("display") !== "none");
+      : [...root.querySelectorAll(`[data-group="${CSS.escape(e.dataset.group || "")}"]`)]
+        .filter((x) => x.getAttribute("display") !== "none");
     if (group.length < 2) return;
     const columns = +(e.dataset.columns || e.parentNode.dataset.columns || 1);
     const at = group.indexOf(e);
@@ -375,7 +368,7 @@ function keys(root, reached) {
 
 // content: {svg, data, selection, frames}. tell(message, redraw): what was picked, for the kernel; nobody listens in a page.
 // frames: name -> svg, in a page, for what a kernel would draw: {act, value} of an element names one as "act:value".
-export function mount(root, content, tell) {
+function mount(root, content, tell) {
   const focused = root.contains(document.activeElement) ? nameOf(document.activeElement) : null;
   const fresh = document.createElement("div");
   fresh.className = "maaf-drawing";
@@ -404,4 +397,45 @@ export function mount(root, content, tell) {
   return handle;
 }
 
-const nameOf = (e) => ["id", "data-act", "data-value", "data-set", "data-cell", "data-token"].map((a) => e.getAttribute(a)).join("|");
+const NAMES = ["id", "data-act", "data-value", "data-set", "data-cell", "data-token"];
+const nameOf = (e) => NAMES.map((name) => e.getAttribute(name)).join("|");
+
+// --- in JupyterLab, and in a saved page --------------------------------------------------------------------------------
+
+// What anywidget calls for `Drawing`; the kernel counts `drawn` up when there is something new to show.
+function render({ model, el }) {
+  el.classList.add("maaf");
+  const root = document.createElement("div");
+  el.append(root);
+  let text = null;
+  let data = null;
+  const tell = (message) => {
+    if (message.act !== "select") return model.send(message);
+    model.set("selection", message.selection);
+    model.save_changes();
+  };
+  const draw = () => {
+    if (model.get("data") !== text) {
+      text = model.get("data");
+      data = text ? JSON.parse(text) : null;
+    }
+    mount(root, { svg: model.get("svg"), data, selection: model.get("selection") }, tell);
+    root.dataset.drawn = model.get("drawn");
+  };
+  model.on("change:drawn", draw);
+  draw();
+  return () => model.off("change:drawn", draw);
+}
+
+// What a saved page calls: its first drawing stands there already, what belongs to it is JSON beside it.
+export function showPage() {
+  const root = document.getElementById("explorer");
+  const content = { ...JSON.parse(document.getElementById("content").textContent), svg: root.innerHTML };
+  const tell = (message, redraw) => {
+    const svg = redraw && content.frames["compare:" + message.selection.compare];
+    if (svg) window.maaf = mount(root, { ...content, svg, selection: message.selection }, tell);
+  };
+  window.maaf = mount(root, content, tell);
+}
+
+export default { render };
