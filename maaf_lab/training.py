@@ -33,7 +33,7 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state
 from maaf_lab.models.dropped import keep_out_of_graphs
 from maaf_lab.models.two_stream import StreamBlock
-from maaf_lab.utils.files import write_text
+from maaf_lab.utils.files import locked, write_text
 
 if TYPE_CHECKING:  # who trains loads it; an explorer opens without
     from accelerate import Accelerator, PartialState
@@ -180,20 +180,17 @@ def _warn_of_slow_bf16(name: str) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process a run: two would overwrite each other's checkpoints."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        yield
-        return
+    def held() -> None:
+        raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
+
     folder.mkdir(parents=True, exist_ok=True)
     if int(os.environ.get("RANK", "0")):  # one of several that train this run together; the first one holds the lock
         yield
         return
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from error
+    with locked(folder / "lock", held) as alone:
+        if not alone:
+            warnings.warn(f"{folder / 'lock'} cannot be locked here (no locks, or another user's file): make sure that no other "
+                          "process trains this run", stacklevel=4)
         yield
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch.nn.functional import normalize
 
 from maaf_lab import runs, training
@@ -340,8 +341,20 @@ def test_a_trained_run_without_metrics_is_only_evaluated(tmp_path, monkeypatch, 
 
 def test_two_processes_do_not_train_one_run(tmp_path, smoke, tiny_css):
     config = smoke(**SHORT)
-    with training._alone(tmp_path / config.name / "state"), pytest.raises(RunError, match="another process is training"):
+    state = tmp_path / config.name / "state"
+    state.mkdir(parents=True)
+    with FileLock(state / "lock"), pytest.raises(RunError, match="another process is training"):
         train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+
+
+def test_a_run_where_nothing_can_be_locked(tmp_path, smoke, tiny_css, monkeypatch):
+    def none(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", none)
+    with pytest.warns(UserWarning, match="cannot be locked here.*make sure that no other process trains this run"):
+        run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    assert run.metrics and not list(run.folder.rglob("lock"))
 
 
 def command(data_root, runs_root):

@@ -1,11 +1,12 @@
-"""Files that are whole or absent, text files that say which line is damaged, names and folders that can be written to."""
+"""Files that are whole or absent, locks, text files that say which line is damaged, names and folders that can be written to."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,33 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Plain values as JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
+    """Hold the lock file at `path`, which goes afterwards: one process, or thread, at a time. A killed one holds it no longer.
+
+    held: called where another has the lock, which is then waited for; raises to go away instead. Gives False, and holds nothing,
+    where the file system has no locks or another user's lock file cannot be opened.
+    """
+    from filelock import FileLock, Timeout  # who only reads needs none
+
+    lock = FileLock(path, mode=0o666, fallback_to_soft=False)  # of any user of a shared folder; no lock that outlives a kill
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            held()
+            lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield lock.is_locked
+    finally:
+        if lock.is_locked:
+            with contextlib.suppress(OSError):  # a system that removes no open file
+                path.unlink()  # while it is held: who opened it before sees that it is gone, and begins anew
+            lock.release()
 
 
 def read_text(path: Path) -> str:
