@@ -14,6 +14,7 @@ from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import datasets
 from maaf_lab.data.images import decode
 from maaf_lab.data.layout import MARK
+from maaf_lab.data.modifiers import has_modifier
 from maaf_lab.errors import ConfigError
 from maaf_lab.places import place, records_place
 from maaf_lab.runs import MADE_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
@@ -117,18 +118,48 @@ class TableBench:
             parts.append(found.assign(statement=found["statement"] + f" ({dataset})") if several else found)
         return judged(pd.concat(parts, ignore_index=True))
 
+    def title(self, dataset: str | None = None) -> str:
+        """A figure's: the table, the dataset, and whether it is synthetic."""
+        kind = "synthetic data" if self.made else "published data"
+        name = datasets.layout(self._dataset(dataset), self.data_root).title
+        return f"Table {self.table.key}: {name}, {kind}, {self.profile} profile"
+
     def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
-        """Training curves, a row's first seed each."""
-        return {label: made[0].log for label, made in self.run(dataset).items()}
+        """A row's training curves: step, loss, learning_rate, seconds and seed."""
+        return {label: pd.concat([run.log.assign(seed=run.config.train.seed) for run in made], ignore_index=True)
+                for label, made in self.run(dataset).items()}
+
+    def ranks(self, dataset: str | None = None) -> pd.DataFrame:
+        """Each query's rank: row, seed, rank (from 1; 0 where the gallery has no right image)."""
+        return pd.concat([pd.DataFrame({"row": label, "seed": run.config.train.seed, "rank": run.rankings.column("rank")})
+                          for label, made in self.run(dataset).items() for run in made], ignore_index=True)
+
+    def hits_by_kind(self, k: int = 1) -> pd.DataFrame:
+        """Hits by kind of modification: row, kind, query, hit (mean over seeds).
+
+        A kind is the text's first word, of which each query has one; in a table by type (S4), a type of modifier, of which a
+        query may have several, and the hit is the mean of R10 and R50 instead.
+        """
+        parts = []
+        for label, made in self.run().items():
+            rankings = [run.rankings for run in made]
+            texts = rankings[0].frame["text"]
+            if self.table.by_type:
+                names = [column.metric for column in self.table.columns]
+                ks, kinds = (10, 50), {kind: has_modifier(texts.tolist(), kind) for kind in names}
+            else:
+                first = texts.str.split().str[0].replace({"make": "change"})
+                ks, kinds = (k,), {kind: (first == kind).to_numpy() for kind in sorted(first.dropna().unique())}
+            hits = np.mean([one.hits(k) for one in rankings for k in ks], axis=0)
+            parts += [pd.DataFrame({"row": label, "kind": kind, "query": np.flatnonzero(rows), "hit": hits[rows]})
+                      for kind, rows in kinds.items()]
+        return pd.concat(parts, ignore_index=True)
 
     def by_kind(self, k: int = 1) -> pd.DataFrame:
-        """Recall at k in percent by kind of modification (the text's first word), a column a row of the table."""
-        columns = {}
-        for label, made in self.run().items():
-            rankings = made[0].rankings
-            kind = rankings.frame["text"].str.split().str[0].replace({"make": "change"})
-            columns[label] = (100 * pd.Series(rankings.hits(k)).groupby(kind).mean()).rename_axis("kind")
-        return pd.DataFrame(columns)
+        """Recall in percent by kind of modification (see `hits_by_kind`), a column a row of the table."""
+        hits = self.hits_by_kind(k)
+        means = 100 * hits.groupby(["kind", "row"], sort=False)["hit"].mean().unstack()
+        return means[list(dict.fromkeys(hits["row"]))].rename_axis(columns=None)
 
     def ceiling(self, split: str = "test") -> float:
         """The highest R1 in percent that a perfect reader of scenes can expect (see `made.ceiling`)."""

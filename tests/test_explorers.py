@@ -102,7 +102,7 @@ def test_an_explorer_opens_without_what_only_others_need():
     asked = """
 import sys, maaf_lab
 maaf_lab.explore_attention()._repr_mimebundle_()
-print(*sorted({"accelerate", "matplotlib", "nbformat", "pandas", "torch._dynamo"} & set(sys.modules)))"""
+print(*sorted({"accelerate", "matplotlib", "nbformat", "pandas", "seaborn", "torch._dynamo"} & set(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 

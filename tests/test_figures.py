@@ -20,6 +20,7 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.figures import open_figures, untrained
 from maaf_lab.garment_figures import GarmentFigures, Structure, _jpeg
 from maaf_lab.made.fashion_iq import redraw
+from maaf_lab.metrics import bootstrap
 from maaf_lab.models.build import build_model
 from maaf_lab.notebooks import execute
 from maaf_lab.rankings import Rankings
@@ -27,6 +28,7 @@ from maaf_lab.views.architecture import architecture_figure, model_shapes
 from maaf_lab.views.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
 from maaf_lab.views.files import save
 from maaf_lab.views.galleries import retrievals_figure
+from maaf_lab.views.pictures import curves_figure, ranks_figure, recall_by_kind_figure
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
@@ -77,6 +79,110 @@ def test_places_of_a_saved_figure_are_rounded(tmp_path):
     save(figure, tmp_path, "a")
     for axis in figure.axes:
         assert axis.get_in_layout() and all(number == round(number, 6) for number in axis.get_position(True).bounds[:2])
+
+
+# --- statistical figures ----------------------------------------------------------------------------------------------
+
+ROWS = ("Image only", "TIRG", "MAAF")
+
+
+def _logs(seeds):
+    steps = np.arange(50, 301, 50)
+    return {row: pd.concat([pd.DataFrame({"step": steps, "loss": (n + 1) * np.exp(-steps / 200) + 0.1 * seed, "seed": seed})
+                            for seed in range(seeds)], ignore_index=True) for n, row in enumerate(ROWS)}
+
+
+def _ranks():
+    random = np.random.default_rng(0)
+    return pd.DataFrame({"row": np.repeat(ROWS, 400), "seed": 0, "rank": np.concatenate(
+        [random.integers(0, high, 400) for high in (900, 300, 60)])})  # 0: no right image in the gallery
+
+
+def _hits():
+    random = np.random.default_rng(0)
+    lines = [(row, kind, query, float(random.random() < 0.2 + 0.2 * n)) for n, row in enumerate(ROWS)
+             for kind in ("add", "change", "remove", "all") for query in range(150)]
+    return pd.DataFrame(lines, columns=["row", "kind", "query", "hit"])
+
+
+DRAWN = {"curves": lambda: curves_figure(_logs(1), "Table 1"), "seeds": lambda: curves_figure(_logs(3)),
+         "ranks": lambda: ranks_figure(_ranks(), "Table 1"), "types": lambda: recall_by_kind_figure(_hits(), title="Table 1")}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_statistical_figures_are_the_same_again(name, tmp_path):
+    files = [[path.read_bytes() for path in save(DRAWN[name](), tmp_path / str(n), "figure")] for n in range(2)]
+    assert files[0] == files[1] and files[0][0].startswith(b"\x89PNG")
+
+
+def test_curves_are_means_over_seeds_with_their_range():
+    axis, = DRAWN["seeds"]().axes
+    lines = {text.get_text(): line for text, line in zip(axis.get_legend().get_texts(), axis.lines, strict=False)}
+    assert list(lines) == ["MAAF", "TIRG", "Image only"], "in the order of the lines' ends"
+    assert lines["MAAF"].get_ydata() == pytest.approx(3 * np.exp(-np.arange(50, 301, 50) / 200) + 0.1)
+    ends = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert ends.max() == pytest.approx(3 * np.exp(-0.25) + 0.2) and ends.min() == pytest.approx(3 * np.exp(-1.5))
+    assert "range over 3 seeds" in axis.get_title("left") and "seed" not in DRAWN["curves"]().axes[0].get_title("left")
+
+
+def test_ranks_are_recalls_at_every_k():
+    frame = _ranks()
+    axis, = DRAWN["ranks"]().axes
+    curves = [line for line in axis.lines if len(line.get_xdata()) > 2]  # the dotted lines at 1, 10 and 50 have two ends
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert [label.split(":")[0] for label in labels] == ["MAAF", "TIRG", "Image only"]
+    shares = {}
+    for curve in curves:
+        row = next(row for row, color in _colors_of_rows().items() if color == curve.get_color())
+        shares[row] = [curve.get_ydata()[curve.get_xdata() < k + 0.5].max(initial=0) for k in (1, 10, 50, 200)]
+    for row in ROWS:
+        ranks = frame.loc[frame["row"] == row, "rank"]
+        assert shares[row] == pytest.approx([100 * ranks.between(1, k).mean() for k in (1, 10, 50, 200)]), row
+        assert f"{row}: {ranks.where(ranks > 0, 10**6).median():,.0f}" in labels
+    assert axis.get_ylim()[1] < 101
+
+
+def test_types_show_recall_with_the_labs_interval():
+    frame = _hits()
+    figure = DRAWN["types"]()
+    panels = {axis.get_title("left"): axis for axis in figure.axes if axis.get_title("left")}
+    assert list(panels) == [f"{kind} (n = 150)" for kind in ("add", "change", "remove", "all")]
+    for kind, axis in zip(("add", "change", "remove", "all"), panels.values(), strict=True):
+        found = [bootstrap(frame[(frame["kind"] == kind) & (frame["row"] == row)]["hit"].to_numpy()) for row in ROWS]
+        places = np.concatenate([line.get_xdata() for line in axis.lines])
+        for estimate in found:
+            for value in (estimate.value, estimate.low, estimate.high):
+                assert np.isclose(places, value).any(), "dot, and both ends of its interval"
+            assert axis.get_xlim()[0] < estimate.low and estimate.high < axis.get_xlim()[1], "nothing is cut off"
+
+
+def _colors_of_rows():
+    """Row -> colour, as the curves of the same rows have it."""
+    axis, = DRAWN["curves"]().axes
+    return {text.get_text(): line.get_color() for text, line in zip(axis.get_legend().get_texts(), axis.lines, strict=False)}
+
+
+def test_a_row_has_one_colour_and_baselines_are_grey():
+    colors = _colors_of_rows()
+    assert colors["Image only"] == "#a8a8a8" and len(set(colors.values())) == 3
+    many = {str(n): _logs(1)["MAAF"].assign(loss=lambda log, n=n: log["loss"] + n) for n in range(9)}
+    assert len({line.get_color() for line in curves_figure(many).axes[0].lines[:9]}) == 9, "the tables' most rows"
+
+
+def test_heads_show_what_is_lost_and_its_interval():
+    frame = pd.DataFrame([(f"block{block}", head, kind, lost, lost - 1, lost + 1) for block in range(2) for head in (1, 2)
+                          for kind, lost in (("all", 3.0), ("add", -2.0 * block - head))],
+                         columns=["attention", "head", "kind", "lost", "lost_low", "lost_high"])
+    whole = pd.DataFrame([("", 0, "all", 0.0, 0.0, 0.0)], columns=frame.columns)
+    axis = head_ablation_figure(pd.concat([whole, frame])).axes[0]
+    texts = [text.get_text() for text in axis.texts]
+    assert texts[:8] == ["3.0"] * 4 + ["-1.0", "-2.0", "-3.0", "-4.0"]
+    assert texts[8] == "2.0 to 4.0" and texts[15] == "-5.0 to -3.0"
+    assert axis.collections[0].get_clim() == (-4, 4), "symmetric around nothing lost"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "2\nblock0", "1", "2\nblock1"]
+
+
+# --- captions ---------------------------------------------------------------------------------------------------------
 
 
 def test_captions_say_what_the_data_is(bench):

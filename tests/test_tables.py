@@ -202,6 +202,22 @@ def test_a_row_that_fails_leaves_the_others(bench, tmp_path, monkeypatch):
         alone.run()
 
 
+def test_what_figures_are_drawn_from(bench):
+    """Rows, seeds, ranks and hits by type are those of the runs."""
+    runs = bench.run()
+    ranks, logs, hits = bench.ranks(), bench.logs(), bench.hits_by_kind()
+    assert bench.title() == "Table 1: CSS, synthetic data, smoke profile"
+    for label, (run,) in runs.items():
+        assert ranks.loc[ranks["row"] == label, "rank"].tolist() == run.rankings.column("rank").tolist()
+        assert logs[label]["loss"].tolist() == run.log["loss"].tolist() and set(logs[label]["seed"]) == {0}
+        mine = hits[hits["row"] == label]
+        assert sorted(mine["query"]) == list(range(len(run.rankings))), "each query is of one kind"
+        assert mine.sort_values("query")["hit"].tolist() == run.rankings.hits(1).tolist()
+        first = run.rankings.frame["text"].str.split().str[0].replace({"make": "change"})
+        expected = 100 * pd.Series(run.rankings.hits(1)).groupby(first).mean()
+        assert bench.by_kind()[label].to_dict() == pytest.approx(expected.to_dict())
+
+
 def test_table_command(shell, bench, no_training):
     where = ["--data-root", bench.data_root, "--runs-root", bench.runs_root]
     rows = [part for row in FEW for part in ("--row", row)]

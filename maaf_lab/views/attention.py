@@ -50,6 +50,7 @@ def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
                           linewidth=1.3)
             axis.set_title(f"{kind} words" + (f", block {block}" if len(blocks) > 1 else ""), fontsize=9)
             axis.set_xticks(part["head"])
+            axis.margins(x=0.08)
             axis.tick_params(labelsize=8)
             axis.set_xlabel("head", fontsize=8)
             axis.spines[["top", "right"]].set_visible(False)
@@ -61,25 +62,37 @@ def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
-    """Points of recall lost when one head is turned off, by kind of query, with 95% intervals; blocks follow one another."""
+    """Points of R1 lost when one head is turned off: a column a head, a line a type of query, in each cell the 95% interval.
+
+    Red: points are lost; blue: they are gained. One scale, symmetric around nothing lost.
+    """
+    import seaborn as sns
+
     off = table[table["head"] > 0]
-    names = list(dict.fromkeys(zip(off["attention"], off["head"], strict=True)))
+    heads = list(dict.fromkeys(zip(off["attention"], off["head"], strict=True)))
     kinds = list(dict.fromkeys(off["kind"]))
-    figure = Figure(figsize=(max(7.2, 0.5 * len(names)), 3.2), layout="constrained")
-    axis, width = figure.subplots(), 0.8 / len(kinds)
-    for n, kind in enumerate(kinds):
-        part = off[off["kind"] == kind]
-        place = np.arange(len(part)) + (n + 0.5) * width - 0.4
-        error = [part["lost"] - part["lost_low"], part["lost_high"] - part["lost"]]
-        axis.bar(place, part["lost"], width, yerr=error, label=kind, color=_COLORS.get(kind, "#444444"),
-                 error_kw={"linewidth": 0.8, "ecolor": "#222222"})
-    several = len({attention for attention, _ in names}) > 1
-    axis.set_xticks(np.arange(len(names)), [f"{a}\n{h}" if several else str(h) for a, h in names], fontsize=8)
-    axis.axhline(0, color="#999999", linewidth=0.8)
+    cells = off.set_index(["kind", "attention", "head"])
+    lost, low, high = (np.array([[cells.loc[(kind, *head), name] for head in heads] for kind in kinds])
+                       for name in ("lost", "lost_low", "lost_high"))
+    figure = Figure(figsize=(max(7.2, 0.78 * len(heads) + 1.4), 0.62 * len(kinds) + 1.5), layout="constrained")
+    axis, reach = figure.subplots(), np.abs(lost).max() or 1.0
+    sns.heatmap(lost, vmin=-reach, vmax=reach, cmap="RdBu_r", annot=True, fmt=".1f", linewidths=1, ax=axis,
+                annot_kws={"fontsize": 10, "va": "bottom"}, cbar_kws={"label": "points of R1 lost", "pad": 0.015})
+    for text, below, above in zip(list(axis.texts), low.flat, high.flat, strict=True):
+        axis.annotate(f"{below:.1f} to {above:.1f}", text.get_position(), (0, -1), textcoords="offset points", ha="center",
+                      va="top", fontsize=7, color=text.get_color())
+    axis.axhline(1, color="#444444", linewidth=1.2)  # all queries above, their types below
+    blocks = [attention for attention, _ in heads]
+    middle = {name: blocks.index(name) + blocks.count(name) // 2 for name in blocks if len(set(blocks)) > 1}
+    labels = [f"{head}\n{name}" if middle.get(name) == n else str(head) for n, (name, head) in enumerate(heads)]
+    axis.set_xticklabels(labels, fontsize=9)
+    axis.set_yticklabels(kinds, fontsize=9, rotation=0)
     axis.set_xlabel("head that is turned off", fontsize=9)
-    axis.set_ylabel("points of R1 lost", fontsize=9)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    axis.tick_params(length=0)
+    bar = axis.collections[0].colorbar
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.yaxis.label.set_size(9)
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
