@@ -67,13 +67,13 @@ class Catalogue:
         return len(self.names)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """How many images it has, and how many could not be used: "1,200 images", "1 image, 2 broken left out"."""
         broken = f", {len(self.broken):,} broken left out" if self.broken else ""
         return counted(len(self), "image") + broken
 
     def __repr__(self) -> str:
-        return f"Catalogue({self.title}: {self.told}{f'; {self.model}' if self.model else ''})"
+        return f"Catalogue({self.title}: {self.summary}{f'; {self.model}' if self.model else ''})"
 
     def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] = ()) -> Hits:
         """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k candidates, fewer hits.

@@ -68,10 +68,10 @@ class Store:
 
     def read(self) -> tuple[list[Line], np.ndarray, dict[str, Line]]:
         """The lines and vectors of the last whole catalogue, and what is known by name, parts of a later one included."""
-        whole, vectors = _read(self.whole, self.width)
+        whole, vectors = read_lines(self.whole, self.width)
         known = {line.name: line for line in whole}
         for part in self._parts():
-            known.update((line.name, line) for line in _read(part, self.width)[0])
+            known.update((line.name, line) for line in read_lines(part, self.width)[0])
         return whole, vectors, known
 
     def why_not_writable(self) -> str | None:
@@ -97,7 +97,7 @@ class Store:
         if not self._write(self.whole, lines):
             return vectors
         self.sweep()
-        found = _read(self.whole, self.width)[1]
+        found = read_lines(self.whole, self.width)[1]
         return found if len(found) == len(vectors) else vectors  # or another process wrote meanwhile
 
     def sweep(self) -> None:
@@ -113,13 +113,14 @@ class Store:
     def _write(self, path: Path, lines: Sequence[Line]) -> bool:
         if not self.lost:
             try:
-                write_atomically(path, lambda beside: _write(beside, lines))
+                write_atomically(path, lambda beside: write_lines(beside, lines))
             except (SaveError, OSError) as error:
                 self.give_up(error.__cause__ or error, 5)
         return not self.lost
 
 
-def _write(path: Path, lines: Sequence[Line]) -> None:
+def write_lines(path: Path, lines: Sequence[Line]) -> None:
+    """A file as this module describes it."""
     entries = json.dumps([line[:4] for line in lines]).encode()
     entries += b" " * (-(len(entries) + 66) % 64) + b"\n"  # 65 bytes stand before: vectors begin at a multiple of 64
     vectors = [np.ascontiguousarray(line.vector, "<f4") for line in lines if line.vector is not None]
@@ -132,8 +133,8 @@ def _write(path: Path, lines: Sequence[Line]) -> None:
             file.write(vector)
 
 
-def _read(path: Path, width: int) -> tuple[list[Line], np.ndarray]:
-    """What `_write` wrote, vectors (N, D) mapped; nothing where the file is missing or not, byte for byte, what was written."""
+def read_lines(path: Path, width: int) -> tuple[list[Line], np.ndarray]:
+    """What `write_lines` wrote, vectors (N, D) mapped; nothing where the file is missing or is not what was written."""
     try:
         with open(path, "rb") as file:
             told, digest = file.readline(65).strip(), hashlib.sha256()

@@ -225,7 +225,7 @@ def search(
     elif words := model.vocabulary.unknown(text):
         _say(f"words that the model does not know: {', '.join(words)}")
     found = open_folder(catalogue, model, pixels=data.pixels, name=run)
-    _say(f"{catalogue}: {found.told}")
+    _say(f"{catalogue}: {found.summary}")
     for name, why in found.broken[:5]:
         _say(f"  broken: {name}: {why}")
     if len(found.broken) > 5:

@@ -63,7 +63,8 @@ class Explored:
     """One run's model on its dataset's usual split. Nothing is read, drawn or embedded before somebody asks for it.
 
     name: how people call the run. data_root: its dataset's folder, None for made data that is drawn picture by picture.
-    kept: folder of gallery vectors that were computed before.
+    kept: folder of gallery vectors that were computed before. data_of: another run on the same data, which is read, and drawn,
+    once for both.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Explored:
     data_root: Path | None
     kept: Path
     device: str | None = None
+    data_of: Explored | None = None
 
     @cached_property
     def model(self) -> ComposedModel:
@@ -79,6 +81,8 @@ class Explored:
 
     @cached_property
     def _data(self) -> tuple[Split, PixelCache]:
+        if self.data_of is not None:
+            return self.data_of._data
         settings = self.run.config.data
         name = datasets.evaluation(settings.dataset)
         if self.data_root is None:
@@ -122,7 +126,7 @@ class Explored:
                 f"{self.caption()}"
             )
         if other.data_root == self.data_root and other.run.config.data.pixels == self.run.config.data.pixels:
-            other.__dict__["_data"] = self._data  # read, and drawn, once
+            return replace(other, data_of=self)
         return other
 
     # --- pictures -----------------------------------------------------------------------------------------------------
@@ -165,8 +169,8 @@ class Explored:
         return Look(vector, tokens, unknown, weights, spans, record.normalised, record.names())
 
     @torch.inference_mode()
-    def _embed_square(self, picture: np.ndarray) -> np.ndarray:
-        """A picture as the catalogue would hold it, (D,)."""
+    def embed_picture(self, picture: np.ndarray) -> np.ndarray:
+        """A picture uint8 (S, S, 3), see `square`, as the gallery would hold it: a unit vector (D,)."""
         vector, _ = self.model.eval().project(self._features(picture))
         return normalize(vector.float(), dim=-1)[0].cpu().numpy()
 

@@ -424,7 +424,7 @@ def test_a_full_disk(folder, opened, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "SAVE_EVERY", 2)
-    monkeypatch.setattr(catalogue_store, "_write", full)
+    monkeypatch.setattr(catalogue_store, "write_lines", full)
     with pytest.warns(UserWarning, match="No space left") as told:
         assert len(opened(folder, chunk=2)) == 6
     assert len(told) == 1 and not kept_files(folder)

@@ -84,7 +84,7 @@ def test_what_cannot_be_drawn_on_demand(origin):
 def test_a_shipped_gallery_is_the_models(name):
     explored = open_explored(name)
     images = [0, 5, 1001, len(explored.split.images) - 1]
-    vectors = np.stack([explored._embed_square(explored.pixels.image(i)) for i in images])
+    vectors = np.stack([explored.embed_picture(explored.pixels.image(i)) for i in images])
     assert np.abs(explored.gallery[images] - vectors).max() < 2e-5
     assert np.allclose(np.linalg.norm(explored.gallery, axis=1), 1, atol=1e-6)
 
@@ -110,18 +110,18 @@ def test_a_gallery_on_disk(tmp_path):
         read_gallery(tmp_path / "g.npz")
 
 
-def test_a_gallery_is_embedded_once_and_kept(trained, tiny_css, tmp_path, monkeypatch):
+def test_a_gallery_is_embedded_once_and_kept(trained, tiny_css, tmp_path):
     run, told = trained(), []
     first = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
     vectors = first.embed_gallery(lambda done, total: told.append((done, total)))
     assert told[-1] == (360, 360) and first.embed_gallery() is vectors
     second = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
-    monkeypatch.setattr("maaf_lab.explored.embed_split", None)
-    assert np.array_equal(second.gallery, vectors)
     kept = next((tmp_path / "galleries").glob("*.npy"))
+    written = kept.stat().st_mtime_ns
+    assert np.array_equal(second.embed_gallery(lambda *_: pytest.fail("embedded again")), vectors)
+    assert kept.stat().st_mtime_ns == written
     kept.write_bytes(b"torn")
     third = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
-    monkeypatch.undo()
     assert np.array_equal(third.gallery, vectors), "a damaged file is made again"
 
 

@@ -26,6 +26,7 @@ from maaf_lab.views.svg import document, font_folder, lines, palette, shortened,
 from maaf_lab.widgets.attention import AttentionExplorer
 from maaf_lab.widgets.modifiers import ModifierExplorer
 from maaf_lab.widgets.retrieval import RetrievalExplorer
+from maaf_lab.widgets.shell import Explorer
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -45,6 +46,16 @@ def rankings(garments):
     from maaf_lab.explored import find_run
 
     return {"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-b7f40134c7").rankings}
+
+
+def from_browser(widget: ipywidgets.Widget, content: dict, buffers: list[bytes] | None = None) -> None:
+    """What a widget's script sends to the kernel."""
+    widget.comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": buffers or []})
+
+
+def press(explorer: Explorer, act: str, value: object) -> None:
+    """A part of the drawing is pressed in the browser."""
+    from_browser(explorer.drawing, {"act": act, "value": str(value)})
 
 
 def sound(svg: str) -> ElementTree.Element:
@@ -231,7 +242,7 @@ def test_signed_attention_stands_on_a_diverging_scale():
 
 
 def test_attention_asked_again(attention, css):
-    attention._find.value = "purple sphere"
+    attention.find("purple sphere")
     words = css.text_of(attention.query).split()
     assert (
         {"purple", "sphere"} <= set(words)
@@ -239,32 +250,76 @@ def test_attention_asked_again(attention, css):
         and f"query {attention.query:,} of" in attention.state.caption
     )
     before = attention.query
-    attention._next.click()
+    attention.step()
     assert attention.query > before and {"purple", "sphere"} <= set(css.text_of(attention.query).split())
-    attention._back.click()
+    attention.step(-1)
     assert attention.query == before
     shown = attention.svg()
-    attention._find.value = "unicorn"
+    attention.control("with the words").value = "unicorn"
     assert (
         "no query of css test holds" in attention.message.value
         and "alert" in attention.message.value
         and attention.svg() == shown
     )
-    attention._find.value = "?!"
+    attention.control("with the words").value = "?!"
     assert "expected words of letters" in attention.message.value and attention.svg() == shown
-    attention._find.value = ""
+    attention.control("with the words").value = ""
     assert attention.message.value == "", "what was asked is taken back, and so is the answer"
-    attention._text.value = "make the fluffy sphere red"
+    attention.type("make the fluffy sphere red")
     assert "never seen" in attention.message.value and "fluffy" in attention.message.value and "fluffy" in repr(attention)
     assert "no target is known" in attention.state.caption and attention.state.target is None
-    attention._text.value = "?!"
+    attention.control("or your own text").value = "?!"
     assert "expected words" in attention.message.value
-    attention._text.value = ""
+    attention.type("")
     assert attention.state.target is not None and f"query {before:,} of" in attention.state.caption
-    attention._number.value = 40
-    assert attention.query == 40 and css.text_of(40).replace("-", "") in attention.told()
+    attention.show_query(40)
+    assert attention.query == 40 and css.text_of(40).replace("-", "") in attention.describe()
     attention.query = 10**9
     assert "expected a query from 0 to 15,999" in attention.message.value and "query 40 of" in attention.state.caption
+
+
+def test_what_is_asked_in_code_is_shown_or_refused(attention, css):
+    """The same verbs as the boxes and buttons, from a notebook's cell: what is wrong is raised, and what was shown stays."""
+    attention.find("purple sphere")
+    first = attention.query
+    attention.step(2)
+    second = attention.query
+    attention.step(-1)
+    assert first < attention.query < second and attention.control("with the words").value == "purple sphere"
+    attention.find("")
+    attention.show_query(15_999)
+    attention.step()
+    assert attention.query == 0, "without words the next one, and after the last the first"
+    attention.show_query(12)
+    attention.pick("object", head=3)
+    assert "“object”, head 3, block 1" in repr(attention) and attention.drawing.selection == attention.state.selection
+    attention.pick(0)
+    assert "“remove”, head 3, block 1" in repr(attention)
+    attention.pick("all patches", head=0)
+    assert "all patches, mean of heads, block 1" in repr(attention)
+    shown, query = attention.svg(), attention.query
+    for verb, message in (
+        (lambda: attention.find("unicorn"), "no query of css test holds 'unicorn'"),
+        (lambda: attention.find("?!"), "expected words of letters"),
+        (lambda: attention.type("?!"), "expected words of letters"),
+        (lambda: attention.show_query(-1), "expected a query from 0 to 15,999, found -1"),
+        (lambda: attention.pick("cube"), "expected a word of 'remove', 'middleleft', 'object', 'all patches'; found 'cube'"),
+        (lambda: attention.pick(3), "expected a word from 0 to 2, found 3"),
+        (lambda: attention.pick(head=9), "expected a head from 0 to 8, found 9"),
+        (lambda: attention.pick(block=1), "expected a block from 0 to 0, found 1"),
+        (lambda: attention.average("mood"), "expected a word, position"),
+        (lambda: attention.compare("garments-laptop"), "two models of one dataset"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            verb()
+        assert attention.svg() == shown and attention.query == query
+    attention.average("position")
+    attention.pick("top-left", head=2)
+    assert "head 2, block 1, picked top-left" in repr(attention) and attention.control("show").value == "position"
+    with pytest.raises(ConfigError, match=r"expected a group of .*'top-left'.*; found 'nowhere'"):
+        attention.pick("nowhere")
+    attention.type("make cube red")
+    assert attention.control("show").value == "this query" and "make cube red" in repr(attention)
 
 
 def test_heads_off_move_the_target(css):
@@ -279,9 +334,11 @@ def test_heads_off_move_the_target(css):
         == css.rank_of(css.look(css.split.queries[query].source, css.text_of(query), off=[(0, head)]).vector, query)
     )
     assert f"without block 1 head {head + 1}: {place_name(places[0, head])}" in repr(explorer)
-    toggles = [b for b in explorer._heads.children if isinstance(b, ipywidgets.ToggleButton)]
+    toggles = [explorer.control(f"block 1, head {h} off") for h in range(1, 9)]
     explorer.turn_off([])
-    assert explorer.state.place_off is None and "without" not in repr(explorer) and len(toggles) == 8
+    assert explorer.state.place_off is None and "without" not in repr(explorer) and len(set(toggles)) == 8
+    with pytest.raises(ConfigError, match=r"expected the label of a control, one of 'query', .*found 'block 1, head 9 off'"):
+        explorer.control("block 1, head 9 off")
     toggles[1].value = True
     assert explorer.off == ((0, 1),)
 
@@ -300,32 +357,35 @@ def test_selections_come_from_the_browser(attention):
 
 def test_interactions_leave_nothing_behind(attention, retrieval, rankings, garments):
     """Hundreds of interactions must not collect widgets, of which each is a model in the browser too."""
-    from ipywidgets.widgets.widget import _instances
+
+
+    def alive() -> int:
+        return len(ipywidgets.Widget.get_manager_state()["state"])
 
     modifiers = ModifierExplorer(rankings, garments, details=False)
     before = None
     for n in range(30):
         attention.query = 40 + n % 7
         attention.turn_off([(0, n % 8)])
-        retrieval._text.value = f"make cube {('red', 'blue', 'small')[n % 3]}"
+        retrieval.type(f"make cube {('red', 'blue', 'small')[n % 3]}")
         modifiers.pick(("color", "shape")[n % 2])
-        before = before or len(_instances)
-    assert len(_instances) == before
+        before = before or alive()
+    assert alive() == before
 
 
 def test_averages(attention):
-    attention._average.value = "a word"
+    attention.control("show").value = "a word"
     assert "type a word" in attention.message.value
-    attention._word.value = "gray"
+    attention.control("word").value = "gray"
     assert "Average attention of the word “gray”" in repr(attention)
     drawn = attention.drawing.drawn
-    attention.drawing._handle_custom_msg({"act": "head", "value": "2"}, [])
+    press(attention, "head", "2")
     assert "head 2" in repr(attention) and attention.drawing.drawn == drawn + 1
     sound(attention.svg())
     shown = repr(attention)
-    attention._word.value = "unicorn"
+    attention.control("word").value = "unicorn"
     assert "unicorn" in attention.message.value and repr(attention) == shown
-    attention._average.value = "this query"
+    attention.average("this query")
     assert repr(attention).startswith("AttentionExplorer: Attention of “remove")
 
 
@@ -348,21 +408,21 @@ def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, gar
     modifiers = ModifierExplorer(rankings, garments)
     shown = repr(attention), repr(retrieval), repr(modifiers)
     for explorer in (attention, retrieval):
-        explorer._beside.value = "garments-laptop"
+        explorer.control("beside it").value = "garments-laptop"
         assert "two models of one dataset" in explorer.message.value
-    modifiers._beside.value = "css-laptop"
+    modifiers.control("beside it").value = "css-laptop"
     assert "expected rankings of the same queries" in modifiers.message.value
     for explorer in (attention, retrieval, modifiers):
-        explorer._beside.value = "nothing of the kind"
+        explorer.control("beside it").value = "nothing of the kind"
         assert "is no run" in explorer.message.value and "alert" in explorer.message.value
     assert (repr(attention), repr(retrieval), repr(modifiers)) == shown
-    attention._beside.value = "css-laptop"
-    retrieval._beside.value = "css-laptop"
-    modifiers._beside.value = "fashion_iq-tirg-b7f40134c7"
+    attention.compare("css-laptop")
+    retrieval.compare("css-laptop")
+    modifiers.compare("fashion_iq-tirg-b7f40134c7")
     assert "model" in attention.state.data["compares"] and len(retrieval.state.turns[0].found) == 2
     assert modifiers.state.models == ("one", "tirg, 300 steps (34c7)") and modifiers.message.value == ""
     for explorer in (attention, retrieval, modifiers):
-        explorer._beside.value = ""
+        explorer.control("beside it").value = ""
     assert len(retrieval.state.turns[0].found) == len(attention.state.seen) == len(modifiers.state.models) == 1
 
 
@@ -413,55 +473,77 @@ def test_retrieval_shows_the_protocols_ranking(retrieval, css):
 
 def test_typing_moves_the_results(retrieval, css):
     before = [r.image for r in retrieval.state.turns[0].found[0].results]
-    retrieval._text.value = "make middle-left object red"
+    retrieval.control("change it:").value = "make middle-left object red"
     assert [r.image for r in retrieval.state.turns[0].found[0].results] != before and "object red" in repr(retrieval)
     assert retrieval.state.turns[0].found[0].place is None, "nobody knows this text's target"
-    retrieval._text.value = "remove middle-left object"
+    retrieval.type("remove middle-left object")
     assert [r.image for r in retrieval.state.turns[0].found[0].results] == before and retrieval.state.turns[0].found[0].place == 1
     shown = repr(retrieval)
-    retrieval._text.value = "?!"
+    retrieval.control("change it:").value = "?!"
     assert "none that the model can read" in retrieval.message.value and repr(retrieval) == shown
-    retrieval._text.value = ""
+    retrieval.type("")
     assert "the picture alone is the query" in retrieval.message.value and "no text" in repr(retrieval)
-    retrieval._text.value = "make sparkly cube red"
+    retrieval.type("make sparkly cube red")
     assert "never seen: sparkly" in repr(retrieval)
 
 
 def test_a_dialogue(retrieval, css):
     second = retrieval.state.turns[0].found[0].results[3]
-    retrieval.drawing._handle_custom_msg({"act": "refine", "value": str(second.image)}, [])
-    assert len(retrieval.state.turns) == 2 and retrieval._text.value == "" and retrieval.state.turns[1].name == second.name
+    press(retrieval, "refine", second.image)
+    assert len(retrieval.state.turns) == 2 and retrieval.state.turns[1].name == second.name
+    assert retrieval.control("change it:").value == ""
     assert retrieval.state.turns[1].found[0].results[0].source, "with no text an image is most like itself"
-    retrieval._text.value = "add blue cube to top-left"
+    retrieval.type("add blue cube to top-left")
     assert repr(retrieval).startswith(f"RetrievalExplorer: Turn 2 of 2: {second.name} + “add blue cube to top-left”")
     vector = css.look(second.image, "add blue cube to top-left", attention=False).vector
     best = [i for i in np.argsort(-(css.gallery @ vector), kind="stable") if i != second.image]
     assert [r.image for r in retrieval.state.turns[1].found[0].results if not r.source][:5] == best[:5]
-    retrieval.drawing._handle_custom_msg({"act": "turn", "value": "0"}, [])
+    press(retrieval, "turn", 0)
     assert "Turn 1 of 2" in repr(retrieval)
     sound(retrieval.svg())
-    retrieval._again.click()
+    retrieval.control("start over").click()
     assert len(retrieval.state.turns) == 1 and "remove middle-left object" in repr(retrieval)
 
 
 def test_any_picture(retrieval, css, tmp_path):
-    retrieval._picture.value = "css_test_000007"
+    retrieval.choose("css_test_000007")
     assert "css_test_000007 + no text" in repr(retrieval)
     PILImage.fromarray(css.picture(9, 100)).save(tmp_path / "mine.png")
-    retrieval._picture.value = str(tmp_path / "mine.png")
+    retrieval.choose(tmp_path / "mine.png")
     assert "mine.png" in repr(retrieval) and retrieval.state.turns[0].found[0].results[0].score > 0.5
     shown = repr(retrieval)
     (tmp_path / "text.png").write_text("no picture")
-    retrieval._picture.value = str(tmp_path / "text.png")
+    retrieval.control("picture").value = str(tmp_path / "text.png")
     assert "cannot be read as an image" in retrieval.message.value and repr(retrieval) == shown
-    retrieval._picture.value = "nothing of the kind"
+    retrieval.control("picture").value = "nothing of the kind"
     assert "no image of that name among 17,000, and no such file" in retrieval.message.value and repr(retrieval) == shown
-    retrieval._drop._handle_custom_msg({"act": "picture", "name": "dropped.png"}, [(tmp_path / "mine.png").read_bytes()])
+    from_browser(retrieval.drop, {"act": "picture", "name": "dropped.png"}, [(tmp_path / "mine.png").read_bytes()])
     assert "dropped.png" in repr(retrieval)
-    retrieval._drop._handle_custom_msg({"act": "picture", "name": "bad.png"}, [b"no picture"])
+    from_browser(retrieval.drop, {"act": "picture", "name": "bad.png"}, [b"no picture"])
     assert "bad.png" in retrieval.message.value and "dropped.png" in repr(retrieval)
-    retrieval._drop._handle_custom_msg({"act": "refused", "name": "notes.txt", "size": 12}, [])
+    from_browser(retrieval.drop, {"act": "refused", "name": "notes.txt", "size": 12})
     assert "notes.txt: cannot be read as an image (12 bytes)" in retrieval.message.value
+
+
+def test_a_dialogue_in_code(retrieval, css):
+    retrieval.take(css.picture(9, 100), "scene nine")
+    retrieval.type("make cube red")
+    retrieval.refine(retrieval.state.turns[-1].found[0].results[0].image)
+    assert len(retrieval.state.turns) == 2 and retrieval.state.turns[0].name == "scene nine"
+    retrieval.show_turn(0)
+    shown = repr(retrieval)
+    assert shown.startswith("RetrievalExplorer: Turn 1 of 2: scene nine + “make cube red”")
+    for verb, kind, message in (
+        (lambda: retrieval.show_turn(2), ConfigError, "expected a turn from 0 to 1, found 2"),
+        (lambda: retrieval.show_query(16_000), ConfigError, "expected a query from 0 to 15,999, found 16000"),
+        (lambda: retrieval.choose("nothing of the kind"), DataError, "no image of that name"),
+        (lambda: retrieval.search_folder("/no/such/folder"), DataError, "expected a folder of images"),
+    ):
+        with pytest.raises(kind, match=message):
+            verb()
+        assert repr(retrieval) == shown
+    retrieval.start_over()
+    assert len(retrieval.state.turns) == 1 and "target 1st of 16,999" in repr(retrieval)
 
 
 def test_names_and_texts_that_no_drawing_can_hold(retrieval, css, tmp_path):
@@ -472,9 +554,9 @@ def test_names_and_texts_that_no_drawing_can_hold(retrieval, css, tmp_path):
         with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
             PILImage.fromarray(css.picture(n, 80)).save(file, "PNG")
     (tmp_path / "torn\x01.jpg").write_bytes(b"\xff\xd8\xff")
-    retrieval._folder.value = str(tmp_path)
-    assert "3 images, 1 broken left out" in retrieval.message.value and "torn\ufffd.jpg" in retrieval._broken.value
-    retrieval._text.value = "remove \x00\x1bcube"
+    retrieval.search_folder(tmp_path)
+    assert "3 images, 1 broken left out" in retrieval.message.value and "torn\ufffd.jpg" in retrieval.broken.value
+    retrieval.type("remove \x00\x1bcube")
     svg = retrieval.svg()
     named = [e.get("aria-label") for e in sound(svg).iter() if e.get("data-act") == "refine"]
     assert all(any(name in told for told in named) for name in ("bell\ufffd.png", "latin\ufffd.png", "<b>&amp;.png"))
@@ -489,21 +571,21 @@ def test_a_folder_of_ones_own(retrieval, css, tmp_path):
     for n in range(14):
         PILImage.fromarray(css.picture(n, 80)).save(tmp_path / f"p{n:02}.png")
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff")
-    retrieval._folder.value = str(tmp_path)
+    retrieval.control("your folder of images").value = str(tmp_path)
     assert (
-        "14 images" in retrieval.message.value and "1 broken" in retrieval.message.value and "torn.jpg" in retrieval._broken.value
+        "14 images" in retrieval.message.value and "1 broken" in retrieval.message.value and "torn.jpg" in retrieval.broken.value
     )
-    retrieval._text.value = "remove cube"
+    retrieval.type("remove cube")
     found = retrieval.state.turns[0].found[0]
     assert {r.name for r in found.results} <= {f"p{n:02}.png" for n in range(14)} and "14 images searched" in retrieval.svg()
     image = css.square(np.asarray(PILImage.open(tmp_path / "p00.png")))
-    vectors = np.stack([css._embed_square(css.square(np.asarray(PILImage.open(tmp_path / f"p{n:02}.png")))) for n in range(14)])
+    vectors = np.stack([css.embed_picture(css.square(np.asarray(PILImage.open(tmp_path / f"p{n:02}.png")))) for n in range(14)])
     best = np.argsort(-(vectors @ css.look(image, "remove cube", attention=False).vector), kind="stable")
     assert [r.image for r in found.results if not r.source] == [i for i in best.tolist() if i != 0][:10]
     shown = repr(retrieval)
-    retrieval._folder.value = str(tmp_path / "nowhere")
+    retrieval.control("your folder of images").value = str(tmp_path / "nowhere")
     assert "nowhere" in retrieval.message.value and repr(retrieval) == shown
-    retrieval._folder.value = ""
+    retrieval.search_folder("")
     assert "target 1st of 16,999" in repr(retrieval)
 
 
@@ -525,18 +607,18 @@ def test_modifiers(rankings, garments):
     bars = [e.get("data-value") for e in root.iter() if e.get("data-act") == "type"]
     assert bars == ["all", "color", "texture", "shape", "parts", "type"]
     assert "all n = 6,000: 69.4" in repr(explorer)
-    explorer.drawing._handle_custom_msg({"act": "type", "value": "color"}, [])
-    explorer.drawing._handle_custom_msg({"act": "sort", "value": "best first"}, [])
+    press(explorer, "type", "color")
+    press(explorer, "sort", "best first")
     assert explorer.state.picked == "color" and explorer.state.lines[0].places[0] == 1
     first = [line.query for line in explorer.state.lines]
-    explorer.drawing._handle_custom_msg({"act": "page", "value": "on"}, [])
+    press(explorer, "page", "on")
     assert [line.query for line in explorer.state.lines] != first and explorer.state.start == 6
-    explorer.drawing._handle_custom_msg({"act": "page", "value": "back"}, [])
-    explorer.drawing._handle_custom_msg({"act": "page", "value": "back"}, [])
+    press(explorer, "page", "back")
+    press(explorer, "page", "back")
     assert [line.query for line in explorer.state.lines] == first
-    explorer.drawing._handle_custom_msg({"act": "sort", "value": "sideways"}, [])
+    press(explorer, "sort", "sideways")
     assert "expected an order of" in explorer.message.value and explorer.state.sort == "best first"
-    explorer._words.value = "stripes"
+    explorer.control("only with the words").value = "stripes"
     count = sum("stripes" in t for t in explorer.table.tokens)
     assert (
         explorer.state.recalls["all"][0] == count
@@ -544,22 +626,38 @@ def test_modifiers(rankings, garments):
         and f"{count} of 6,000" in explorer.message.value
     )
     shown = repr(explorer)
-    explorer._words.value = "unicorn"
+    explorer.control("only with the words").value = "unicorn"
     assert "no query fits" in explorer.message.value and repr(explorer) == shown
-    explorer._words.value = ""
-    explorer._category.value = "dress"
+    explorer.control("only with the words").value = ""
+    explorer.control("category").value = "dress"
     assert explorer.state.recalls["all"][0] == 2000
-    explorer._length.value = (3, 5)
+    explorer.control("words").value = (3, 5)
     assert "3 to 5 words" in repr(explorer)
+
+
+def test_types_of_change_in_code(rankings, garments):
+    explorer = ModifierExplorer(rankings, garments, details=False)
+    explorer.filter("stripes", category="dress", longest=8)
+    labels = ("only with the words", "category", "words")
+    assert [explorer.control(label).value for label in labels] == ["stripes", "dress", (0, 8)]
+    explorer.filter()
+    explorer.turn_page()
+    assert explorer.state.start == 6
+    explorer.turn_page(-2)
+    assert explorer.state.start == 6, "there are none before the first"
+    explorer.show_query(7)
+    assert explorer.query == explorer.state.opened == 7 and explorer.retrieval is explorer.attention is None
+    with pytest.raises(ConfigError, match="expected a query from 0 to 5,999, found 6000"):
+        explorer.show_query(6000)
 
 
 def test_types_are_edited_in_place(rankings, garments):
     explorer = ModifierExplorer(rankings, garments)
     explorer.pick("texture")
     shown = repr(explorer)
-    explorer._types.value = "color: red\nnonsense"
+    explorer.control("types and their words").value = "color: red\nnonsense"
     assert "line 2" in explorer.message.value and repr(explorer) == shown
-    explorer._types.value = "red things: red reds\nlong: long longer"
+    explorer.edit("red things: red reds\nlong: long longer")
     assert list(explorer.state.recalls) == ["all", "red things", "long"] and explorer.state.picked == "all"
     assert "2 types, 4 words" in explorer.message.value
     assert explorer.state.recalls["red things"][0] == sum(bool({"red", "reds"} & t) for t in explorer.table.tokens)
@@ -568,8 +666,8 @@ def test_types_are_edited_in_place(rankings, garments):
 def test_a_query_opens_its_retrievals_and_its_attention(rankings, garments):
     explorer = ModifierExplorer(rankings, garments)
     query = explorer.state.lines[2].query
-    explorer.drawing._handle_custom_msg({"act": "query", "value": str(query)}, [])
-    retrieval, attention = explorer._below.children[1:]
+    press(explorer, "query", query)
+    retrieval, attention = explorer.retrieval, explorer.attention
     assert retrieval.query == attention.query == query and explorer.state.opened == query
     place = garments.run.rankings.frame["rank"][query]
     assert abs(retrieval.state.turns[0].found[0].place - place) <= 1, "what the bar counted is what is shown"
@@ -589,10 +687,12 @@ def test_rankings_have_to_fit_the_split(css, garments):
 
 def test_the_three_are_linked(css):
     lab = maaf_lab.explore("css-laptop", query=12)
-    lab.modifiers.press("query", "77")
+    press(lab.modifiers, "query", 77)
     assert lab.retrieval.query == lab.attention.query == 77 and "query 77 of" in lab.attention.state.caption
-    lab.retrieval._number.value = 40
+    lab.retrieval.control("query").value = 40
     assert lab.attention.query == 40 and css.text_of(40) in repr(lab)
+    lab.show_query(12)
+    assert lab.retrieval.query == lab.attention.query == lab.modifiers.query == 12
     assert sound(lab.svg()) is not None and repr(lab).count("\n") == 2
 
 

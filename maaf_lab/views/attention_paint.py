@@ -17,7 +17,7 @@ import numpy as np
 from maaf_lab.views.svg import BLUE, LINE, ORANGE, palette
 
 Paint = dict[str, dict[str, str]]  # element -> attribute -> value; "text" is its text
-PATCHES = -1  # instead of a token: the mean over all image tokens; its name is the last of a record's names
+PATCHES, ALL_PATCHES = -1, "all patches"  # instead of a token: the mean over all image tokens; the last of a record's names
 SIDES = (ORANGE, BLUE)
 LEVELS = 65535
 
@@ -83,7 +83,7 @@ def color(value: float, reach: float, signed: bool) -> str:
 def token_names(grids: Sequence[Mapping[str, Any]], words: Sequence[str]) -> list[str]:
     """For people, a name a token: 7x7 patch 2,5 and “red”. The last one is that of `PATCHES`."""
     patches = [f"{grid['name']} patch {r + 1},{c + 1}" for grid in grids for r, c in np.ndindex(grid["side"], grid["side"])]
-    return [*patches, *(f"“{word}”" for word in words), "all patches"]
+    return [*patches, *(f"“{word}”" for word in words), ALL_PATCHES]
 
 
 def cell_names(grid: str, side: int) -> list[str]:

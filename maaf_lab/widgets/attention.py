@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import ipywidgets
@@ -17,6 +19,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, Look, grid_side
 from maaf_lab.made.on_demand import DrawnPixels
 from maaf_lab.views.aggregate_view import AggregateState, aggregate_page, aggregate_svg, tell_aggregate
+from maaf_lab.views.attention_paint import ALL_PATCHES, PATCHES
 from maaf_lab.views.attention_state import AttentionState, Seen, start_selection
 from maaf_lab.views.attention_view import attention_page, attention_svg, describe
 from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
@@ -27,8 +30,8 @@ _HERE = "this query"
 class AttentionExplorer(Explorer):
     """One query's attention, or the average over all queries that hold a word. models: one, or two on the same split.
 
-    query: its number in the split; word: the picked word's place, None for the last. Traits `query` and `text` can be linked
-    with other explorers'.
+    query: its number in the split; word: the picked word's place, None for the last. Trait `query` can be linked with other
+    explorers'.
     """
 
     query = traitlets.Int()
@@ -45,8 +48,8 @@ class AttentionExplorer(Explorer):
         self._number = number_box(query, 0, last, "query")
         self._find = text_box("with the words", "250px", placeholder="e.g. red cube", continuous_update=False)
         self._back, self._next = (
-            ipywidgets.Button(description=arrow, tooltip=told, layout=ipywidgets.Layout(width="40px"))
-            for arrow, told in (("◀", "the query before that has the words"), ("▶", "the next one"))
+            ipywidgets.Button(description=arrow, tooltip=tooltip, layout=ipywidgets.Layout(width="40px"))
+            for arrow, tooltip in (("◀", "the query before that has the words"), ("▶", "the next one"))
         )
         self._text = text_box(
             "or your own text", "380px", placeholder="type a modification for this picture", continuous_update=False
@@ -64,18 +67,18 @@ class AttentionExplorer(Explorer):
         self.aggregate: AggregateState | None = None
         self.state = self._state(query, models[0].text_of(query), query)
         if word is not None:
-            self._pick_word(word)
+            self.state = self._picked(word)
         self.query = query
         self._show_heads()
-        self.hear(self._number, self._asked)
-        self.hear(self._find, lambda _: self._step(0))
-        self._back.on_click(lambda _: self._step(-1))
-        self._next.on_click(lambda _: self._step(1))
-        self.hear(self._text, self._typed)
+        self.hear(self._number, self.show_query)
+        self.hear(self._find, self.find)
+        self.on_click(self._back, lambda: self.step(-1))
+        self.on_click(self._next, self.step)
+        self.hear(self._text, self.type)
         self.hear(self._average, lambda _: self._averaged())
         self.hear(self._word, lambda _: self._averaged())
         self.drawing.observe(self._selected, "selection")
-        self.hear(self, self._asked, "query")
+        self.hear(self, self.show_query, "query")
         self._word.layout.display = "none"
         self.children = [
             row(self._number, self._find, self._back, self._next, self._text),
@@ -99,6 +102,101 @@ class AttentionExplorer(Explorer):
         except Exception:
             self.models = before
             raise
+        self.put(self._beside, run)
+
+    # --- what can be asked --------------------------------------------------------------------------------------------
+
+    def show_query(self, query: int) -> None:
+        last = len(self.models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self._move(query)
+
+    def find(self, words: str) -> None:
+        """Open the first query, from this one on, whose text holds all these words: `explorer.find("blue cube")`.
+
+        "" forgets the words. ConfigError where no query holds them.
+        """
+        self.put(self._find, words)
+        if tokenize(words):
+            self._seek(0)
+        elif words.strip():
+            raise ConfigError("expected words of letters or digits to look for, found none")
+        else:
+            self.say("")
+
+    def step(self, by: int = 1) -> None:
+        """Open the next query (-1: the one before, 2: the one after the next) that holds the words last looked for.
+
+        Without such words every query counts. After the last query comes the first.
+        """
+        self._seek(by)
+
+    def _seek(self, by: int) -> None:
+        """0: the first that holds the words, at or after this one."""
+        words, here = set(tokenize(self._find.value)), self._number.value
+        count = len(self.models[0].split.queries)
+        order = ((here + (n if by >= 0 else -n)) % count for n in range(0 if by == 0 else 1, count + 1))
+        fitting = (q for q in order if words <= set(tokenize(self.models[0].text_of(q))))
+        found = next(islice(fitting, max(abs(by) - 1, 0), None), None)
+        if found is None:
+            raise ConfigError(f"no query of {self.models[0].split.title} holds {' and '.join(map(repr, sorted(words)))}")
+        self._move(found)
+
+    def type(self, text: str) -> None:
+        """Put your own text to the picture that shows; "" brings the query's own back. ConfigError for a text without words."""
+        if not tokenize(text):
+            if text.strip():
+                raise ConfigError("expected words of letters or digits, found none; the text before stays")
+            self._move(self._number.value)
+            return
+        self.state = self._state(self._number.value, from_people(text), None)
+        self.off = ()
+        self.put(self._text, text)
+        self._leave_averages()
+        self._show_heads()
+        self.redraw()
+
+    def pick(self, word: int | str | None = None, *, head: int | None = None, block: int | None = None) -> None:
+        """Look from a word (its place from 0, or the word itself; "all patches" for their mean), in a head and a block.
+
+        head: as the drawing numbers them, 0 for the mean of heads; block: an operation, from 0. What is not given stays. Where
+        averages show, word is the name of a group. ConfigError for what is not there.
+        """
+        if self.aggregate is not None:
+            self.aggregate = self._picked_average(word, head, block)
+        else:
+            self.state = self._picked(word, head, block)
+        self.redraw()
+
+    def _picked(self, word: int | str | None = None, head: int | None = None, block: int | None = None) -> AttentionState:
+        selection = copy.deepcopy(dict(self.state.selection))
+        side = selection["sides"][selection["active"]]
+        seen = self.state.seen[side["record"]]
+        if isinstance(word, str):
+            if word not in (*seen.words, ALL_PATCHES):
+                raise ConfigError(f"expected a word of {', '.join(map(repr, (*seen.words, ALL_PATCHES)))}; found {word!r}")
+            word = PATCHES if word == ALL_PATCHES else seen.words.index(word)
+        else:
+            _check_within("a word", word, 0, len(seen.words) - 1)
+        blocks, heads = seen.weights.shape[:2]
+        _check_within("a head", head, 0, heads)
+        _check_within("a block", block, 0, blocks - 1)
+        first = max(stop for _, stop in seen.grids.values())
+        token = word if word is None or word == PATCHES else first + word
+        given = {"token": token, "head": head, "block": block}
+        side.update({name: value for name, value in given.items() if value is not None})
+        return replace(self.state, selection=selection)
+
+    def _picked_average(self, group: int | str | None, head: int | None, block: int | None) -> AggregateState:
+        maps = self.aggregate.groups.maps
+        if group is not None and group not in maps:
+            raise ConfigError(f"expected a group of {', '.join(map(repr, maps))}; found {group!r}")
+        blocks, heads = maps[self.aggregate.group].shape[:2]
+        _check_within("a head", head, 0, heads)
+        _check_within("a block", block, 0, blocks - 1)
+        given = {"group": group, "head": head, "block": block}
+        return replace(self.aggregate, **{name: value for name, value in given.items() if value is not None})
 
     # --- a query ------------------------------------------------------------------------------------------------------
 
@@ -144,52 +242,12 @@ class AttentionExplorer(Explorer):
             places = None  # a system whose operations are not one attention each
         return Seen(model.name, look.weights, grids, words, not look.normalised, look.operations, place, places, named)
 
-    def _pick_word(self, word: int) -> None:
-        seen = self.state.seen[0]
-        if not 0 <= word < len(seen.words):
-            raise ConfigError(f"expected a word from 0 to {len(seen.words) - 1}, found {word}")
-        first = max(stop for _, stop in seen.grids.values())
-        self.state = replace(self.state, selection=start_selection(self.state.seen, first + word))
-
-    def _asked(self, query: int) -> None:
-        last = len(self.models[0].split.queries) - 1
-        if not 0 <= query <= last:
-            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
-        self._move(query)
-
     def _move(self, query: int) -> None:
         self.state = self._state(query, self.models[0].text_of(query), query)
-        self.off, self.aggregate = (), None
-        self.put(self._text, ""), self.put(self._average, _HERE)
-        self._word.layout.display = "none"
+        self.off = ()
+        self._leave_averages()
+        self.put(self._text, "")
         self.put(self._number, query), self.put(self, query, "query")
-        self._show_heads()
-        self.redraw()
-
-    def _step(self, step: int) -> None:
-        """To the next query whose text holds all the words; 0: the first at or after this one."""
-        with self.answering():
-            words = set(tokenize(self._find.value))
-            if not words and step == 0:
-                if self._find.value.strip():
-                    raise ConfigError("expected words of letters or digits to look for, found none")
-                return self.say("")
-            texts, here = self.models[0].split.queries, self._number.value
-            count = len(texts)
-            order = [(here + (n if step >= 0 else -n)) % count for n in range(0 if step == 0 else 1, count + 1)]
-            found = next((q for q in order if words <= set(tokenize(self.models[0].text_of(q)))), None)
-            if found is None:
-                raise ConfigError(f"no query of {self.models[0].split.title} holds {' and '.join(map(repr, sorted(words)))}")
-            self._move(found)
-
-    def _typed(self, text: str) -> None:
-        if not tokenize(text):
-            if text.strip():
-                raise ConfigError("expected words of letters or digits, found none; the text before stays")
-            self._move(self._number.value)
-            return
-        self.state = self._state(self._number.value, from_people(text), None)
-        self.off, self.aggregate = (), None
         self._show_heads()
         self.redraw()
 
@@ -208,8 +266,8 @@ class AttentionExplorer(Explorer):
                 if len(shape) > 1:
                     parts.append(ipywidgets.HTML(f"&nbsp;{operation}&nbsp;"))
                 for h in range(heads):
-                    told = f"{operation}, head {h + 1} off"
-                    one = ipywidgets.ToggleButton(description=str(h + 1), tooltip=told, layout=narrow)
+                    tooltip = f"{operation}, head {h + 1} off"
+                    one = ipywidgets.ToggleButton(description=str(h + 1), tooltip=tooltip, layout=narrow)
                     self.hear(one, lambda off, head=(b, h): self._turned(head, off))
                     self._switches[b, h] = one
                     parts.append(one)
@@ -239,17 +297,20 @@ class AttentionExplorer(Explorer):
     def _averaged(self) -> None:
         kind = self._average.value
         self._word.layout.display = None if kind == "a word" else "none"
-        if kind == _HERE:
-            self.aggregate = None
-            self.redraw()
-            return
         if kind == "a word" and not self._word.value.strip():
             self.say("type a word to average over all queries that hold it")
-            return
-        self.average(kind, self._word.value)
+        else:
+            self.average(kind, self._word.value)
 
     def average(self, kind: str, word: str = "") -> None:
-        """Mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`."""
+        """Mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`.
+
+        "this query" goes back to the query. ConfigError for another kind, or a word that no query holds.
+        """
+        if kind == _HERE:
+            self._leave_averages()
+            self.redraw()
+            return
         key = (kind, word.strip().lower() if kind == "a word" else "")
         if key not in self._groups:
             first = self.models[0]
@@ -264,11 +325,18 @@ class AttentionExplorer(Explorer):
                 self._progress.layout.display = "none"
         found = self._groups[key]
         self.put(self._average, kind)
+        self.put(self._word, word)
+        self._word.layout.display = None if kind == "a word" else "none"
         self.aggregate = AggregateState(
             found, self.models[0].caption(), min(found.maps, key=lambda name: -found.counts[name]), 0, 0
         )
         self.say("")
         self.redraw()
+
+    def _leave_averages(self) -> None:
+        self.aggregate = None
+        self.put(self._average, _HERE)
+        self._word.layout.display = "none"
 
     # --- what the shell asks ------------------------------------------------------------------------------------------
 
@@ -299,5 +367,10 @@ class AttentionExplorer(Explorer):
     def html(self) -> str:
         return attention_page(self.state) if self.aggregate is None else aggregate_page(self.aggregate)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return describe(self.state) if self.aggregate is None else tell_aggregate(self.aggregate)
+
+
+def _check_within(what: str, value: int | None, low: int, high: int) -> None:
+    if value is not None and not low <= value <= high:
+        raise ConfigError(f"expected {what} from {low} to {high}, found {value}")

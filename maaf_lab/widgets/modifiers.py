@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import traitlets
@@ -18,6 +18,10 @@ from maaf_lab.rankings import Rankings
 from maaf_lab.utils.wording import counted
 from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
 from maaf_lab.widgets.shell import Explorer, Pictures, row, text_box
+
+if TYPE_CHECKING:
+    from maaf_lab.widgets.attention import AttentionExplorer
+    from maaf_lab.widgets.retrieval import RetrievalExplorer
 
 LINES = 6  # queries a page
 _PICTURE = 80
@@ -46,6 +50,7 @@ class ModifierExplorer(Explorer):
         ):
             raise ConfigError(f"expected rankings of the queries of {split.title} ({split.origin}), found others: evaluate on it")
         self.types: Taxonomy = taxonomy(explored.dataset)
+        self._known: tuple[Any, Any] | None = None  # recalls, and the types and filter that they are of
         self.only, self.picked, self.sort, self.start = Filter(), "all", SORTS[1], 0
         self._pictures = Pictures()
         categories = sorted({c for c in self.table.categories if c})
@@ -65,27 +70,45 @@ class ModifierExplorer(Explorer):
             layout=ipywidgets.Layout(width="330px"),
         )
         self._types = ipywidgets.Textarea(
-            value=taxonomy_text(self.types), layout=ipywidgets.Layout(width="100%", height="180px"), continuous_update=False
+            value=taxonomy_text(self.types),
+            tooltip="types and their words",
+            layout=ipywidgets.Layout(width="100%", height="180px"),
+            continuous_update=False,
         )
         self._edit = ipywidgets.Accordion(
             children=[self._types], titles=("edit the types: a line each, type: its words",), selected_index=None
         )
         self._beside = self.compare_box(beside)
         self._below = ipywidgets.VBox()
+        self.retrieval: RetrievalExplorer | None = None  # of the opened query, where `details`; likewise its attention
+        self.attention: AttentionExplorer | None = None
         controls = row(self._words, self._category, self._length, self._beside)
         self.children = [controls, self._edit, self.message, self.drawing, self._below]
         self.redraw()
         for control in (self._words, self._category, self._length):
             self.hear(control, lambda _: self._filtered())
         self.hear(self._types, self.edit)
-        self.hear(self, self._opened, "query")
+        self.hear(self, lambda query: None if query < 0 else self.show_query(query), "query")
 
     # --- what can be asked --------------------------------------------------------------------------------------------
+
+    def show_query(self, query: int) -> None:
+        """Mark a query of the split, by its number; with `details`, what it finds and what its words look at come below the list.
+
+        ConfigError outside the split.
+        """
+        if not 0 <= query < len(self.table.texts):
+            raise ConfigError(f"expected a query from 0 to {len(self.table.texts) - 1:,}, found {query}")
+        self.put(self, query, "query")
+        if self.details:
+            self._show_details(query)
+        self.redraw()
 
     def edit(self, text: str) -> None:
         """Other types of change: lines "type: words". ConfigError names the line that is wrong; the types before stay."""
         types = parse_taxonomy(text)
         self.types = types
+        self.put(self._types, text)
         if self.picked not in types:
             self.picked = "all"
         self.start = 0
@@ -93,7 +116,7 @@ class ModifierExplorer(Explorer):
         self.redraw()
 
     def filter(self, words: str = "", category: str = "", shortest: int = 0, longest: int = 10**6) -> None:
-        """Only queries with these words, of this category, of so many words."""
+        """Count and list only queries with these words, of this category, of so many words. ConfigError where none is left."""
         known = {c for c in self.table.categories}
         if category and category not in known:
             raise ConfigError(
@@ -104,6 +127,8 @@ class ModifierExplorer(Explorer):
         if not count:
             raise ConfigError("no query fits this filter; what was shown stays. Take a word out, or widen the range")
         self.only, self.start = only, 0
+        self.put(self._words, words), self.put(self._category, category)
+        self.put(self._length, (shortest, min(longest, self._length.max)))
         self.say(f"{count:,} of {len(self.table.texts):,} queries fit" if count < len(self.table.texts) else "")
         self.redraw()
 
@@ -116,6 +141,13 @@ class ModifierExplorer(Explorer):
         self.picked, self.sort, self.start = name, sort or self.sort, 0
         self.redraw()
 
+    def turn_page(self, by: int = 1) -> None:
+        """List the next queries of the picked type, or with -1 those before; at either end nothing changes."""
+        start = self.start + by * LINES
+        if 0 <= start < self.state.total:
+            self.start = start
+            self.redraw()
+
     def compare(self, run: str) -> None:
         found = {self.table.names[0]: self.table.rankings[0]}
         if run:
@@ -123,7 +155,8 @@ class ModifierExplorer(Explorer):
         self.table = TypeTable(found, self._ks)
         if self.sort not in self._sorts():
             self.sort = SORTS[1]
-        self.__dict__.pop("_known", None)
+        self._known = None
+        self.put(self._beside, run)
         self.say("")
         self.redraw()
 
@@ -136,29 +169,18 @@ class ModifierExplorer(Explorer):
     def _sorts(self) -> tuple[str, ...]:
         return SORTS if len(self.table.names) > 1 else SORTS[:2]
 
-    def _opened(self, query: int) -> None:
-        if query < 0:
-            return
-        if query >= len(self.table.texts):
-            raise ConfigError(f"expected a query from 0 to {len(self.table.texts) - 1:,}, found {query}")
-        if self.details:
-            self._show_details(query)
-        self.redraw()
-
     def _show_details(self, query: int) -> None:
         if not self._below.children:
             from maaf_lab.widgets.attention import AttentionExplorer
             from maaf_lab.widgets.retrieval import RetrievalExplorer
 
-            parts: list[Any] = [
-                ipywidgets.HTML("<b>What comes, and what the words look at</b>"),
-                RetrievalExplorer([self.explored], query),
-            ]
+            self.retrieval = RetrievalExplorer([self.explored], query)
             try:
-                parts.append(AttentionExplorer([self.explored], query))
+                self.attention = AttentionExplorer([self.explored], query)
             except ConfigError as error:  # a system without attention
                 self.say(str(error))
-            self._below.children = parts
+            title = ipywidgets.HTML("<b>What comes, and what the words look at</b>")
+            self._below.children = [title, *(part for part in (self.retrieval, self.attention) if part is not None)]
         for part in self._below.children[1:]:
             part.query = query
 
@@ -209,7 +231,7 @@ class ModifierExplorer(Explorer):
 
     def _recalls(self) -> Any:
         key = (self.only, tuple((name, words) for name, words in self.types.items()))
-        if getattr(self, "_known", (None,))[0] != key:
+        if self._known is None or self._known[0] != key:
             self._known = (key, self.table.recalls(self.types, self.only))
         return self._known[1]
 
@@ -225,14 +247,9 @@ class ModifierExplorer(Explorer):
         elif act == "sort":
             self.pick(self.picked, value)
         elif act == "page":
-            start = self.start + (LINES if value == "on" else -LINES)
-            if 0 <= start < self.state.total:
-                self.start = start
-                self.redraw()
+            self.turn_page(1 if value == "on" else -1)
         elif act == "query":
-            if int(value) == self.query:
-                self._opened(int(value))
-            self.query = int(value)
+            self.show_query(int(value))
 
     def svg(self) -> str:
         return modifier_svg(self.state)
@@ -240,5 +257,5 @@ class ModifierExplorer(Explorer):
     def html(self) -> str:
         return modifier_page(self.state, lambda name, sort: replace(self._state(name, sort), opened=None))
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return tell_modifiers(self.state)

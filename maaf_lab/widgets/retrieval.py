@@ -65,7 +65,7 @@ class RetrievalExplorer(Explorer):
         self._turns: list[Turn] = []
         self._number = number_box(query, 0, last, "query")
         self._picture = text_box("picture", "260px", placeholder="name of an image, or a file", continuous_update=False)
-        self._drop = PictureDrop()
+        self.drop = PictureDrop()
         self._text = ipywidgets.Text(
             description="change it:",
             layout=ipywidgets.Layout(width="640px"),
@@ -80,12 +80,12 @@ class RetrievalExplorer(Explorer):
         self._again = ipywidgets.Button(
             description="start over", tooltip="forget the dialogue; back to the query", layout=ipywidgets.Layout(width="110px")
         )
-        self._broken = ipywidgets.HTML()
+        self.broken = ipywidgets.HTML()
         self.children = [
-            row(self._number, self._picture, self._drop),
+            row(self._number, self._picture, self.drop),
             row(self._text, self._again),
             row(self._folder, self._progress, self._beside),
-            self._broken,
+            self.broken,
             self.message,
             self.drawing,
         ]
@@ -96,18 +96,18 @@ class RetrievalExplorer(Explorer):
             self.type(text)
         self.query = query
         self.redraw()
-        self.hear(self._number, self.ask)
+        self.hear(self._number, self.show_query)
         self.hear(self._text, self.type)
         self.hear(self._picture, self.choose)
         self.hear(self._folder, self.search_folder)
-        self._again.on_click(lambda _: self._start_over())
-        self._drop.on_msg(self._dropped)
-        self.hear(self, self.ask, "query")
+        self.on_click(self._again, self.start_over)
+        self.drop.on_msg(self._dropped)
+        self.hear(self, self.show_query, "query")
 
     # --- what can be asked --------------------------------------------------------------------------------------------
 
-    def ask(self, query: int) -> None:
-        """A query of the split, from the start of a dialogue. ConfigError outside the split."""
+    def show_query(self, query: int) -> None:
+        """Show a query of the split, by its number; a new dialogue begins. ConfigError outside the split."""
         last = len(self.models[0].split.queries) - 1
         if not 0 <= query <= last:
             raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
@@ -115,7 +115,10 @@ class RetrievalExplorer(Explorer):
         self.redraw()
 
     def type(self, text: str) -> None:
-        """Other words for the picture that shows; the results move. The dialogue's earlier turns stay."""
+        """Change the words put to the picture that shows; the results follow, the dialogue's earlier turns stay.
+
+        ConfigError for a text without words; "" searches with the picture alone.
+        """
         if text.strip() and not tokenize(text):
             raise ConfigError("expected words of letters or digits, found none that the model can read; the results before stay")
         self._turns[-1] = self._turn(text)
@@ -123,39 +126,52 @@ class RetrievalExplorer(Explorer):
         self.say("" if tokenize(text) else "no text: the picture alone is the query")
         self.redraw()
 
-    def choose(self, what: str) -> None:
-        """A reference: the name of an image of the catalogue, or a file. Starts a dialogue. DataError where it is neither."""
-        what = what.strip()
+    def choose(self, what: str | Path) -> None:
+        """Take an image of the gallery by its name, or a file, as the reference; a new dialogue begins. DataError for neither."""
+        what = str(what).strip()
         if not what:
             return
         names = self._names()
         if what in names:
             self._begin(names[what], None)
         elif Path(what).expanduser().is_file():
-            self._own(square(Path(what).expanduser(), 320), Path(what).name)
+            return self.take(square(Path(what).expanduser(), 320), Path(what).name)
         else:
             raise DataError(f"{what}: no image of that name among {len(names):,}, and no such file; the picture before stays")
         self.redraw()
 
+    def take(self, picture: np.ndarray, name: str = "your own picture") -> None:
+        """Take any picture, uint8 (H, W, 3), as the reference; a new dialogue begins."""
+        self._source, self._labelled, self._square = None, None, to_square(picture, 320)
+        self._name = name
+        self._turns = [self._turn("")]
+        self._show_text("")
+        self.say(f"{name}: type how it should change")
+        self.redraw()
+
     def refine(self, image: int) -> None:
-        """Go on from a result: it becomes the reference, and the text is typed anew."""
+        """Go on from a result, by its number in the gallery: it becomes the reference, and the text is typed anew."""
         self._labelled, self._source, self._square = None, image, None
         self._turns.append(self._turn(""))
         self._show_text("")
         self.say("type how this image should change; turns before it stand above the results")
         self.redraw()
 
-    def turn(self, number: int) -> None:
-        """Look at a turn of the dialogue again."""
+    def show_turn(self, number: int) -> None:
+        """Look at an earlier turn of the dialogue again, from 0. ConfigError where there is none."""
+        if not 0 <= number < len(self._turns):
+            raise ConfigError(f"expected a turn from 0 to {len(self._turns) - 1}, found {number}")
         self.state = replace(self.state, turn=number)
         self.drawing.show(self.svg())
 
+    def start_over(self) -> None:
+        """Forget the dialogue, and go back to the query."""
+        self.show_query(self._number.value)
+
     def search_folder(self, folder: str | Path) -> None:
-        """Search a folder of one's own images; embedded once, kept on disk. "": the dataset again."""
+        """Search a folder of your own images; embedded once, kept on disk. "": the dataset again."""
         if not str(folder).strip():
-            self.catalogues = {}
-            self._broken.value = ""
-            self.ask(self._number.value)
+            self.start_over()
             return
         self._progress.layout.display = None
         try:
@@ -173,12 +189,12 @@ class RetrievalExplorer(Explorer):
         self.catalogues = found
         self._pictures.clear()
         one = next(iter(found.values()))
-        self._tell_broken(one)
+        self._show_broken(one)
         self._labelled, self._source, self._square, self._turns = None, 0, None, []
         self._turns = [self._turn("")]
         self._show_text("")
         self.put(self._folder, str(folder))
-        self.say(f"{one.title}: {one.told}")
+        self.say(f"{one.title}: {one.summary}")
         self.redraw()
 
     def compare(self, run: str) -> None:
@@ -192,12 +208,13 @@ class RetrievalExplorer(Explorer):
         except Exception:
             self.models = before
             raise
+        self.put(self._beside, run)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _start(self, query: int) -> None:
         self.catalogues = {}
-        self._broken.value = ""
+        self.broken.value = ""
         asked = self.models[0].split.queries[query]
         self._begin(asked.source, query, for_people(join(asked.texts)))
         self.put(self._number, query)
@@ -209,13 +226,6 @@ class RetrievalExplorer(Explorer):
         self._show_text(text)
         self.say("" if text else "type how this image should change")
 
-    def _own(self, picture: np.ndarray, name: str) -> None:
-        self._source, self._labelled, self._square = None, None, to_square(picture, 320)
-        self._name = name
-        self._turns = [self._turn("")]
-        self._show_text("")
-        self.say(f"{name}: type how it should change")
-
     def _dropped(self, _: Any, content: Any, buffers: list[Any]) -> None:
         with self.answering():
             name = str(content.get("name", "picture"))
@@ -223,8 +233,7 @@ class RetrievalExplorer(Explorer):
                 raise DataError(
                     f"{name}: cannot be read as an image ({int(content.get('size', 0)):,} bytes); the picture before stays"
                 )
-            self._own(decode(name, bytes(buffers[0])), name)
-            self.redraw()
+            self.take(decode(name, bytes(buffers[0])), name)
 
     def _turn(self, text: str) -> Turn:
         return Turn(
@@ -306,20 +315,16 @@ class RetrievalExplorer(Explorer):
     def _progressed(self, done: int, total: int) -> None:
         self._progress.max, self._progress.value = max(total, 1), done
 
-    def _tell_broken(self, catalogue: Catalogue) -> None:
+    def _show_broken(self, catalogue: Catalogue) -> None:
         count, listed = len(catalogue.broken), catalogue.broken[:200]
         rows = "".join(f"<li>{escaped(name)}: {escaped(why)}</li>" for name, why in listed)
         rows += f"<li>and {count - len(listed):,} more</li>" if count > len(listed) else ""
         what = counted(count, "broken image")
-        self._broken.value = f"<details><summary>{what}</summary><ul>{rows}</ul></details>" if rows else ""
+        self.broken.value = f"<details><summary>{what}</summary><ul>{rows}</ul></details>" if rows else ""
 
     def _show_text(self, text: str) -> None:
         if self._text.value.strip() != text.strip():
             self.put(self._text, text)
-
-    def _start_over(self) -> None:
-        with self.answering():
-            self.ask(self._number.value)
 
     # --- what the shell asks ------------------------------------------------------------------------------------------
 
@@ -337,7 +342,7 @@ class RetrievalExplorer(Explorer):
         if act == "refine":
             self.refine(int(value))
         elif act == "turn":
-            self.turn(int(value))
+            self.show_turn(int(value))
 
     def svg(self) -> str:
         return retrieval_svg(self.state)
@@ -345,5 +350,5 @@ class RetrievalExplorer(Explorer):
     def html(self) -> str:
         return retrieval_page(self.state)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         return tell_retrieval(self.state)

@@ -49,9 +49,10 @@ class Pictures(dict[Any, np.ndarray]):
 
 
 class Explorer(ipywidgets.VBox):
-    """Base of the explorers. A subclass draws (`svg`), tells (`told`), makes its page (`html`) and answers what is pressed.
+    """Base of the explorers. A subclass draws (`svg`), says what it shows (`describe`), makes its page (`html`), answers presses.
 
-    What goes wrong becomes a message above the drawing, and what was shown stays.
+    What a person can do in an explorer is a method too: `show_query`, `compare`, `save` and the subclass's own. A method raises
+    what is wrong; boxes and buttons show it as a message above the drawing. Either way what was shown stays.
     """
 
     def __init__(self) -> None:
@@ -69,17 +70,33 @@ class Explorer(ipywidgets.VBox):
     def html(self) -> str:
         raise NotImplementedError(f"{type(self).__name__} does not say how its page is made")
 
-    def told(self) -> str:
+    def describe(self) -> str:
+        """What is shown, in words: the explorer's repr."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it shows")
 
     def press(self, act: str, value: str) -> None:
+        """Press a part of the drawing: `act` and `value` are its data-act and data-value."""
         raise NotImplementedError(f"{type(self).__name__} does not say what pressing does")
 
+    def show_query(self, query: int) -> None:
+        """Show a query of the split, by its number. ConfigError outside the split."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a query is opened")
+
     def compare(self, run: str) -> None:
-        """Set a second run beside the first, "" for none. What does not fit is said, and what was shown stays."""
+        """Set a second run beside the first, "" for none. ConfigError where it does not fit, RunError where there is none."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a second run stands beside it")
 
     # --- the same for all ------------------------------------------------------------------------------------------------
+
+    def control(self, label: str) -> Any:
+        """The box, list, slider or button with this label, or with this tooltip: `explorer.control("query").value = 40`."""
+        known = [widget for widget in _within(self) if getattr(widget, "description", "") or getattr(widget, "tooltip", "")]
+        for name in ("description", "tooltip"):
+            for widget in known:
+                if getattr(widget, name, None) == label:
+                    return widget
+        labels = ", ".join(repr(widget.description or widget.tooltip) for widget in known)
+        raise ConfigError(f"expected the label of a control, one of {labels}; found {label!r}")
 
     def _pressed(self, _: Any, content: Any, buffers: list[bytes]) -> None:
         with self.answering():
@@ -88,7 +105,6 @@ class Explorer(ipywidgets.VBox):
     def compare_box(self, value: str) -> ipywidgets.Text:
         """Where a second run is named."""
         box = text_box("beside it", "260px", value=value, placeholder="a second run; empty: none", continuous_update=False)
-
         self.hear(box, lambda value: self.compare(value.strip()))
         return box
 
@@ -110,6 +126,15 @@ class Explorer(ipywidgets.VBox):
                     what(change["new"])
 
         control.observe(changed, name)
+
+    def on_click(self, button: ipywidgets.Button, what: Callable[[], None]) -> None:
+        """Call `what` when a button is clicked; an error is said."""
+
+        def clicked(_: Any) -> None:
+            with self.answering():
+                what()
+
+        button.on_click(clicked)
 
     def put(self, control: traitlets.HasTraits, value: Any, name: str = "value") -> None:
         """Set a control to what shows already."""
@@ -134,11 +159,18 @@ class Explorer(ipywidgets.VBox):
         )
 
     def __repr__(self) -> str:
-        return shown(f"{type(self).__name__}: {self.told()}")
+        return shown(f"{type(self).__name__}: {self.describe()}")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; where there is no kernel, a picture; where there are no pictures, words."""
         return static_bundle(self, super()._repr_mimebundle_(**kwargs))
+
+
+def _within(box: ipywidgets.Box) -> Iterator[ipywidgets.Widget]:
+    for child in box.children:
+        yield child
+        if isinstance(child, ipywidgets.Box):
+            yield from _within(child)
 
 
 def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
@@ -157,20 +189,20 @@ def static_bundle(explorer: Any, bundle: dict[str, Any] | None) -> dict[str, Any
     return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1)).decode()}
 
 
-def number_box(value: int, low: int, high: int, told: str) -> ipywidgets.BoundedIntText:
+def number_box(value: int, low: int, high: int, label: str) -> ipywidgets.BoundedIntText:
     return ipywidgets.BoundedIntText(
         value=value,
         min=low,
         max=high,
-        description=told,
+        description=label,
         layout=ipywidgets.Layout(width="170px"),
         style={"description_width": "initial"},
     )
 
 
-def text_box(told: str, width: str = "330px", **more: Any) -> ipywidgets.Text:
+def text_box(label: str, width: str = "330px", **more: Any) -> ipywidgets.Text:
     return ipywidgets.Text(
-        description=told, layout=ipywidgets.Layout(width=width), style={"description_width": "initial"}, **more
+        description=label, layout=ipywidgets.Layout(width=width), style={"description_width": "initial"}, **more
     )
 
 

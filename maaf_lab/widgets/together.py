@@ -35,13 +35,18 @@ class Together(ipywidgets.VBox):
             rows += [ipywidgets.HTML(f"<h3 style='margin:14px 0 2px'>{title}</h3>"), part]
         super().__init__(rows)
 
+    def show_query(self, query: int) -> None:
+        """Show a query of the split in all three, by its number. ConfigError outside the split."""
+        self.modifiers.show_query(query)
+
     def svg(self) -> str:
-        return stacked([part.svg() for part in self.parts], self.told())
+        return stacked([part.svg() for part in self.parts], self.describe())
 
     def html(self) -> str:
         return pages("The three explorers", [part.html() for part in self.parts])
 
-    def told(self) -> str:
+    def describe(self) -> str:
+        """What each of the three shows, in words, one per line."""
         return "\n".join(repr(part) for part in self.parts)
 
     def save(self, path: str | Path) -> Path:
@@ -51,7 +56,7 @@ class Together(ipywidgets.VBox):
         )
 
     def __repr__(self) -> str:
-        return self.told()
+        return self.describe()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         return static_bundle(self, super()._repr_mimebundle_(**kwargs))
