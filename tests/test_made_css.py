@@ -352,3 +352,13 @@ def test_settings_that_make_no_sense(bad, tmp_path):
 
 def test_cells_follow_the_grid():
     assert [cell_of(obj(cell=i)) for i in range(9)] == list(range(9)) and css_scenes.CELLS[5] == "middle-right"
+
+
+def test_a_split_that_comes_with_the_lab_is_the_one_that_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(scenes, "SHIPPED", tmp_path)
+    assert scenes.shipped_split("test", "tiny", 0) is None
+    made, pos, mods = scenes.draw_split("test", "tiny", 0)
+    scenes.save_split(tmp_path / "scenes-test-tiny-0.npz", (made, pos, mods))
+    read, read_pos, read_mods = scenes.shipped_split("test", "tiny", 0)
+    assert all(np.array_equal(getattr(read, name), getattr(made, name)) for name in ("shape", "color", "size"))
+    assert np.abs(read_pos - pos)[made.shape >= 0].max() < 1e-4 and read_mods == mods

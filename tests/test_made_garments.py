@@ -489,3 +489,11 @@ def test_settings_and_folders_are_checked(made_iq, tmp_path):
     next((copy / "images").iterdir()).unlink()
     with pytest.raises(DataError, match="images"):
         make_fashion_iq(copy, "tiny", PIXELS, seed=3, progress=False)
+
+
+def test_a_split_that_comes_with_the_lab_is_the_one_that_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_iq, "SHIPPED", tmp_path)
+    assert fashion_iq.shipped_split("val", "tiny", 0) is None
+    made = fashion_iq.make_split("val", "tiny", 0)
+    fashion_iq.save_split(tmp_path / "shop-val-tiny-0.json.gz", made)
+    assert fashion_iq.shipped_split("val", "tiny", 0) == made

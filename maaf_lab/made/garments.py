@@ -24,9 +24,7 @@ DIRECTIONS = ("horizontal", "vertical")  # the detail of a striped garment
 MOTIFS = ("star", "heart", "text", "skull", "cat", "sun", "tree", "flag")  # the detail of a graphic one
 SLEEVES = ("none", "short", "elbow", "long")
 LENGTHS = ("short", "medium", "long")
-NECKS = ("round", "scoop", "v", "boat", "collar", "halter", "strapless")
 FITS = ("tight", "regular", "loose")
-STRAPS = ("none", "thin", "wide")
 SWITCHES = ("buttons", "belt", "logo", "ruffles", "pocket")
 KINDS = ("dress", "shirt", "toptee", "jacket", "pants", "skirt")
 

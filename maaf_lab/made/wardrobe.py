@@ -79,7 +79,7 @@ class _Drawing:
         self.mask = PILImage.new("L", (side, side), 0)
         self.image = PILImage.new("RGB", (side, side), mixed(self.base, self.line, 0.5))
         self.pen, self.mask_pen = ImageDraw.Draw(self.image), ImageDraw.Draw(self.mask)
-        self.thin, self.thick = self._px(0.0058), self._px(0.011)
+        self.thick = self._px(0.011)
         half = max(8, pixels // 2)
         self.relief = PILImage.new("L", (half, half), 128)
         self.relief_pen, self.relief_scale = ImageDraw.Draw(self.relief), half / side

@@ -29,7 +29,6 @@ from maaf_lab.models.two_stream import steps_of
 SYSTEMS = {"sequence_concat_attention": "maaf", "attention": "two_stream", "tirg": "tirg", "tirg_lastconv": "tirg_last_conv",
            "imgonly": "image_only", "textonly": "text_only", "concat": "concat", "add": "addition"}
 TEXTS = {"lstm": "lstm", "embeddings": "embedding", "transformer": "transformer", "BERT": "bert"}
-SPATIAL = ("maaf", "two_stream", "tirg_last_conv")  # systems whose code wraps the image network once more
 
 # their name (a pattern) -> ours; None for what their code saves and does not use in this system
 Rules = list[tuple[str, str | None]]

