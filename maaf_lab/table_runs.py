@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,15 @@ class TableRuns(UserDict[str, list[Run]]):
 
 
 def run_table(
-    key: str | int, profile: str, data_root: str | Path, runs_root: str | Path, *, origin: str, dataset: str | None = None,
+    key: str | int, profile: str, data_root: str | Path | Callable[[], Path], runs_root: str | Path, *, origin: str,
+    dataset: str | None = None,
     seeds: Sequence[int] = (0,), rows: Sequence[str] = (), records: str | Path = "", device: str | None = None,
     progress: bool = True, **changes: Any,
 ) -> TableRuns:
     """Every row that can run here -> its finished runs, training those that neither `runs_root` nor `records` has.
 
-    data_root: the folder of `dataset` (one of the table's; None for its first); opened only when something has to be trained.
+    data_root: the folder of `dataset` (one of the table's; None for its first), or a function that draws and returns it, called
+    only when something has to be trained.
     rows: labels, none for all. A row that fails (a missing package, a loss that is not finite) leaves the others running; if
     every row fails, the first error is raised.
     """
@@ -51,7 +53,8 @@ def run_table(
     first_error: Exception | None = None
     for label, config in tqdm(todo.values(), desc=f"Table {chosen.key}", unit="run", disable=not progress or not todo):
         try:
-            done[config.name] = train_and_evaluate(config, data_root, runs_root, device=device, progress=progress)
+            folder = data_root() if callable(data_root) else data_root
+            done[config.name] = train_and_evaluate(config, folder, runs_root, device=device, progress=progress)
         except FAILURES as error:
             failed[label] = first_line(error)
             first_error = first_error or error

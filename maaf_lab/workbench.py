@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from maaf_lab.tables import Table, row_configs, table
 MADE_SEED = 0  # of the made sets that the profiles learn from
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TableBench:
     """One table, one profile. Nothing is made or trained before somebody asks for what needs it.
 
@@ -40,7 +41,7 @@ class TableBench:
     rows: tuple[str, ...] = ()
     device: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
-    _done: dict[str, TableRuns] = field(default_factory=dict, repr=False, compare=False)
+    _done: dict[str, TableRuns] = field(default_factory=dict, init=False, repr=False)
 
     def _dataset(self, dataset: str | None) -> str:
         if dataset is not None and dataset not in self.table.datasets:
@@ -70,7 +71,8 @@ class TableBench:
 
     def data(self, dataset: str | None = None) -> Path:
         """The dataset's folder; made data is drawn into it where there is none."""
-        return Path(_Lazy(self, self._dataset(dataset)))
+        dataset = self._dataset(dataset)
+        return dataset_root(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=MADE_SEED)
 
     def configs(self, dataset: str | None = None) -> list[RunConfig]:
         """The settings of every run that the table shows on a dataset."""
@@ -84,8 +86,8 @@ class TableBench:
         dataset = self._dataset(dataset)
         if dataset not in self._done:
             self._done[dataset] = run_table(
-                self.table.key, self.profile, _Lazy(self, dataset), self.runs_root, origin=self.origin(dataset), dataset=dataset,
-                seeds=self.seeds, rows=self.rows, records=self.records, device=self.device, **self.changes,
+                self.table.key, self.profile, partial(self.data, dataset), self.runs_root, origin=self.origin(dataset),
+                dataset=dataset, seeds=self.seeds, rows=self.rows, records=self.records, device=self.device, **self.changes,
             )
         return self._done[dataset]
 
@@ -198,17 +200,6 @@ class TableBench:
         else:
             chosen = [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:count]]
         return [{"source": show(a), "text": text, "target": show(b)} for a, b, text in chosen]
-
-
-class _Lazy:
-    """A dataset's folder that is made when its path is first needed."""
-
-    def __init__(self, bench: TableBench, dataset: str) -> None:
-        self._bench, self._dataset = bench, dataset
-
-    def __fspath__(self) -> str:
-        bench, dataset = self._bench, self._dataset
-        return str(dataset_root(dataset, bench.data_root, bench.profile, pixels=bench.drawn(dataset), seed=MADE_SEED))
 
 
 def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> list[tuple[int, int, str]]:

@@ -168,6 +168,27 @@ def test_records_stand_in_for_runs_and_data(bench, tmp_path, no_training):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(bench, tmp_path, monkeypatch, tiny_css):
+    """A plain function gives the folder: nothing is drawn because somebody turned a path into text."""
+    asked, given = [], []
+
+    def draw():
+        asked.append(1)
+        return tiny_css
+
+    def train(_config, folder, *_args, **_options):
+        given.append(folder)
+        return bench.run()["MAAF"][0]
+
+    monkeypatch.setattr(table_runs, "train_and_evaluate", train)
+
+    settings = {"origin": bench.origin(), "rows": FEW, "progress": False, **bench.changes}
+    found = table_runs.run_table("1", "smoke", draw, bench.runs_root, **settings)
+    assert not asked and found.keys() == set(FEW)
+    table_runs.run_table("1", "smoke", draw, tmp_path, **settings)
+    assert asked and set(given) == {tiny_css}
+
+
 def test_seeds_give_a_spread(bench):
     runs_of = TableRuns(bench.run())
     runs_of["MAAF"] = [*runs_of["MAAF"], *runs_of["TIRG"]]  # two runs, as if of two seeds
