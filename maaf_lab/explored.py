@@ -58,7 +58,7 @@ class Look:
     operations: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Explored:
     """One run's model on its dataset's usual split. Nothing is read, drawn or embedded before somebody asks for it.
 
@@ -73,6 +73,7 @@ class Explored:
     kept: Path
     device: str | None = None
     data_of: Explored | None = None
+    _gallery: np.ndarray | None = field(default=None, init=False)
 
     @cached_property
     def model(self) -> ComposedModel:
@@ -210,25 +211,26 @@ class Explored:
 
     # --- the gallery --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def gallery(self) -> np.ndarray:
         """Unit vectors of the split's images, (G, D) float32: shipped, kept, or computed now with a progress bar."""
         return self.embed_gallery()
 
     def embed_gallery(self, progress: Progress | None = None) -> np.ndarray:
         """`gallery`, telling how far it is; `progress` is not called where the vectors are there already."""
-        if "gallery" in self.__dict__:
-            return self.__dict__["gallery"]
+        if self._gallery is None:
+            self._gallery = self._read_or_embed(progress)
+        return self._gallery
+
+    def _read_or_embed(self, progress: Progress | None) -> np.ndarray:
         shipped = GALLERIES / f"{self.run.folder.name}.npz"
         if self.run.folder.parent == GALLERIES.parent and shipped.is_file() and self.split.origin == self.run.config.data.origin:
-            self.__dict__["gallery"] = read_gallery(shipped)
-            return self.__dict__["gallery"]
+            return read_gallery(shipped)
         file = self.kept / f"{self.run.folder.name}-{_key(self.split.origin, self.model)}.npy"
         if file.is_file():
             try:
                 found = np.load(file, mmap_mode="r", allow_pickle=False)
                 if found.shape == (len(self.split.images), self.model.config.width):
-                    self.__dict__["gallery"] = found
                     return found
             except (OSError, ValueError):
                 pass  # damaged: computed again
@@ -241,7 +243,6 @@ class Explored:
                 np.save(stream, vectors)
 
         write_atomically(file, write)
-        self.__dict__["gallery"] = vectors
         return vectors
 
     def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:

@@ -61,10 +61,13 @@ class Vocabulary:
     words: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_ids", {word: i + 1 for i, word in enumerate(self.words)})
         if len(self._ids) != len(self.words):
             twice = [word for word, n in Counter(self.words).items() if n > 1]
             raise DataError(f"Vocabulary: every word once; found more than once: {', '.join(twice[:5])}")
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: i + 1 for i, word in enumerate(self.words)}
 
     @classmethod
     def build(cls, texts: Iterable[str]) -> Vocabulary:
