@@ -1,5 +1,6 @@
 """The cache's promises: made once, whole or absent, found by contents, and a build that is killed goes on."""
 
+import errno
 import io
 import os
 import pickle
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
@@ -147,7 +149,7 @@ def test_other_processes_map_the_same_file(split, make):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forked_processes_decode(split, make, monkeypatch):
-    monkeypatch.setattr(formats, "_workers", lambda: 2)
+    monkeypatch.setattr(formats, "cores", lambda: 2)
     cache = make(split, 16)
     want = cache.batch(range(7))  # its threads run; in the child they do not
     child = os.fork()
@@ -440,30 +442,27 @@ def test_many_builders_at_once(split, make, tmp_path):
     assert len(got) == 6 and {cache.path.read_bytes() for cache in got} == {whole} and len(files(tmp_path / "cache")) == 2
 
 
-@pytest.mark.skipif(cache_build.fcntl is None, reason="no locks here")
-def test_who_waited_locks_the_journal_that_is_there_now(tmp_path):
-    path, waiting, same = tmp_path / "a.journal.partial", threading.Event(), []
-
-    def second():
-        with cache_build.alone(path, waiting.set) as (journal, shared):
-            same.append(shared and os.path.samestat(os.fstat(journal.fileno()), path.stat()))
-
-    thread = threading.Thread(target=second)
-    with cache_build.alone(path, lambda: pytest.fail("nobody else has it")):
-        thread.start()
-        assert waiting.wait(60)
-        path.unlink()  # as a builder does when it has finished
-        path.touch()  # and a third has begun
-    thread.join(60)
-    assert same == [True]
-
-
 def test_without_locks_each_builds_its_own(split, make, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_build, "fcntl", None)
+    def none(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", none)
     whole = make(split, 16, tmp_path / "other")
     assert not stopped(make, split, tmp_path / "cache", monkeypatch, 4)
     assert make(split, 16, tmp_path / "cache").path.read_bytes() == whole.path.read_bytes()
     assert len(files(tmp_path / "cache")) == 2
+
+
+def test_another_users_remains_are_left_alone(split, make, decodes, tmp_path, monkeypatch):
+    left = stopped(make, split, tmp_path / "cache", monkeypatch, 4)
+    before = {path: path.read_bytes() for path in left.values()}
+    decodes.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        cache = make(split, 16, tmp_path / "cache")
+    assert len(decodes) == 7 and before == {path: path.read_bytes() for path in left.values()}
+    np.testing.assert_array_equal(squares(cache), squares(make(split, 16, tmp_path / "other")))
+    assert len(files(tmp_path / "cache")) == 2 + 2
 
 
 def test_remains_of_forgotten_builds_go(split, make, tmp_path):

@@ -27,12 +27,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except Exception as error:
-        beside.unlink(missing_ok=True)
         kept = "the one before it is whole" if path.exists() else "there was none before it"
         raise SaveError(
             f"could not save {path.name} in {path.parent} ({error}); {kept}. "
             "Make room or choose another folder, then start again."
         ) from error
+    finally:
+        beside.unlink(missing_ok=True)  # also after Ctrl-C
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 from tqdm.auto import tqdm
@@ -38,6 +38,16 @@ def in_threads(
         for result in _ordered(ThreadPoolExecutor(workers), function, items, ahead or 16 * workers):
             bar.update()
             yield result
+
+
+def lasting_threads() -> ThreadPoolExecutor:
+    """Up to 16 threads that stay, for work that takes less than making them does; a forked process makes its own."""
+    return _threads_of(os.getpid())
+
+
+@cache
+def _threads_of(process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(16, cores()))
 
 
 def in_processes(

@@ -2,7 +2,7 @@
 
 A build keeps two files: the images so far, and a journal with a record for each that is whole. Pixels reach the disk before
 their record is written, and a record holds the hash of its image's file and a checksum of its own: whatever is left of a
-journal can be trusted after a look at the files. The process that builds holds the journal's lock; others wait for it.
+journal can be trusted after a look at the files.
 
 Shapes: N images of a split, S side of the square in pixels.
 """
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import time
-import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,11 +28,6 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.errors import DataError
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.wording import first_names
-
-try:
-    import fcntl
-except ImportError:  # no such locks on this system: every build has files of its own, and starts from the beginning
-    fcntl = None  # type: ignore[assignment]
 
 VERSION = 1  # of decode and to_square; raise it whenever the same file gives other pixels
 # Of an image: bytes, mtime and ctime of its file, the hash of its contents, and where its pixels end in the file of pixels.
@@ -82,10 +77,8 @@ class Listing:
 
     def key(self, records: np.ndarray) -> str:
         """The name of the pixels: of their files' contents in order, their size and their encoding."""
-        key = hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag}".encode())
-        for start in range(0, len(records), 4096):
-            key.update(f" {records['sha256'][start:start + 4096].tobytes().hex(' ', 32)}".encode())
-        return key.hexdigest()[:20]
+        contents = records["sha256"].tobytes().hex(" ", 32)
+        return hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag} {contents}".encode()).hexdigest()[:20]
 
     def refreshed(self, records: np.ndarray, stats: np.ndarray) -> np.ndarray:
         """Records of the leading files as they are now; only those whose stats differ are read. Zeros for one that cannot be."""
@@ -124,68 +117,73 @@ class Listing:
                             f"(first: {'; '.join(bad[:3])}). Get them again, or load the split with missing=\"skip\".")
 
 
-def fill(listing: Listing, partial: Path, journal: BinaryIO, stats: np.ndarray, progress: bool) -> np.ndarray:
-    """Write all pixels to `partial`, going on from where its journal ends; -> the records (N,) of all images.
+def fill(
+    listing: Listing, out: BinaryIO, journal: BinaryIO, stats: np.ndarray, progress: bool, folder: Path | None = None
+) -> np.ndarray:
+    """Write the file of all images to `out`, going on from where its journal ends; -> the records (N,) of all images.
 
-    Raises OSError where the disk is full, DataError where it will be, or where images are unreadable.
+    folder: where both are, None in memory. Raises OSError where its disk is full, DataError where it will be, or where images
+    are unreadable.
     """
     n, kind = len(listing.paths), listing.kind
-    records, header = np.zeros(n, RECORD), kind.header(n, listing.size)
-    records["stat"] = stats
-    with open(partial, "r+b" if partial.exists() else "w+b") as out:
-        kept = _unchanged(listing, journal, stats, len(header), out.seek(0, os.SEEK_END))
-        done = saved = len(kept)
-        records[:done] = kept
-        end = int(records["end"][done - 1]) if done else len(header)
-        journal.truncate(done * SEALED.itemsize)
-        out.truncate(end)
-        _check_room(listing, partial.parent, n - done)
-        out.seek(0)
-        out.write(header)
-        out.seek(end)
+    begin = len(kind.header(n, listing.size))
+    kept = _unchanged(listing, journal, stats, begin, out.seek(0, os.SEEK_END))
+    done = saved = len(kept)
+    records = np.zeros(n, RECORD)
+    records["stat"], records[:done] = stats, kept
+    end = int(records["end"][done - 1]) if done else begin
+    out.truncate(end)
+    out.seek(end)
+    journal.truncate(done * SEALED.itemsize)
+    journal.seek(0, os.SEEK_END)
+    if folder is not None:
+        _check_room(listing, folder, n - done)
 
-        def save() -> None:
-            nonlocal saved
-            out.flush()
-            os.fsync(out.fileno())
-            journal.write(_sealed(records[saved:done]))
-            journal.flush()
-            saved = done
+    def save() -> None:
+        nonlocal saved
+        _sync(out)
+        journal.write(_sealed(records[saved:done]))
+        journal.flush()
+        saved = done
 
-        clock = time.monotonic()
-        try:
-            for digest, image in listing.encoded(done, progress) if done < n else ():
-                out.write(image)
-                end += len(image)
-                records["sha256"][done], records["end"][done] = np.frombuffer(digest, np.uint8), end
-                done += 1
-                if time.monotonic() - clock >= SAVE_EVERY:
-                    save()
-                    clock = time.monotonic()
-        finally:
-            save()
-        out.seek(0)
-        out.write(kind.header(n, listing.size, records["end"]))
-        out.flush()
-        os.fsync(out.fileno())
+    clock = time.monotonic()
+    try:
+        for digest, image in listing.encoded(done, progress) if done < n else ():
+            out.write(image)
+            end += len(image)
+            records["sha256"][done], records["end"][done] = np.frombuffer(digest, np.uint8), end
+            done += 1
+            if time.monotonic() - clock >= SAVE_EVERY:
+                save()
+                clock = time.monotonic()
+    finally:
+        save()
+    out.seek(0)
+    out.write(kind.header(n, listing.size, records["end"]))
+    _sync(out)
     return records
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    with contextlib.suppress(io.UnsupportedOperation):  # in memory
+        os.fsync(file.fileno())
 
 
 def _unchanged(listing: Listing, journal: BinaryIO, stats: np.ndarray, begin: int, size: int) -> np.ndarray:
     """Records of the leading images that an earlier build wrote, and whose files are still what they were.
 
-    begin, size: where the first image begins in the partial file, and how long that is.
+    begin, size: where the first image begins in the file of pixels, and how long that is.
     """
     journal.seek(0)
     data = journal.read(len(listing.paths) * SEALED.itemsize)
-    found = np.frombuffer(data[:len(data) // SEALED.itemsize * SEALED.itemsize], SEALED)
+    found = np.frombuffer(data, SEALED, len(data) // SEALED.itemsize)
     records = found["record"].copy()
-    whole = np.frombuffer(_sealed(records), SEALED)["crc32"] == found["crc32"]
-    records = records[:len(whole) if whole.all() else int(whole.argmin())]
-    starts = np.concatenate([[begin], records["end"][:-1]]) if len(records) else records["end"]
     now = listing.refreshed(records, stats)
-    good = (now["sha256"] == records["sha256"]).all(1) & (records["end"] > starts) & (records["end"] <= size)
-    return now[:len(good) if good.all() else int(good.argmin())]
+    good = np.frombuffer(_sealed(records), SEALED)["crc32"] == found["crc32"]
+    good &= (now["sha256"] == records["sha256"]).all(1)
+    good &= (np.diff(records["end"], prepend=begin) > 0) & (records["end"] <= size)
+    return now[:np.logical_and.accumulate(good).sum()]
 
 
 def _sealed(records: np.ndarray) -> bytes:
@@ -202,34 +200,3 @@ def _check_room(listing: Listing, folder: Path, images: int) -> None:
     if least > free:
         raise DataError(f"{folder}: expected at least {least / 1e6:,.0f} MB of free space for {listing.title}, found "
                         f"{free / 1e6:,.0f} MB. Make room, pass another cache_dir, or keep the pixels as JPEG (store \"jpeg\").")
-
-
-@contextlib.contextmanager
-def alone(path: Path, wait: Callable[[], None]) -> Iterator[tuple[BinaryIO, bool]]:
-    """The journal at `path`, open and locked; (journal, True). Calls `wait` before it waits for the one who has it.
-
-    Where the file system has no locks it is a new file of one's own; (journal, False).
-    """
-    while fcntl is not None:
-        with open(path, "a+b") as file:
-            try:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    wait()
-                    fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:
-                path.unlink(missing_ok=True)
-                break
-            if _is(file, path):  # and not one that its builder removed while this process waited
-                yield file, True
-                return
-    with open(path.with_name(f"{path.name.partition('.')[0]}-{uuid.uuid4().hex}.journal.partial"), "a+b") as file:
-        yield file, False
-
-
-def _is(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False

@@ -1,4 +1,4 @@
-"""Pixels that are decoded once: the squares of a split in one memory-mapped file, as bytes or as JPEG.
+"""How squares are kept: as bytes, or as JPEG; in one memory-mapped file, or in memory.
 
 Shapes: N images of a split, B of a batch, S side of the square in pixels.
 """
@@ -6,10 +6,8 @@ Shapes: N images of a split, B of a batch, S side of the square in pixels.
 from __future__ import annotations
 
 import io
-import os
 import struct
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,13 +18,14 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from maaf_lab.errors import DataError
+from maaf_lab.utils.parallel import cores, lasting_threads
 
 
 class PixelCache:
     """The images of a split as squares, uint8 (N, S, S, 3), in one memory-mapped file (or in memory, path None).
 
-    key: names the contents; the same files at the same size give the same key. Safe to send to other processes: they map
-    the same file.
+    key: names the contents; the same files at the same size give the same key. size: S. nbytes: what all images take, in the
+    file or in memory. Safe to send to other processes: they map the same file.
     """
 
     store: ClassVar[str] = "raw"
@@ -35,16 +34,7 @@ class PixelCache:
 
     def __init__(self, key: str, pixels: np.ndarray, path: Path | None) -> None:
         self.key, self.pixels, self.path = key, pixels, path
-
-    @property
-    def size(self) -> int:
-        """S, the side of a square in pixels."""
-        return self.pixels.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """What all images take, in the file or in memory."""
-        return self.pixels.nbytes
+        self.size, self.nbytes = pixels.shape[1], pixels.nbytes
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -55,7 +45,7 @@ class PixelCache:
 
     def image(self, index: int) -> np.ndarray:
         """One image, uint8 (S, S, 3)."""
-        return np.array(self.pixels[index])
+        return self.batch([index])[0].permute(1, 2, 0).numpy()
 
     def batch(self, indices: np.ndarray | Tensor | Sequence[int]) -> Tensor:
         """Images by index -> uint8 (B, 3, S, S), channels last in memory. Raises IndexError outside the split."""
@@ -67,8 +57,6 @@ class PixelCache:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(self.load(**state).__dict__ if state["path"] else state)
-
-    # What a `Store` asks of a kind of cache: how its file begins, what an image is in it, how it is opened.
 
     @staticmethod
     def header(n: int, size: int, ends: np.ndarray | None = None) -> bytes:
@@ -91,12 +79,9 @@ class PixelCache:
         return cls(key, pixels, path)
 
     @classmethod
-    def collect(cls, images: Iterable[bytes], n: int, size: int) -> PixelCache:
-        """A cache in memory of encoded images; its key is yet to be told."""
-        pixels = np.empty((n, size, size, 3), np.uint8)
-        for i, image in enumerate(images):
-            pixels[i].reshape(-1)[:] = np.frombuffer(image, np.uint8)
-        return cls("", pixels, None)
+    def in_memory(cls, key: str, file: np.ndarray, n: int, size: int) -> PixelCache:
+        """From the bytes of a finished file of `n` images, uint8."""
+        return cls(key, file[-n * size * size * 3:].reshape(n, size, size, 3), None)
 
 
 class JpegCache(PixelCache):
@@ -111,53 +96,42 @@ class JpegCache(PixelCache):
     tag: ClassVar[str] = " jpeg 95"
     MAGIC: ClassVar[bytes] = b"MAAFJPG1"
 
-    def __init__(self, key: str, data: np.ndarray, ends: np.ndarray, size: int, path: Path | None) -> None:
-        self.key, self.data, self.ends, self.side, self.path = key, data, ends, size, path
-
-    @property
-    def size(self) -> int:
-        """S, the side of a square in pixels."""
-        return self.side
-
-    @property
-    def nbytes(self) -> int:
-        """What all images take, in the file or in memory."""
-        return self.data.nbytes
+    def __init__(self, key: str, data: np.ndarray, path: Path | None) -> None:
+        """data: the bytes of the file. Raises ValueError where they are not whole."""
+        magic, n, size = struct.unpack("<8sqq", data[:24].tobytes().ljust(24))
+        if magic != self.MAGIC or not 0 < n <= len(data) // 8 or size < 1:
+            raise ValueError(f"{path}: expected a cache of JPEG images, found {len(data):,} bytes that are none")
+        bounds = np.concatenate([[24 + 8 * n], data[24:24 + 8 * n].view("<i8")])  # (N + 1,)
+        if bounds[-1] != len(data) or (np.diff(bounds) <= 0).any():
+            raise ValueError(f"{path}: the table of images does not fit the file")
+        self.key, self.data, self.path, self.size, self.nbytes = key, data, path, size, data.nbytes
+        self.starts, self.ends = bounds[:-1], bounds[1:]  # (N,) of each image in `data`
 
     def __len__(self) -> int:
         return len(self.ends)
 
-    def _decoded(self, index: int) -> np.ndarray:
-        start = int(self.ends[index - 1]) if index else len(self.MAGIC) + 16 + 8 * len(self)
-        data = io.BytesIO(self.data[start:int(self.ends[index])])
-        try:
-            return np.asarray(PILImage.open(data, formats=("JPEG",)))  # (S, S, 3)
-        except Exception as error:  # Pillow raises many kinds for damaged files
-            raise DataError(f"{self.path or 'cache'}: image {index:,} is damaged ({error}); delete the file, it is built again "
-                            "from the originals") from error
-
-    def image(self, index: int) -> np.ndarray:
-        """One image, uint8 (S, S, 3)."""
-        return self.batch([index]).permute(0, 2, 3, 1)[0].numpy()
-
     def batch(self, indices: np.ndarray | Tensor | Sequence[int]) -> Tensor:
-        """Images by index -> uint8 (B, 3, S, S), channels last in memory. Raises IndexError outside the split."""
+        """Images by index -> uint8 (B, 3, S, S), channels last in memory. Raises IndexError outside the split, DataError for an
+        image that is damaged."""
         rows = np.asarray(indices, dtype=np.int64).reshape(-1)
-        outside = rows[(rows < -len(self)) | (rows >= len(self))]
-        if len(outside):
-            raise IndexError(f"index {outside[0]} is out of bounds for {len(self):,} images")
-        rows = rows % len(self)
+        images = list(zip(self.starts[rows].tolist(), self.ends[rows].tolist()))
         out = np.empty((len(rows), self.size, self.size, 3), np.uint8)
 
-        def some(places: np.ndarray) -> None:
+        def decode(places: range) -> None:
             for place in places:
-                out[place] = self._decoded(int(rows[place]))
+                start, end = images[place]
+                try:
+                    out[place] = PILImage.open(io.BytesIO(self.data[start:end]), formats=("JPEG",))
+                except Exception as error:  # Pillow raises many kinds for damaged files
+                    number = int(rows[place]) % len(self)
+                    raise DataError(f"{self.path or 'cache'}: image {number:,} is damaged ({error}); delete the file, it is "
+                                    "built again from the originals") from error
 
-        parts = np.array_split(np.arange(len(rows)), min(_workers(), max(len(rows), 1)))
-        if len(parts) == 1:
-            some(parts[0])
+        parts = 1 if get_worker_info() else min(16, cores(), len(rows))  # a loader's processes share the cores already
+        if parts <= 1:
+            decode(range(len(rows)))
         else:
-            list(_pool().map(some, parts))
+            list(lasting_threads().map(decode, [range(part, len(rows), parts) for part in range(parts)]))
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     @staticmethod
@@ -176,45 +150,12 @@ class JpegCache(PixelCache):
     @classmethod
     def load(cls, path: Path, key: str) -> JpegCache:
         """Map a finished file. Raises OSError or ValueError where it is gone or not whole."""
-        data = np.memmap(path, np.uint8, mode="r")
-        begin = len(cls.MAGIC) + 16
-        if len(data) < begin or data[:len(cls.MAGIC)].tobytes() != cls.MAGIC:
-            raise ValueError(f"{path}: expected a cache of JPEG images")
-        n, size = struct.unpack("<qq", data[len(cls.MAGIC):begin].tobytes())
-        if not 0 < n <= len(data) // 8 or size < 1:
-            raise ValueError(f"{path}: expected {n:,} images of {size} px, found {len(data):,} bytes")
-        ends = np.memmap(path, "<i8", mode="r", offset=begin, shape=(n,))
-        if ends[-1] != len(data) or (np.diff(ends, prepend=begin + 8 * n) <= 0).any():
-            raise ValueError(f"{path}: the table of images does not fit the file")
-        return cls(key, data, ends, size, path)
+        return cls(key, np.memmap(path, np.uint8, mode="r"), path)
 
     @classmethod
-    def collect(cls, images: Iterable[bytes], n: int, size: int) -> JpegCache:
-        """A cache in memory of encoded images; its key is yet to be told."""
-        parts = [cls.header(n, size), *images]
-        ends = np.cumsum([len(part) for part in parts])[1:]
-        return cls("", np.frombuffer(b"".join(parts), np.uint8), ends, size, None)
+    def in_memory(cls, key: str, file: np.ndarray, n: int, size: int) -> JpegCache:
+        """From the bytes of a finished file, uint8."""
+        return cls(key, file, None)
 
 
 STORES: dict[str, type[PixelCache]] = {kind.store: kind for kind in (PixelCache, JpegCache)}
-
-
-# --- threads that decode JPEG: made when first used, and anew in a forked process, where the parent's do not run -------------
-
-_threads: list[ThreadPoolExecutor] = []
-
-
-def _workers() -> int:
-    if get_worker_info() is not None:  # the loader's processes share the cores already
-        return 1
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def _pool() -> ThreadPoolExecutor:
-    if not _threads:
-        _threads.append(ThreadPoolExecutor(_workers(), "pixels"))
-    return _threads[0]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.clear)

@@ -10,6 +10,7 @@ from maaf_lab.data.cache.formats import STORES, PixelCache
 from maaf_lab.data.cache.store import Store, default_folder
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.files import why_not_writable
 
 
 def pixel_cache(
@@ -35,15 +36,15 @@ def pixel_cache(
     paths = [image.path if isinstance(image.path, Path) else Path(image.path) for image in split.images]  # no copies
     folder = Path(cache_dir) if cache_dir is not None else default_folder(paths)
     listing = Listing(split.title, paths, size, STORES[store])
-    stats, place = listing.stats(), Store(folder, listing)
-    found = place.find(stats)
+    stats, kept = listing.stats(), Store(folder, listing)
+    found = kept.find(stats)
     if found is not None:
         return found
-    why = place.why_not_writable()
+    why = why_not_writable(folder, end=".partial")
     if why is None:
-        return place.build(stats, progress)
+        return kept.build(stats, progress)
     if cache_dir is not None:
         raise DataError(f"{folder}: expected a folder to write {listing.need} to; {why}. Pass another cache_dir.")
     warnings.warn(f"{folder} cannot be written ({why}): {listing.need} stay in memory and are decoded again next time. "
                   f"Pass cache_dir to keep them.", stacklevel=2)
-    return place.in_memory(progress)
+    return kept.in_memory(stats, progress)
