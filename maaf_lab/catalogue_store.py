@@ -137,12 +137,12 @@ def read_lines(path: Path, width: int) -> tuple[list[Line], np.ndarray]:
     """What `write_lines` wrote, vectors (N, D) mapped; nothing where the file is missing or is not what was written."""
     try:
         with open(path, "rb") as file:
-            told, digest = file.readline(65).strip(), hashlib.sha256()
+            expected, digest = file.readline(65).strip(), hashlib.sha256()
             digest.update(entries := file.readline())
             begin = file.tell()
             while block := file.read(1 << 20):
                 digest.update(block)
-            if digest.hexdigest().encode() != told:
+            if digest.hexdigest().encode() != expected:
                 raise ValueError("damaged")
             size = file.tell() - begin
         entries = json.loads(entries)

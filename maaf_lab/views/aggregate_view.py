@@ -64,11 +64,11 @@ def aggregate_svg(state: AggregateState) -> str:
         inside += label(
             round(left, 2), round(top + size + 14, 2), f"{name}  n = {groups.counts[name]:,}", 12, weight="bold" if on else None
         )
-        told = f"{name}, {groups.counts[name]:,} words"
+        alt = f"{name}, {groups.counts[name]:,} words"
         if name in groups.contrast:
             ratio = groups.contrast[name][state.block, state.head]
             inside += label(round(left, 2), round(top + size + 28, 2), f"named cell {ratio:.2f} × the others", 11, kind="soft")
-            told += f", named cell {ratio:.2f} times the others"
+            alt += f", named cell {ratio:.2f} times the others"
             inside += _cell(name, left, top, size)
         if both:
             inside += picture(
@@ -82,7 +82,7 @@ def aggregate_svg(state: AggregateState) -> str:
             press(
                 inside,
                 on=on,
-                told=told,
+                alt=alt,
                 data_act="group",
                 data_value=name,
                 group="groups",
@@ -116,7 +116,7 @@ def aggregate_svg(state: AggregateState) -> str:
             press(
                 inside,
                 on=on,
-                told=head_name(h),
+                alt=head_name(h),
                 data_act="head",
                 data_value=h,
                 group="heads",
@@ -155,23 +155,23 @@ def aggregate_svg(state: AggregateState) -> str:
         notes.append(
             "small pictures: (1 − attention) × image, less the mean of all words; grey is no difference (the paper's Figure 5)"
         )
-    told, bottom = lines(330, bottom + 18, "; ".join(notes), 660, 11, kind="soft")
-    parts.append(told)
-    told, bottom = lines(0, top_of_scale + 34, state.caption, WIDTH, 11, kind="soft")
-    parts.append(told)
+    text, bottom = lines(330, bottom + 18, "; ".join(notes), 660, 11, kind="soft")
+    parts.append(text)
+    text, bottom = lines(0, top_of_scale + 34, state.caption, WIDTH, 11, kind="soft")
+    parts.append(text)
     inside = tag("g", "".join(parts), transform="translate(10 10)")
-    return document(WIDTH + 20, round(bottom + 20), [inside], tell_aggregate(state))
+    return document(WIDTH + 20, round(bottom + 20), [inside], describe_averages(state))
 
 
 def _map(
-    values: np.ndarray, under: np.ndarray | None, x: float, y: float, size: float, reach: float, signed: bool, told: str
+    values: np.ndarray, under: np.ndarray | None, x: float, y: float, size: float, reach: float, signed: bool, alt: str
 ) -> str:
     side = values.shape[0]
     step = size / side
     made = ""
     if under is not None:
         grey = np.repeat((under @ np.array(GREY))[:, :, None].round().astype(np.uint8), 3, 2)
-        made = picture(round(x, 2), round(y, 2), round(size, 2), grey, told)
+        made = picture(round(x, 2), round(y, 2), round(size, 2), grey, alt)
     cells = [
         tag(
             "rect",
@@ -209,20 +209,20 @@ def _grey_centred(groups: WordGroups, name: str) -> np.ndarray:
     return (255 * np.clip(0.5 + groups.ignored[name] / (2 * reach), 0, 1)).round().astype(np.uint8)
 
 
-def tell_aggregate(state: AggregateState) -> str:
+def describe_averages(state: AggregateState) -> str:
     """What is shown, in words."""
     groups = state.groups
-    told = []
+    parts = []
     for name, count in groups.counts.items():
         more = (
             f", named cell {groups.contrast[name][state.block, state.head]:.2f} times the others"
             if name in groups.contrast
             else ""
         )
-        told.append(f"{name} n = {count:,}{more}")
+        parts.append(f"{name} n = {count:,}{more}")
     return (
         f"Average attention of {groups.kind}, {head_name(state.head)}, {groups.operations[state.block]}, picked {state.group}: "
-        + "; ".join(told)
+        + "; ".join(parts)
     )
 
 
@@ -232,4 +232,4 @@ def aggregate_page(state: AggregateState) -> str:
     heads = next(iter(state.groups.maps.values())).shape[1]
     frames |= {f"head:{h}": aggregate_svg(replace(state, head=h)) for h in range(heads + 1)}
     frames |= {f"block:{b}": aggregate_svg(replace(state, block=b)) for b in range(len(state.groups.operations))}
-    return page("Average attention", aggregate_svg(state), tell_aggregate(state), frames=frames)
+    return page("Average attention", aggregate_svg(state), describe_averages(state), frames=frames)

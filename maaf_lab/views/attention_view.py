@@ -44,23 +44,23 @@ def attention_svg(state: AttentionState) -> str:
     middle_bottom, middle = _panels(state, painted, panels, 170, top + 34, 500)
     parts += [_switches(data, painted, 170, top), *left, *middle, *right[1]]
     bottom = max(left_bottom, middle_bottom, right[0])
-    told, bottom = lines(0, bottom + 6, state.caption, WIDTH, 11, kind="soft")
-    inside = tag("g", "".join([*parts, told]), transform="translate(10 10)")
-    return document(WIDTH + 20, round(bottom + 18), [inside], describe(state))
+    text, bottom = lines(0, bottom + 6, state.caption, WIDTH, 11, kind="soft")
+    inside = tag("g", "".join([*parts, text]), transform="translate(10 10)")
+    return document(WIDTH + 20, round(bottom + 18), [inside], describe_attention(state))
 
 
-def describe(state: AttentionState) -> str:
+def describe_attention(state: AttentionState) -> str:
     """What is shown, in words: the drawing's text alternative and the explorer's repr."""
     painted, selection = state.painted(), state.selection
     text = " ".join("+" if word == JOINER else word for word in state.seen[0].words)
-    told = [f"Attention of “{text}” on the {state.picture_name}"]
+    parts = [f"Attention of “{text}” on the {state.picture_name}"]
     for s in range(2 if selection["compare"] != "off" else 1):
-        told.append(f"{painted[f'r{s}']['text']}; {painted[f't{s}']['text']}")
+        parts.append(f"{painted[f'r{s}']['text']}; {painted[f't{s}']['text']}")
         if painted[f"q{s}"]["text"]:
-            told.append(painted[f"q{s}"]["text"])
+            parts.append(painted[f"q{s}"]["text"])
     if state.seen[0].place is not None:
-        told.append(f"target {place_name(state.seen[0].place)}" + ("" if state.place_off is None else f", {_off_name(state)}"))
-    return "; ".join(told)
+        parts.append(f"target {place_name(state.seen[0].place)}" + ("" if state.place_off is None else f", {_off_name(state)}"))
+    return "; ".join(parts)
 
 
 def _off_name(state: AttentionState) -> str:
@@ -151,7 +151,7 @@ def _tab(
         "rect", x=round(x, 2), y=y, width=round(width, 2), height=22, rx=6, fill=CARD, class_="card", **_attributes(painted, edge)
     )
     inside = ground + label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle", id=text)
-    return press(inside, told=words, group=what, data_set=what, data_value=value, **_attributes(painted, name))
+    return press(inside, alt=words, group=what, data_set=what, data_value=value, **_attributes(painted, name))
 
 
 def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
@@ -161,10 +161,10 @@ def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
         made.append(picture(0, top + 182, 150, state.target, "target"))
         made.append(frame(1.5, top + 183.5, 147, 147, GREEN, 3))
         place = state.seen[0].place
-        told = "target" if place is None else f"target: {place_name(place)}"
+        caption = "target" if place is None else f"target: {place_name(place)}"
         if place and state.candidates:
-            told += f" of {state.candidates:,}"
-        made.append(label(0, top + 347, told, 12, weight="bold"))
+            caption += f" of {state.candidates:,}"
+        made.append(label(0, top + 347, caption, 12, weight="bold"))
         bottom = top + 352
         if state.place_off is not None:
             more, bottom = lines(0, bottom, _off_name(state), 150, 12, kind=ORANGE)
@@ -269,11 +269,13 @@ def _box(x: float, y: float, width: float, height: float) -> str:
     )
 
 
-def _two_scales(painted: Paint, x: float, y: float, width: float, low: str, high: str, plain: str, signed: str, told: str) -> str:
+def _two_scales(
+    painted: Paint, x: float, y: float, width: float, low: str, high: str, plain: str, signed: str, title: str
+) -> str:
     """The sequential scale and the diverging one, of which one shows; they share their ends' numbers."""
     made = ""
     for name, diverging in ((plain, False), (signed, True)):
-        bar = scale_bar(x, y, width, diverging, (None, None), ("", ""), told)
+        bar = scale_bar(x, y, width, diverging, (None, None), ("", ""), title)
         made += tag("g", bar, **_attributes(painted, name))
     ends = label(x, y + 22, painted[low]["text"], 11, kind="soft", id=low)
     return made + ends + label(x + width, y + 22, painted[high]["text"], 11, kind="soft", anchor="end", id=high)
@@ -331,7 +333,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
         made.append(
             press(
                 inside,
-                told="mean of heads" if h == 0 else f"head {h}",
+                alt="mean of heads" if h == 0 else f"head {h}",
                 data_set="head",
                 data_value=h,
                 group="heads",
@@ -348,7 +350,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
     made.append(_two_scales(painted, x, y, width, "hl", "hm", "hd", "he", "attention to a patch, each head on its own scale"))
     y += 30
     if places:
-        told, y = lines(
+        text, y = lines(
             x,
             y,
             "off: the target's place when this head adds nothing to the query (the catalogue keeps its vectors)",
@@ -356,7 +358,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
             10,
             kind="soft",
         )
-        made.append(told)
+        made.append(text)
     return y, made
 
 
@@ -369,4 +371,5 @@ def attention_page(state: AttentionState) -> str:
     }
     for kind in ("head", "model"):
         frames[f"compare:{kind}"] = frames["compare:word"]  # the same layout
-    return page("Attention", attention_svg(state), describe(state), data=state.data, selection=state.selection, frames=frames)
+    summary = describe_attention(state)
+    return page("Attention", attention_svg(state), summary, data=state.data, selection=state.selection, frames=frames)

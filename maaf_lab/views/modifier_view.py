@@ -103,8 +103,8 @@ def modifier_svg(state: ModifierState, live: bool = True) -> str:
         parts.append(one)
         x += wide + 5
     if live:
-        for arrow, value, told in (("◀", "back", "queries before"), ("▶", "on", "queries after")):
-            one, wide = button(round(x, 2), y, arrow, act="page", value=value, told=told, radio=False)
+        for arrow, value, alt in (("◀", "back", "queries before"), ("▶", "on", "queries after")):
+            one, wide = button(round(x, 2), y, arrow, act="page", value=value, alt=alt, radio=False)
             parts.append(one)
             x += wide + 4
     y += 34
@@ -116,9 +116,10 @@ def modifier_svg(state: ModifierState, live: bool = True) -> str:
     for line in state.lines:
         parts.append(_line(state, line, y, live))
         y += 82
-    told, y = lines(0, y + 2, state.caption, WIDTH, 11, kind="soft")
-    parts.append(told)
-    return document(WIDTH + 20, round(y + 18), [tag("g", "".join(parts), transform="translate(10 10)")], tell_modifiers(state))
+    text, y = lines(0, y + 2, state.caption, WIDTH, 11, kind="soft")
+    parts.append(text)
+    inside = tag("g", "".join(parts), transform="translate(10 10)")
+    return document(WIDTH + 20, round(y + 18), [inside], describe_modifiers(state))
 
 
 def _color(n: int, count: int) -> str:
@@ -141,14 +142,14 @@ def _bar(
     middle = y + (tall - 8) / 2 + 3.5
     inside += label(8, round(middle, 2), name, 13, weight="bold" if on else None)
     inside += label(left - 10, round(middle, 2), f"n = {count:,}", 11, kind="soft", anchor="end")
-    told = [f"{name}: {count:,} queries"]
+    parts = [f"{name}: {count:,} queries"]
     for n, value in enumerate(values):
         top = y + 2 + n * 15
         inside += tag("rect", x=left, y=top, width=round(value.value * scale, 2), height=12, fill=_color(n, len(state.models)))
         ends = {"x1": round(left + value.low * scale, 2), "x2": round(left + value.high * scale, 2)}
         inside += tag("line", y1=top + 6, y2=top + 6, stroke="#000000", stroke_width=1.6, **ends)
         inside += label(round(left + value.high * scale + 6, 2), top + 10.5, str(value), 10.5)
-        told.append(f"{state.models[n]} {value}")
+        parts.append(f"{state.models[n]} {value}")
     if gain is not None:
         verdict = "more" if gain.low > 0 else "less" if gain.high < 0 else "undecided"
         inside += label(
@@ -160,11 +161,11 @@ def _bar(
             weight="bold" if verdict != "undecided" else None,
             kind="ink" if verdict != "undecided" else "soft",
         )
-        told.append(f"second less first {gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]")
+        parts.append(f"second less first {gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]")
     return press(
         inside,
         on=on,
-        told="; ".join(told),
+        alt="; ".join(parts),
         data_act="type",
         data_value=name,
         group="types",
@@ -173,7 +174,7 @@ def _bar(
 
 def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
     on = line.query == state.opened
-    told = ", ".join(f"{name} {place_name(place)}" for name, place in zip(state.models, line.places, strict=True))
+    ranks = ", ".join(f"{name} {place_name(place)}" for name, place in zip(state.models, line.places, strict=True))
     inside = card(0, y, WIDTH, 78, on)
     inside += picture(6, y + 5, 68, line.source, "reference")
     words, _ = lines(86, y + 6, f"“{for_people(line.text)}”", 460, 13, most=3)
@@ -184,31 +185,32 @@ def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
         inside += tag("rect", x=640, y=y + 15 + n * 24, width=11, height=11, fill=_color(n, len(state.models)))
         inside += label(657, y + 25 + n * 24, f"target {place_name(place)}", 13, weight="bold" if place == 1 else None)
         inside += label(WIDTH - 8, y + 25 + n * 24, shortened(name, 200, 11), 11, kind="soft", anchor="end")
-    whole = f"query {line.query}: {for_people(line.text)}; target {told}"
+    whole = f"query {line.query}: {for_people(line.text)}; target {ranks}"
     if not live:
         return tag("g", inside, role="img", aria_label=whole)
     return press(
         inside,
         radio=False,
-        told=f"{whole}; open its retrievals and its attention",
+        alt=f"{whole}; open its retrievals and its attention",
         data_act="query",
         data_value=line.query,
         group="queries",
     )
 
 
-def tell_modifiers(state: ModifierState) -> str:
+def describe_modifiers(state: ModifierState) -> str:
     """What is shown, in words."""
-    told = [f"{state.metric} of {' and '.join(state.models)} by type of change{state.filtered}"]
+    parts = [f"{state.metric} of {' and '.join(state.models)} by type of change{state.filtered}"]
     for name, (count, values, gain) in state.recalls.items():
         more = "" if gain is None else f" ({gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}])"
-        told.append(f"{name} n = {count:,}: {' and '.join(map(str, values)) or 'none'}{more}")
-    told.append(f"picked {state.picked}, {state.sort}, {state.total:,} queries")
-    return "; ".join(told)
+        parts.append(f"{name} n = {count:,}: {' and '.join(map(str, values)) or 'none'}{more}")
+    parts.append(f"picked {state.picked}, {state.sort}, {state.total:,} queries")
+    return "; ".join(parts)
 
 
 def modifier_page(state: ModifierState, of: Callable[[str, str], ModifierState]) -> str:
     """The drawing as a file: types and orders can be picked. of(type, sort) -> its state."""
     frames = {f"type:{name}": modifier_svg(of(name, state.sort), live=False) for name in state.recalls}
     frames |= {f"sort:{sort}": modifier_svg(of(state.picked, sort), live=False) for sort in state.sorts}
-    return page("Types of change", modifier_svg(replace(state, opened=None), live=False), tell_modifiers(state), frames=frames)
+    first = modifier_svg(replace(state, opened=None), live=False)
+    return page("Types of change", first, describe_modifiers(state), frames=frames)

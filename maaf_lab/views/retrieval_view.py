@@ -66,11 +66,11 @@ def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
         trail, y = _trail(state)
         parts += trail
     parts += [picture(0, y, 170, turn.picture, f"reference: {turn.name}")]
-    told, below = lines(0, y + 174, turn.name, 172, 11, kind="soft", most=2)
-    parts.append(told)
+    text, below = lines(0, y + 174, turn.name, 172, 11, kind="soft", most=2)
+    parts.append(text)
     words = f"+ “{turn.text}”" if turn.text else "no text: the picture alone is the query"
-    told, below = lines(0, below + 2, words, 172, 14, most=8, weight="bold" if turn.text else None)
-    parts.append(told)
+    text, below = lines(0, below + 2, words, 172, 14, most=8, weight="bold" if turn.text else None)
+    parts.append(text)
     bottom = below
     top = y
     several = len(turn.found) > 1
@@ -92,7 +92,7 @@ def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
             parts.append(_result(result, number, 190 + (i % across) * (size + 8), top + (i // across) * (size + 38), size, live))
         top += -(-max(len(found.results), 1) // across) * (size + 38) + 6
         if found.unknown:
-            told, top = lines(
+            text, top = lines(
                 190,
                 top - 4,
                 f"{found.model} has never seen {', '.join(map(repr, found.unknown))}: read as the unknown word",
@@ -100,19 +100,19 @@ def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
                 12,
                 kind=ORANGE,
             )
-            parts.append(told)
+            parts.append(text)
             top += 6
-    told, bottom = lines(0, max(bottom, top) + 4, state.caption, WIDTH, 11, kind="soft")
-    parts.append(told)
+    text, bottom = lines(0, max(bottom, top) + 4, state.caption, WIDTH, 11, kind="soft")
+    parts.append(text)
     return document(
-        WIDTH + 20, round(bottom + 18), [tag("g", "".join(parts), transform="translate(10 10)")], tell_retrieval(state)
+        WIDTH + 20, round(bottom + 18), [tag("g", "".join(parts), transform="translate(10 10)")], describe_retrieval(state)
     )
 
 
 def _result(result: Result, number: int, x: float, y: float, size: float, live: bool) -> str:
     what = "the reference itself" if result.source else f"{number}"
-    told = f"{what}{', the target' if result.right else ''}: {result.name}, cosine {result.score:.3f}"
-    inside = picture(round(x, 2), round(y, 2), round(size, 2), result.picture, told, opacity=0.35 if result.source else None)
+    alt = f"{what}{', the target' if result.right else ''}: {result.name}, cosine {result.score:.3f}"
+    inside = picture(round(x, 2), round(y, 2), round(size, 2), result.picture, alt, opacity=0.35 if result.source else None)
     if result.right:
         inside += frame(round(x + 2, 2), round(y + 2, 2), round(size - 4, 2), round(size - 4, 2), GREEN, 5)
     else:
@@ -129,11 +129,11 @@ def _result(result: Result, number: int, x: float, y: float, size: float, live: 
     inside += label(round(x + size, 2), round(y + size + 14, 2), f"{result.score:.3f}", 11, kind="soft", anchor="end")
     inside += label(round(x, 2), round(y + size + 27, 2), shortened(result.name, size, 9), 9, kind="soft")
     if not live:
-        return tag("g", inside, role="img", aria_label=told)
+        return tag("g", inside, role="img", aria_label=alt)
     return press(
         inside,
         radio=False,
-        told=f"{told}; go on from this image",
+        alt=f"{alt}; go on from this image",
         data_act="refine",
         data_value=result.image,
         group="results",
@@ -159,15 +159,15 @@ def _trail(state: RetrievalState) -> tuple[list[str], float]:
             stroke_width=3 if on else 1,
         )
         inside += picture(x + 5, 21, 56, turn.picture, turn.name)
-        told, _ = lines(x + 66, 21, turn.text or "(picture alone)", 88, 11, most=3)
+        text, _ = lines(x + 66, 21, turn.text or "(picture alone)", 88, 11, most=3)
         made.append(
             press(
-                inside + told,
+                inside + text,
                 on=on,
                 data_act="turn",
                 data_value=n,
                 group="trail",
-                told=f"turn {n + 1}: {turn.text or 'the picture alone'}",
+                alt=f"turn {n + 1}: {turn.text or 'the picture alone'}",
             )
         )
         if n + 1 < len(state.turns):
@@ -176,11 +176,11 @@ def _trail(state: RetrievalState) -> tuple[list[str], float]:
     return made, 96.0
 
 
-def tell_retrieval(state: RetrievalState) -> str:
+def describe_retrieval(state: RetrievalState) -> str:
     """What is shown, in words."""
     turn = state.turns[state.shown]
     asked = f"“{turn.text}”" if turn.text else "no text"
-    told = [
+    parts = [
         f"Turn {state.shown + 1} of {len(state.turns)}: {turn.name} + {asked}"
         if len(state.turns) > 1
         else f"{turn.name} + {asked}"
@@ -191,8 +191,8 @@ def tell_retrieval(state: RetrievalState) -> str:
         )
         place = "" if found.place is None else f" target {place_name(found.place)} of {state.candidates:,};"
         unknown = f"; never seen: {', '.join(found.unknown)}" if found.unknown else ""
-        told.append(f"{found.model}:{place} first {first}{unknown}")
-    return "; ".join(told)
+        parts.append(f"{found.model}:{place} first {first}{unknown}")
+    return "; ".join(parts)
 
 
 def retrieval_page(state: RetrievalState) -> str:
@@ -202,4 +202,4 @@ def retrieval_page(state: RetrievalState) -> str:
         if len(state.turns) > 1
         else {}
     )
-    return page("Retrieval", retrieval_svg(state, live=False), tell_retrieval(state), frames=frames)
+    return page("Retrieval", retrieval_svg(state, live=False), describe_retrieval(state), frames=frames)

@@ -41,13 +41,13 @@ def escaped(text: str) -> str:
 def tag(name: str, content: str = "", **attributes: object) -> str:
     """One element; `_` in a name stands for `-`, attributes that are None are left out, values are escaped, content is not."""
     parts = [
-        f' {key.strip("_").replace("_", "-")}="{escaped(_told(value))}"' for key, value in attributes.items() if value is not None
+        f' {key.strip("_").replace("_", "-")}="{escaped(_text(value))}"' for key, value in attributes.items() if value is not None
     ]
     inside = f">{content}</{name}>" if content else "/>"
     return f"<{name}{''.join(parts)}{inside}"
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -128,18 +128,18 @@ def font_folder() -> Path:
     return folder / "fonts" / "ttf"
 
 
-def picture(x: float, y: float, side: float, pixels: np.ndarray, told: str, **more: object) -> str:
-    """A picture uint8 (S, S, 3) as a square of the drawing. told: what it shows, for who does not see it."""
+def picture(x: float, y: float, side: float, pixels: np.ndarray, alt: str, **more: object) -> str:
+    """A picture uint8 (S, S, 3) as a square of the drawing. alt: what it shows, in words."""
     return tag(
         "image",
-        tag("title", escaped(told)),
+        tag("title", escaped(alt)),
         x=x,
         y=y,
         width=side,
         height=side,
         href=data_uri(pixels),
         role="img",
-        aria_label=told,
+        aria_label=alt,
         preserveAspectRatio="none",
         **more,
     )
@@ -174,13 +174,13 @@ def card(x: float, y: float, width: float, height: float, on: bool = False, **mo
 
 
 def press(
-    inside: str, *, group: str, told: str | None = None, on: bool | None = None, radio: bool = True, **more: object
+    inside: str, *, group: str, alt: str | None = None, on: bool | None = None, radio: bool = True, **more: object
 ) -> str:
     """Something that mouse and keys reach. group: arrow keys move within it; on: whether it is the picked one of its group.
 
-    told: its text alternative, where `more` has none.
+    alt: what it is, in words, where `more` has no aria_label.
     """
-    named = {} if told is None else {"aria_label": told}
+    named = {} if alt is None else {"aria_label": alt}
     named |= {} if on is None else {"aria_checked": str(on).lower()}
     role = "radio" if radio else "button"
     return tag("g", inside, class_="press", role=role, tabindex=0, data_group=group, **named, **more)
@@ -196,7 +196,7 @@ def button(
     on: bool = False,
     size: float = 12,
     group: str | None = None,
-    told: str | None = None,
+    alt: str | None = None,
     radio: bool = True,
 ) -> tuple[str, float]:
     """Something to press -> (SVG, its width). act, value: what it tells; group: arrow keys move within it."""
@@ -214,20 +214,20 @@ def button(
     )
     text = label(x + width / 2, y + size + 3.5, words, size, kind="#ffffff" if on else "ink", anchor="middle")
     checked = {"on": on} if radio else {"radio": False}
-    made = press(shape + text, told=told or words, group=group or act, data_act=act, data_value=value, **checked)
+    made = press(shape + text, alt=alt or words, group=group or act, data_act=act, data_value=value, **checked)
     return made, width
 
 
-def document(width: float, height: float, parts: Iterable[str], told: str) -> str:
-    """The whole drawing. told: what it shows, in a sentence."""
+def document(width: float, height: float, parts: Iterable[str], description: str) -> str:
+    """The whole drawing. description: what it shows, in a sentence."""
     background = tag("rect", width=width, height=height, fill=PAPER, class_="paper")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-        f'font-family="{FONT}" role="group" aria-label="{escaped(told)}">{background}{"".join(parts)}</svg>\n'
+        f'font-family="{FONT}" role="group" aria-label="{escaped(description)}">{background}{"".join(parts)}</svg>\n'
     )
 
 
-def stacked(drawings: Sequence[str], told: str) -> str:
+def stacked(drawings: Sequence[str], description: str) -> str:
     """Several drawings below one another as one; their ids are made different."""
     made, y, width = [], 0.0, 0.0
     for n, drawing in enumerate(drawings):
@@ -236,7 +236,7 @@ def stacked(drawings: Sequence[str], told: str) -> str:
         inside = drawing[drawing.index(">") + 1 : drawing.rindex("</svg>")]
         made.append(tag("g", re.sub(r' id="', f' id="s{n}-', inside), transform=f"translate(0 {y:g})"))
         y, width = y + tall + 10, max(width, wide)
-    return document(width, y, made, told)
+    return document(width, y, made, description)
 
 
 def to_png(svg: str, scale: float = 2) -> bytes:
@@ -267,8 +267,8 @@ def palette(signed: bool) -> tuple[str, ...]:
     return tuple(json.loads((Path(__file__).parent / "page" / "palettes.json").read_text())["RdBu_r" if signed else "cividis"])
 
 
-def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], told: str) -> str:
-    """A legend: colours from left to right; below them the ends' values (`ids`: of those text elements), told before it."""
+def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], title: str) -> str:
+    """A legend: colours from left to right; below them the ends' values (`ids`: of those text elements), above them a title."""
     colors, count = palette(signed), 64
     step = width / count
     cells = [
@@ -281,4 +281,4 @@ def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str 
         label(x, y + 22, texts[0], 11, kind="soft", id=ids[0]),
         label(x + width, y + 22, texts[1], 11, kind="soft", anchor="end", id=ids[1]),
     ]
-    return "".join(cells) + label(x, y - 5, told, 11, kind="soft") + "".join(ends)
+    return "".join(cells) + label(x, y - 5, title, 11, kind="soft") + "".join(ends)

@@ -18,10 +18,10 @@ from maaf_lab.data.text import from_people, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, Look, grid_side
 from maaf_lab.made.on_demand import DrawnPixels
-from maaf_lab.views.aggregate_view import AggregateState, aggregate_page, aggregate_svg, tell_aggregate
+from maaf_lab.views.aggregate_view import AggregateState, aggregate_page, aggregate_svg, describe_averages
 from maaf_lab.views.attention_paint import ALL_PATCHES, PATCHES
 from maaf_lab.views.attention_state import AttentionState, Seen, start_selection
-from maaf_lab.views.attention_view import attention_page, attention_svg, describe
+from maaf_lab.views.attention_view import attention_page, attention_svg, describe_attention
 from maaf_lab.widgets.shell import Explorer, number_box, row, text_box
 
 _HERE = "this query"
@@ -368,7 +368,7 @@ class AttentionExplorer(Explorer):
         return attention_page(self.state) if self.aggregate is None else aggregate_page(self.aggregate)
 
     def describe(self) -> str:
-        return describe(self.state) if self.aggregate is None else tell_aggregate(self.aggregate)
+        return describe_attention(self.state) if self.aggregate is None else describe_averages(self.aggregate)
 
 
 def _check_within(what: str, value: int | None, low: int, high: int) -> None:

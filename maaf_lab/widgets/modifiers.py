@@ -16,7 +16,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.explored import Explored, second_rankings
 from maaf_lab.rankings import Rankings
 from maaf_lab.utils.wording import counted
-from maaf_lab.views.modifier_view import ModifierState, QueryLine, modifier_page, modifier_svg, tell_modifiers
+from maaf_lab.views.modifier_view import ModifierState, QueryLine, describe_modifiers, modifier_page, modifier_svg
 from maaf_lab.widgets.shell import Explorer, Pictures, row, text_box
 
 if TYPE_CHECKING:
@@ -207,11 +207,11 @@ class ModifierExplorer(Explorer):
             )
         filtered = ""
         if self.only != Filter():
-            told = [f"with {' and '.join(self.only.words)}"] if self.only.words else []
-            told += [self.only.category] if self.only.category else []
+            kept = [f"with {' and '.join(self.only.words)}"] if self.only.words else []
+            kept += [self.only.category] if self.only.category else []
             if self.only.shortest > 0 or self.only.longest < self.table.lengths.max():
-                told.append(f"{self.only.shortest} to {min(self.only.longest, int(self.table.lengths.max()))} words")
-            filtered = f"; only {', '.join(told)}" if told else ""
+                kept.append(f"{self.only.shortest} to {min(self.only.longest, int(self.table.lengths.max()))} words")
+            filtered = f"; only {', '.join(kept)}" if kept else ""
         kind = "made data" if self.explored.made else "published data"
         caption = f"{split.title} ({kind}: {split.origin}); a query counts for every type whose words it holds"
         return ModifierState(
@@ -258,4 +258,4 @@ class ModifierExplorer(Explorer):
         return modifier_page(self.state, lambda name, sort: replace(self._state(name, sort), opened=None))
 
     def describe(self) -> str:
-        return tell_modifiers(self.state)
+        return describe_modifiers(self.state)

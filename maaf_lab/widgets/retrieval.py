@@ -19,7 +19,7 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explored import Explored
 from maaf_lab.utils.wording import counted
 from maaf_lab.views.page import HERE
-from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, retrieval_page, retrieval_svg, tell_retrieval
+from maaf_lab.views.retrieval_view import Found, Result, RetrievalState, Turn, describe_retrieval, retrieval_page, retrieval_svg
 from maaf_lab.views.svg import escaped
 from maaf_lab.widgets.shell import Explorer, Pictures, number_box, row, text_box
 
@@ -351,4 +351,4 @@ class RetrievalExplorer(Explorer):
         return retrieval_page(self.state)
 
     def describe(self) -> str:
-        return tell_retrieval(self.state)
+        return describe_retrieval(self.state)

@@ -22,14 +22,15 @@ def asset(name: str) -> str:
 def page(
     title: str,
     svg: str,
-    told: str,
+    summary: str,
     *,
     data: Mapping[str, Any] | None = None,
     selection: Mapping[str, Any] | None = None,
     frames: Mapping[str, str] | None = None,
 ) -> str:
-    """The file. svg: what shows first, with or without scripts; told: a sentence on what it is; frames: drawings by the name of
-    the button that brings them ("act:value").
+    """The file. svg: what shows first, with or without scripts; summary: a sentence on what it is.
+
+    frames: drawings by the name of the button that brings them ("act:value").
     """
     content = json.dumps(
         {"data": data, "selection": selection, "frames": dict(frames or {})}, separators=(",", ":"), sort_keys=True
@@ -41,7 +42,7 @@ def page(
 <style>body{{margin:16px;background:#fff}}@media (prefers-color-scheme:dark){{body{{background:#111}}}}
 {asset("explorer.css")}</style></head>
 <body>
-<main class="maaf page"><h1 style="font-size:17px">{escaped(title)}</h1><p class="soft">{escaped(told)}</p>
+<main class="maaf page"><h1 style="font-size:17px">{escaped(title)}</h1><p class="soft">{escaped(summary)}</p>
 <div id="explorer">{svg}</div>
 </main>
 <script type="application/json" id="content">{content}</script>

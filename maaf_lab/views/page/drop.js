@@ -25,10 +25,10 @@ export default {
     input.type = "file";
     input.hidden = true;
     input.setAttribute("aria-label", "picture file");
-    const told = document.createElement("span");
-    told.textContent = "or drop one here, or paste it";
+    const hint = document.createElement("span");
+    hint.textContent = "or drop one here, or paste it";
     box.tabIndex = -1;
-    box.append(button, input, told);
+    box.append(button, input, hint);
     el.append(box);
     const take = async (file) => {
       if (!file) return;
