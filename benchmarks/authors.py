@@ -386,7 +386,7 @@ def _their_ranking(maaf: Path) -> Callable[[], dict[str, list[list[int]]]]:
 
 def _our_ranking() -> Callable[[], dict[str, list[list[int]]]]:
     from maaf_lab.data.split import Image, Protocol, Query, Split
-    from maaf_lab.retrieval import rank
+    from maaf_lab.gallery import rank
 
     images, queries, gallery_rows, query_rows = [], [], [], []
     for category, (features, gallery, source, target) in _features().items():
@@ -501,7 +501,7 @@ def _by_their_code(dataset: str, folder: Path, split: str, maaf: Path) -> Counte
 def _by_ours(dataset: str, folder: Path, split: str) -> Counter:
     from maaf_lab.data import datasets
     from maaf_lab.data.text import join
-    from maaf_lab.retrieval import rank
+    from maaf_lab.gallery import rank
 
     data = datasets.load(dataset, folder, split)
     names = [image.path.name if dataset != "fashion_iq" else image.id for image in data.images]

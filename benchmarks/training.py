@@ -25,8 +25,9 @@ from maaf_lab.data.batches import Collator, GroupSampler, set_seed
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.data.transforms import build_transform
+from maaf_lab.gallery import rank
 from maaf_lab.models.build import build_model
-from maaf_lab.retrieval import embed_split, rank
+from maaf_lab.retrieval import embed_split
 from maaf_lab.tables import table
 from maaf_lab.training import batch_softmax_loss, parameter_groups
 

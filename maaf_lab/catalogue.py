@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,8 @@ from tqdm.auto import tqdm
 from maaf_lab.catalogue_store import Line, Store, model_key
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.transforms import build_transform
-from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.errors import DataError
+from maaf_lab.gallery import Gallery, Hits
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.utils.parallel import cores, in_threads
 from maaf_lab.utils.wording import counted
@@ -34,13 +36,6 @@ from maaf_lab.utils.wording import counted
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
 SAVE_EVERY = 256  # images that a kill may cost
 LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG of more is read at reduced size; any image of more is read alone
-
-
-class Hits(NamedTuple):
-    """What a search found, best first: images (k,) int64, indices into the catalogue; scores (k,) float32, cosines."""
-
-    images: np.ndarray
-    scores: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,37 +70,14 @@ class Catalogue:
     def __repr__(self) -> str:
         return f"Catalogue({self.title}: {self.summary}{f'; {self.model}' if self.model else ''})"
 
-    def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] = ()) -> Hits:
-        """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k candidates, fewer hits.
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The vectors, ready to be searched."""
+        return Gallery(self.vectors)
 
-        without: indices that are no candidates. What is compared are cosines in double precision, rounded to single, so that
-        equal vectors tie exactly; products in single precision decide which images are worth that.
-        Raises ConfigError for k below 1 or a vector of another shape, IndexError for an index that is none.
-        """
-        if isinstance(k, bool) or k < 1:
-            raise ConfigError(f"search: expected k of at least 1, found {k!r}")
-        asked = np.asarray(vector.detach().cpu() if isinstance(vector, Tensor) else vector, np.float32)
-        matrix = np.asarray(self.vectors)  # numpy's product takes half of torch's time, and a read-only map as it is
-        if asked.shape != matrix.shape[1:] or not np.isfinite(asked).all():
-            found = asked.shape if asked.shape != matrix.shape[1:] else "numbers that are not finite"
-            raise ConfigError(f"search: expected one vector {matrix.shape[1:]}, found {found}")
-        gone = np.fromiter(without, np.int64)
-        if ((gone < 0) | (gone >= len(self))).any():
-            raise IndexError(f"search: without: expected indices from 0 to {len(self) - 1:,}, found {gone.tolist()[:5]}")
-        rough = matrix @ asked  # (N,)
-        rough[gone] = -np.inf
-        k = min(k, len(self) - len(np.unique(gone)))
-        if k < 1:
-            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-        kth = np.partition(rough, len(rough) - k)[len(rough) - k]
-        # largest error of a product of length D of such vectors in single precision, whatever the order of its sums
-        error = (len(asked) + 2) * 2.0**-23 * max(1.0, float(np.linalg.norm(asked)))
-        close = np.flatnonzero((rough >= kth - 2 * error) & (rough > -np.inf))
-        exact = np.empty(len(close), np.float32)
-        for low in range(0, len(close), 4096):
-            exact[low:low + 4096] = (matrix[close[low:low + 4096]].astype(np.float64) * asked).sum(1)
-        order = np.lexsort((close, -exact))[:k]
-        return Hits(close[order], exact[order])
+    def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] = ()) -> Hits:
+        """The k images nearest to a unit vector (D,); see `Gallery.search`."""
+        return self.gallery.search(vector, k, without)
 
     def picture(self, i: int, pixels: int) -> np.ndarray:
         """Image i as a square, uint8 (pixels, pixels, 3). Raises DataError where its file has gone or changed to no image."""

@@ -18,7 +18,6 @@ import torch
 from torch.nn.functional import normalize
 
 from maaf_lab.analysis.heads import attentions, without_head
-from maaf_lab.catalogue import Hits
 from maaf_lab.data import datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import decode, to_square
@@ -26,11 +25,12 @@ from maaf_lab.data.split import Split
 from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, LabError, RunError
+from maaf_lab.gallery import Gallery, Hits, Relevance, rank
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.places import place, records_place
 from maaf_lab.rankings import Rankings
-from maaf_lab.retrieval import embed_split, rank
+from maaf_lab.retrieval import embed_split
 from maaf_lab.runs import Run, dataset_folder, pretrained_run
 from maaf_lab.utils.files import write_atomically
 from maaf_lab.utils.parallel import in_threads
@@ -245,59 +245,31 @@ class Explored:
         write_atomically(file, write)
         return vectors
 
-    def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
-        """(G,) bool: what a query of the split ranks under its protocol; without one all images, or those of a category."""
-        if query is not None:
-            category = self.split.queries[query].category if self.split.protocol.gallery == "category" else ""
-        among = self._of_category[category].copy() if category else np.ones(len(self.split.images), bool)
-        if query is not None and self.split.protocol.exclude_source:
-            asked = self.split.queries[query]
-            among[[asked.source, *asked.exclude]] = False
-        return among
+    @cached_property
+    def relevance(self) -> Relevance:
+        """Which images the queries may find, and which of them are right."""
+        return Relevance(self.split)
 
     @cached_property
-    def _of_category(self) -> dict[str, np.ndarray]:
-        names = dict.fromkeys(name for image in self.split.images for name in image.categories)
-        return {name: np.array([name in image.categories for image in self.split.images]) for name in names}
+    def _searched(self) -> Gallery:
+        return Gallery(self.gallery)
+
+    def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
+        """(G,) bool: what a query of the split ranks under its protocol; without one all images, or those of a category."""
+        return self.relevance.candidates(query, category)
 
     def rank_of(self, vector: np.ndarray, query: int) -> int:
         """Place of the first right image under the split's protocol, from 1; 0 where the gallery has none."""
-        scores, among = self.scores(vector), self.candidates(query)
-        right = np.flatnonzero((self._labels == self._number.get(self.split.queries[query].target_label, -1)) & among)
-        if not len(right):
-            return 0
-        best = right[np.lexsort((right, -scores[right]))[0]]
-        ahead = among & ((scores > scores[best]) | ((scores == scores[best]) & (np.arange(len(scores)) < best)))
-        return 1 + int(ahead.sum())
-
-    def scores(self, vector: np.ndarray) -> np.ndarray:
-        """Cosines with every image, (G,) float32."""
-        return self.gallery @ np.asarray(vector, np.float32)
+        right, gone = self.relevance.relevant(np.array([query])), np.flatnonzero(~self.candidates(query))
+        return int(self._searched.rank(vector[None], right, (np.zeros_like(gone), gone), keep=0).ranks[0])
 
     def search(self, vector: np.ndarray, k: int, among: np.ndarray | None = None) -> Hits:
         """The first k images, best first; ties go to the earlier image. among: (G,) bool, the candidates."""
-        scores = self.scores(vector)
-        if among is not None:
-            scores = np.where(among, scores, -np.inf)
-        k = min(k, int(np.isfinite(scores).sum()))
-        if k < 1:
-            return Hits(np.zeros(0, np.int64), np.zeros(0, np.float32))
-        least = np.partition(scores, -k)[-k]
-        first = np.flatnonzero(scores >= least)
-        order = first[np.lexsort((first, -scores[first]))][:k]
-        return Hits(order, scores[order])
+        return self._searched.search(vector, k, () if among is None else ~among)
 
     def right(self, images: np.ndarray, query: int) -> np.ndarray:
         """Which images are an answer to a query, (k,) bool."""
-        return self._labels[images] == self._number.get(self.split.queries[query].target_label, -1)
-
-    @cached_property
-    def _number(self) -> dict[str, int]:
-        return {text: n for n, text in enumerate(dict.fromkeys(image.label for image in self.split.images))}
-
-    @cached_property
-    def _labels(self) -> np.ndarray:
-        return np.array([self._number[image.label] for image in self.split.images])
+        return self.relevance.is_relevant(images, query)
 
     # --- heads --------------------------------------------------------------------------------------------------------
 

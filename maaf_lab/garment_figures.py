@@ -19,10 +19,11 @@ from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
 from maaf_lab.figure_bench import FigureBench
+from maaf_lab.gallery import rank
 from maaf_lab.made.fashion_iq import redraw
 from maaf_lab.made.sets import made_origin
 from maaf_lab.rankings import Rankings
-from maaf_lab.retrieval import embed_split, rank
+from maaf_lab.retrieval import embed_split
 from maaf_lab.runs import MADE_SIZE
 
 CATEGORIES = ("dress", "toptee", "shirt")  # the paper's order

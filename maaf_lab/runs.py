@@ -27,13 +27,14 @@ from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.layout import MARK
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.gallery import rank
 from maaf_lab.made.sets import made_origin, make
 from maaf_lab.metrics import recalls
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.build import build_model, build_vocabulary
 from maaf_lab.models.checkpoints import load_model, save_model
 from maaf_lab.rankings import Rankings
-from maaf_lab.retrieval import embed_split, rank
+from maaf_lab.retrieval import embed_split
 from maaf_lab.training import fit, make_accelerator, processes_of_this_run
 from maaf_lab.utils.files import write_json
 

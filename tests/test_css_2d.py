@@ -10,9 +10,9 @@ from PIL import Image as PILImage
 from maaf_lab.data import datasets
 from maaf_lab.data.css import CSS, IMAGES_2D, image_name
 from maaf_lab.errors import DataError
+from maaf_lab.gallery import rank
 from maaf_lab.made.css import make_css2d
 from maaf_lab.made.flat import flat
-from maaf_lab.retrieval import rank
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,11 @@ from maaf_lab.data.modifiers import MODIFIERS, has_modifier, holds, parse_taxono
 from maaf_lab.data.text import JOINER, for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError, LabError, RunError
 from maaf_lab.explored import GALLERIES, open_explored, read_gallery, save_gallery
+from maaf_lab.gallery import rank
 from maaf_lab.made.css import load_sidecar
 from maaf_lab.made.fashion_iq import make_fashion_iq
 from maaf_lab.made.on_demand import undrawn
-from maaf_lab.retrieval import embed_split, rank
+from maaf_lab.retrieval import embed_split
 from maaf_lab.runs import train_and_evaluate
 
 

@@ -7,9 +7,10 @@ import maaf_lab
 from maaf_lab.data import datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.errors import RunError
+from maaf_lab.gallery import rank
 from maaf_lab.made import sets
 from maaf_lab.metrics import recall
-from maaf_lab.retrieval import embed_split, rank
+from maaf_lab.retrieval import embed_split
 
 
 def test_the_shipped_model_finds_targets_of_unseen_colour_shape_pairs(tiny_css):

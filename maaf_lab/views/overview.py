@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform
+from maaf_lab.gallery import Gallery, Relevance
 from maaf_lab.models.base import ComposedModel
 
 
@@ -18,7 +19,7 @@ def overview_figure(model: ComposedModel, split: Split, cache: PixelCache, galle
 
     gallery: unit vectors (G, D) of all images of the split. rows: query indices.
     """
-    prepare = build_transform("plain", cache.size)
+    prepare, searched, relevance = build_transform("plain", cache.size), Gallery(gallery), Relevance(split)
     figure = Figure(figsize=(11, 1.75 * len(rows) + 0.5), layout="constrained")
     figure.suptitle(f"{split.title}: {split.origin.split(' v')[0].replace('made css', 'made data')}", fontsize=10)
     axes = figure.subplots(len(rows), 8, squeeze=False, width_ratios=[1, 1.35, 1, 1, 1, 1, 1, 1])
@@ -26,9 +27,7 @@ def overview_figure(model: ComposedModel, split: Split, cache: PixelCache, galle
         query = split.queries[row]
         image = prepare.eval(cache.batch(np.array([query.source])))
         vector, record = model.embed_query(image, list(query.texts), return_attention=True)
-        scores = (gallery @ vector[0]).numpy()
-        scores[query.source] = -np.inf
-        order = np.argsort(-scores, kind="stable")[:5]
+        order = searched.search(vector[0], 5, ~relevance.candidates(row)).images
         for axis in axes[line]:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -38,7 +37,7 @@ def overview_figure(model: ComposedModel, split: Split, cache: PixelCache, galle
         for place, found in enumerate(order):
             axis = axes[line, 2 + place]
             axis.imshow(cache.image(int(found)), interpolation="nearest")
-            right = split.images[found].label == query.target_label
+            right = relevance.is_relevant(found, row)
             for spine in axis.spines.values():
                 spine.set(color="#2f9e44" if right else "#cccccc", linewidth=4 if right else 1)
         maps = record.words_to_image("7x7")[0, 0].mean(0)  # (words, 7, 7), mean over heads
