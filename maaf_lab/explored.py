@@ -26,6 +26,7 @@ from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.gallery import Gallery, Hits, Relevance, rank
+from maaf_lab.gallery_rounding import restored, rounded
 from maaf_lab.made.on_demand import DrawnPixels, can_draw, undrawn
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.places import place, records_place
@@ -383,21 +384,20 @@ def second_rankings(first: Explored, run: str | Path, runs_root: str | Path = ""
 
 
 def read_gallery(path: Path) -> np.ndarray:
-    """Unit vectors (G, D) float32 that `save_gallery` wrote as 16-bit numbers: components are within 6e-6 of the model's."""
+    """Unit vectors (G, D) float32 that `save_gallery` wrote as 16-bit numbers: components are within 2e-5 of the model's."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            vectors = file["vectors"].astype(np.float32)
+            return restored(file["vectors"])
     except (OSError, ValueError, KeyError) as error:
         raise LabError(f"{path}: expected a gallery's vectors, found damage ({error}); install the lab again") from error
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def save_gallery(vectors: np.ndarray, path: Path) -> None:
-    """Unit vectors (G, D) as 16-bit numbers, a scale for all."""
-    scaled = np.round(vectors / np.abs(vectors).max() * 32767).astype(np.int16)
+def save_gallery(vectors: np.ndarray, path: Path, queries: np.ndarray | None = None, split: Split | None = None) -> None:
+    """Unit vectors (G, D) as 16-bit numbers; with the vectors (Q, D) of a split's queries, so that each keeps its rank."""
+    numbers = rounded(vectors, queries, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as stream:
-        np.savez_compressed(stream, vectors=scaled)
+        np.savez_compressed(stream, vectors=numbers)
 
 
 def _key(origin: str, model: ComposedModel) -> str:

@@ -110,7 +110,7 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] | np.ndarray = ()) -> Hits:
         """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k candidates, fewer hits.
 
@@ -142,7 +142,7 @@ class Gallery:
         _, image, cosine = self._first(asked, rough, image, k)
         return Hits(image.cpu().numpy(), cosine.cpu().numpy())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def rank(
         self, queries: Tensor | np.ndarray, relevant: Pairs, without: Pairs | None = None, *, keep: int = 10, chunk: int = 128,
         tell: Callable[[int], object] = lambda done: None,
@@ -155,9 +155,9 @@ class Gallery:
         queries = _tensor(queries).to(self.vectors.device)
         _check_lengths(queries, "rank")
         keep, empty = min(keep, len(self)), (np.empty(0, np.int64), np.empty(0, np.int64))
-        without = _by_query(without or empty)
-        key = [pairs[0] * len(self) + pairs[1] for pairs in (relevant, without)]
-        relevant = _by_query(tuple(side[~np.isin(*key)] for side in relevant))
+        relevant, without = _by_query(relevant), _by_query(without or empty)
+        candidate = ~np.isin(*(query * len(self) + image for query, image in (relevant, without)))
+        relevant = relevant[0][candidate], relevant[1][candidate]
         found = Ranked(np.zeros(len(queries), np.int64), np.zeros((len(queries), keep), np.int64),
                        np.full((len(queries), keep), -np.inf, np.float32))
         n = min(chunk, len(queries))

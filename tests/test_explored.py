@@ -90,16 +90,22 @@ def test_a_shipped_gallery_is_the_models(name):
     assert np.allclose(np.linalg.norm(explored.gallery, axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["css-laptop", "garments-laptop"])
+HARD = {  # queries that get another rank from plainly rounded vectors, and (2218) from a reference embedded alone
+    "css-laptop": [4907, 5099, 7190, 7646, 10185, 10441, 13751],
+    "garments-laptop": [349, 443, 891, 1039, 1202, 1778, 2218, 2319, 2360, 2554, 2774, 2852, 3913, 3977, 4124, 4497, 5521],
+}
+
+
+@pytest.mark.parametrize("name", list(HARD))
 def test_ranks_are_the_records(name):
-    """From a gallery of 16-bit numbers: the same place for (nearly) every query."""
+    """From a gallery of 16-bit numbers: the same rank for every query, and what is found there is right."""
     explored = open_explored(name)
-    recorded, same = explored.run.rankings.frame["rank"].to_numpy(), 0
-    queries = np.random.default_rng(0).choice(len(recorded), 60, replace=False).tolist()
-    for q in queries:
+    recorded = explored.run.rankings.column("rank")
+    for q in [*np.random.default_rng(0).choice(len(recorded), 60, replace=False).tolist(), *HARD[name]]:
         vector = explored.look(explored.split.queries[q].source, explored.text_of(q), attention=False).vector
-        same += explored.rank_of(vector, q) == recorded[q]
-    assert same >= 59
+        assert explored.rank_of(vector, q) == recorded[q]
+        found = explored.search(vector, int(recorded[q]), explored.candidates(q)).images
+        assert explored.right(found, q).tolist() == [False] * (recorded[q] - 1) + [True]
 
 
 def test_a_gallery_on_disk(tmp_path):
