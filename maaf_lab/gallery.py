@@ -183,7 +183,8 @@ class Gallery:
         best = torch.full_like(asked[:, 0], -torch.inf).scatter_reduce(0, row, cosine, "amax")
         first = cosine == best[row]
         best_image = torch.full_like(best, nowhere, dtype=torch.int64).scatter_reduce(0, row[first], image[first], "amin")
-        bound = torch.where(best_image < nowhere, best, torch.inf)[:, None]
+        unanswered = best_image == nowhere
+        bound = best.masked_fill(unanswered, torch.inf)[:, None]
         ahead = torch.count_nonzero(torch.gt(rough, bound + self.error, out=flag), 1)
         close = torch.count_nonzero(torch.ge(rough, bound - self.error, out=flag), 1) - ahead
         unclear = (close > 1).nonzero()[:, 0]  # 1 is the relevant image itself
@@ -194,14 +195,14 @@ class Gallery:
             cosine = self._cosines(asked, row, image)
             before = (cosine > best[row]) | ((cosine == best[row]) & (image < best_image[row]))
             ahead = ahead.index_add(0, row, before.long())
-        return torch.where(best_image < nowhere, 1 + ahead, 0)
+        return (1 + ahead).masked_fill(unanswered, 0)
 
     def _first(
         self, asked: Tensor, rough: Tensor, images: Tensor, keep: int, flag: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The first `keep` of the candidates (n, m) of each query, best first: rows (P,), images (P,), cosines (P,)."""
         last = rough.topk(keep, 1).values[:, -1:]
-        least = torch.where(last > -torch.inf, last - 2 * self.error, -2.0)  # -inf is no candidate, and no cosine is so small
+        least = (last - 2 * self.error).clamp(min=-2.0)  # -inf is no candidate, and no cosine is so small
         row, column = torch.ge(rough, least, out=flag).nonzero(as_tuple=True)
         image = images[row, column]
         cosine = self._cosines(asked, row, image)
