@@ -36,6 +36,16 @@ def test_what_cannot_be_saved_is_no_failure_of_training(tmp_path):
     assert (tmp_path / "report.json").read_text() == "[\n  1\n]\n" and not list(tmp_path.rglob("*.tmp"))
 
 
+def test_ctrl_c_while_writing_leaves_no_half_file(tmp_path):
+    def stop(beside):
+        beside.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "a.npy", stop)
+    assert not list(tmp_path.iterdir())
+
+
 def test_rankings_that_cannot_be_saved(tmp_path, monkeypatch):
     frame = pd.DataFrame([[0, "a", "is red", "b", "", 1, np.array(["b"]), np.array([0.5])]], columns=COLUMNS)
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, os.strerror(28))))
