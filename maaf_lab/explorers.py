@@ -25,9 +25,9 @@ def explore_attention(
     runs_root: str | Path = "",
     device: str = "",
 ) -> AttentionExplorer:
-    """Where a query's words and patches look. run, compare: a shipped model, a run's folder, or a run's name in `runs_root`.
+    """Show where a query's words and patches look. run, compare: a shipped model, a run's folder, or a run's name in `runs_root`.
 
-    data_root: the dataset; "" draws made data picture by picture where that can be done. word: the picked word's place.
+    data_root: the dataset; "" draws synthetic data picture by picture where that can be done. word: the picked word's place.
     """
     from maaf_lab.widgets.attention import AttentionExplorer
 
@@ -46,7 +46,7 @@ def explore_retrieval(
     runs_root: str | Path = "",
     device: str = "",
 ) -> RetrievalExplorer:
-    """What comes for a picture and a modification. folder: your own images as the catalogue; text: "" for the query's own."""
+    """Retrieve images for a picture and a text. folder: your own images as the gallery; text: "" for the query's own."""
     from maaf_lab.widgets.retrieval import RetrievalExplorer
 
     return RetrievalExplorer(_models(run, compare, data_root, runs_root, device), query, k, folder, text or None)
@@ -60,7 +60,7 @@ def explore_modifiers(
     runs_root: str | Path = "",
     device: str = "",
 ) -> ModifierExplorer:
-    """Recall by type of change and the queries behind it. compare: any run of the same queries; a record will do."""
+    """Show recall by type of change, and the queries behind it. compare: any run of the same queries; a record is enough."""
     from maaf_lab.widgets.modifiers import ModifierExplorer
 
     explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
@@ -76,7 +76,7 @@ def explore(
     runs_root: str | Path = "",
     device: str = "",
 ) -> Together:
-    """All three, linked: a query opened in one shows in the others."""
+    """Show all three, linked: a query opened in one shows in the others."""
     from maaf_lab.widgets.together import Together
 
     explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
