@@ -18,7 +18,7 @@ ESLINT    ?= eslint@9.39.1
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip install --quiet
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-SCRIPTS   := $(wildcard maaf_lab/views/page/*.js tests/*.mjs)
+SCRIPTS   := $(wildcard maaf_lab/explorers/page/*.js tests/explorers/*.mjs)
 # A fresh shell runs each recipe, so bash's SECONDS is that recipe's age.
 TOOK      := echo "    took $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
 
@@ -96,7 +96,7 @@ test-browser: $(VENV)/.installed-dev  ## the explorers in JupyterLab in a real b
 		fi; \
 	fi; \
 	echo "==> explorers in a browser"; \
-	$(BIN)/python -m pytest tests/test_browser.py; \
+	$(BIN)/python -m pytest tests/explorers/test_browser.py; \
 	$(TOOK)
 
 lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
@@ -104,7 +104,7 @@ lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
 
 lint: $(VENV)/.installed-dev  ## style and likely mistakes (ruff; eslint for the explorers' scripts, where node is)
 	@$(BIN)/ruff check .
-	@if command -v npx >/dev/null; then npx --yes --prefer-offline $(ESLINT) --config tests/eslint.config.mjs $(SCRIPTS); \
+	@if command -v npx >/dev/null; then npx --yes --prefer-offline $(ESLINT) --config tests/explorers/eslint.config.mjs $(SCRIPTS); \
 	else echo "==> $(SCRIPTS): not checked, no node here (install Node.js 18 or newer)"; fi
 
 clean:  ## remove caches and build folders; keeps .venv, data and runs

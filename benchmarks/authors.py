@@ -183,7 +183,7 @@ def equality(maaf: Path, tirg: Path | None) -> dict[str, Any]:
 
 def _bert(module: types.ModuleType, images: torch.Tensor) -> dict[str, Any]:
     """Their BERT encoder, where pytorch-pretrained-bert is installed: of MiniLM's size and pieces, whose files are at hand."""
-    from maaf_lab.models.bert import _folder
+    from maaf_lab.models.encoders.bert import _folder
 
     package = sys.modules["pytorch_pretrained_bert"]
     size = package.modeling.BertConfig(30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
@@ -255,8 +255,9 @@ def _stepper(variant: str, maaf: Path):
     from maaf_lab.config import profile_config
     from maaf_lab.data.text import Vocabulary
     from maaf_lab.data.transforms import normalise
-    from maaf_lab.models.build import build_model
-    from maaf_lab.training import batch_softmax_loss, give_back_memory, parameter_groups, prepare_layout, recompute_blocks
+    from maaf_lab.models.registry import build_model
+    from maaf_lab.training.devices import give_back_memory, prepare_layout, recompute_blocks
+    from maaf_lab.training.fit import batch_softmax_loss, parameter_groups
 
     settings, texts = VARIANTS[variant], _texts()
     vocabulary = [f"word{i}" for i in range(4000)]
@@ -386,7 +387,7 @@ def _their_ranking(maaf: Path) -> Callable[[], dict[str, list[list[int]]]]:
 
 def _our_ranking() -> Callable[[], dict[str, list[list[int]]]]:
     from maaf_lab.data.split import Image, Protocol, Query, Split
-    from maaf_lab.gallery import rank
+    from maaf_lab.retrieval.gallery import rank
 
     images, queries, gallery_rows, query_rows = [], [], [], []
     for category, (features, gallery, source, target) in _features().items():
@@ -499,9 +500,9 @@ def _by_their_code(dataset: str, folder: Path, split: str, maaf: Path) -> Counte
 
 
 def _by_ours(dataset: str, folder: Path, split: str) -> Counter:
-    from maaf_lab.data import datasets
+    from maaf_lab.data import registry as datasets
     from maaf_lab.data.text import join
-    from maaf_lab.gallery import rank
+    from maaf_lab.retrieval.gallery import rank
 
     data = datasets.load(dataset, folder, split)
     names = [image.path.name if dataset != "fashion_iq" else image.id for image in data.images]
@@ -516,8 +517,8 @@ def _by_ours(dataset: str, folder: Path, split: str) -> Counter:
 
 def protocol(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
     """Made sets of the smallest size, read by their dataset classes and by our loaders, ranked on the same features."""
-    from maaf_lab.data import datasets
-    from maaf_lab.made import sets
+    from maaf_lab.data import registry as datasets
+    from maaf_lab.synthetic import registry as sets
 
     result = {}
     with tempfile.TemporaryDirectory() as folder:

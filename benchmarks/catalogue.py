@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PILImage
 
-from maaf_lab.catalogue import Catalogue, open_folder, square
-from maaf_lab.runs import pretrained_run
+from maaf_lab.experiments.runs import pretrained_run
+from maaf_lab.retrieval.folder_gallery import Catalogue, open_folder, square
 from maaf_lab.utils.parallel import cores
 
 

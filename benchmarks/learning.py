@@ -15,11 +15,12 @@ from collections import Counter
 from pathlib import Path
 
 from maaf_lab.config import profile_config
-from maaf_lab.data import datasets
+from maaf_lab.data import registry as datasets
 from maaf_lab.data.split import Split
-from maaf_lab.made.sets import MADE
-from maaf_lab.metrics import paired_difference, recall
-from maaf_lab.runs import dataset_root, train_and_evaluate
+from maaf_lab.experiments.sources import dataset_root
+from maaf_lab.experiments.train import train_and_evaluate
+from maaf_lab.retrieval.metrics import paired_difference, recall
+from maaf_lab.synthetic.registry import MADE
 
 MODELS = ("image_only", "text_only", "tirg", "maaf")
 

@@ -13,7 +13,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from maaf_lab.made import sets
+from maaf_lab.synthetic import registry as sets
 from maaf_lab.utils.parallel import cores, in_processes
 
 
@@ -23,7 +23,7 @@ class _Enough(Exception):
 
 def measure(dataset: str, pixels: int, images: int) -> dict[str, float]:
     """Draw the first `images` jobs of a full set after a warm-up that starts the processes' imports."""
-    module = import_module(f"maaf_lab.made.{sets.made_set(dataset).module}")
+    module = import_module(f"maaf_lab.synthetic.{sets.made_set(dataset).module}")
     found: dict[str, float] = {}
 
     def timed(function, items, desc, **options):

@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 
 from maaf_lab.analysis.positions import position_maps
-from maaf_lab.data import datasets
+from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
-from maaf_lab.runs import Run, pretrained_run
+from maaf_lab.experiments.runs import Run, pretrained_run
 
 
 def main() -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import torch
 
-from maaf_lab.made import css, render
-from maaf_lab.made.scenes import css_annotations
+from maaf_lab.synthetic.css import dataset as css
+from maaf_lab.synthetic.css import render
+from maaf_lab.synthetic.css.scenes import css_annotations
 from maaf_lab.utils.parallel import cores
 
 SIZES = (56, 64, 112)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from maaf_lab.runs import Run, find
-from maaf_lab.table_runs import TableRuns, judged, statements_frame
-from maaf_lab.tables import TABLES, row_configs
-from maaf_lab.workbench import open_table
+from maaf_lab.experiments.runs import Run, find
+from maaf_lab.paper.table_experiment import open_table
+from maaf_lab.paper.table_results import TableRuns, judged, statements_frame
+from maaf_lab.paper.tables import TABLES, row_configs
 
 
 def main() -> None:

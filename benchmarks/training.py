@@ -20,16 +20,16 @@ import numpy as np
 import torch
 
 from maaf_lab.config import profile_config
-from maaf_lab.data import datasets
+from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import Collator, GroupSampler, set_seed
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.data.transforms import build_transform
-from maaf_lab.gallery import rank
-from maaf_lab.models.build import build_model
-from maaf_lab.retrieval import embed_split
-from maaf_lab.tables import table
-from maaf_lab.training import batch_softmax_loss, parameter_groups
+from maaf_lab.models.registry import build_model
+from maaf_lab.paper.tables import table
+from maaf_lab.retrieval.embed import embed_split
+from maaf_lab.retrieval.gallery import rank
+from maaf_lab.training.fit import batch_softmax_loss, parameter_groups
 
 PARTS = ("load", "encode", "fuse", "backward", "optimizer")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from maaf_lab.data.css_scenes import COLORS
-from maaf_lab.runs import Run, ledger
+from maaf_lab.data.datasets.css_scenes import COLORS
+from maaf_lab.experiments.runs import Run, ledger
 
 
 def differences(settings: dict, base: dict) -> dict[str, object]:

@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maaf_lab.config import RunConfig, profile_config
-    from maaf_lab.explorers import explore, explore_attention, explore_modifiers, explore_retrieval
-    from maaf_lab.figures import open_figures, untrained
-    from maaf_lab.models.foreign import load_foreign_checkpoint
-    from maaf_lab.paper import paper_table
-    from maaf_lab.runs import Run, ledger, load_pretrained, pretrained_run, train_and_evaluate
-    from maaf_lab.table_runs import run_table, table_frame
-    from maaf_lab.workbench import open_table
+    from maaf_lab.experiments.runs import Run, ledger, load_pretrained, pretrained_run
+    from maaf_lab.experiments.train import train_and_evaluate
+    from maaf_lab.explorers.open import explore, explore_attention, explore_modifiers, explore_retrieval
+    from maaf_lab.models.convert import load_foreign_checkpoint
+    from maaf_lab.paper.css_figures import open_figures, untrained
+    from maaf_lab.paper.printed import paper_table
+    from maaf_lab.paper.table_experiment import open_table
+    from maaf_lab.paper.table_results import run_table, table_frame
 
 __version__ = "0.1.0"
 _FROM = {
     "config": ("RunConfig", "profile_config"),
-    "explorers": ("explore", "explore_attention", "explore_modifiers", "explore_retrieval"),
-    "figures": ("open_figures", "untrained"),
-    "models.foreign": ("load_foreign_checkpoint",),
-    "paper": ("paper_table",),
-    "runs": ("Run", "ledger", "load_pretrained", "pretrained_run", "train_and_evaluate"),
-    "table_runs": ("run_table", "table_frame"),
-    "workbench": ("open_table",),
+    "explorers.open": ("explore", "explore_attention", "explore_modifiers", "explore_retrieval"),
+    "paper.css_figures": ("open_figures", "untrained"),
+    "models.convert": ("load_foreign_checkpoint",),
+    "paper.printed": ("paper_table",),
+    "experiments.runs": ("Run", "ledger", "load_pretrained", "pretrained_run"),
+    "experiments.train": ("train_and_evaluate",),
+    "paper.table_results": ("run_table", "table_frame"),
+    "paper.table_experiment": ("open_table",),
 }
 _MODULE = {name: module for module, names in _FROM.items() for name in names}
 __all__ = [

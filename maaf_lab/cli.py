@@ -39,11 +39,11 @@ def make(
 ) -> None:
     """Draw a made dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
     if dataset == "css2d":
-        from maaf_lab.made.css import make_css2d
+        from maaf_lab.synthetic.css.dataset import make_css2d
 
         print(make_css2d(out, pixels or 64))
         return
-    from maaf_lab.made import sets
+    from maaf_lab.synthetic import registry as sets
 
     print(sets.make(dataset, out, size, pixels, seed))
 
@@ -51,7 +51,7 @@ def make(
 @app.command()
 def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion_iq")], root: Root) -> None:
     """Say what of a dataset is there, what is missing and what that costs; exit code 0 only when it is whole."""
-    from maaf_lab.data import datasets
+    from maaf_lab.data import registry as datasets
 
     report = datasets.check(dataset, root)
     print(report)
@@ -74,8 +74,9 @@ def train(
 ) -> None:
     """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
     from maaf_lab.config import profile_config
-    from maaf_lab.data import datasets
-    from maaf_lab.runs import dataset_folder, train_and_evaluate
+    from maaf_lab.data import registry as datasets
+    from maaf_lab.experiments.sources import dataset_folder
+    from maaf_lab.experiments.train import train_and_evaluate
 
     data_root = dataset_folder(dataset, data_root, profile)
     changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, data_root)}
@@ -94,8 +95,9 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
-    from maaf_lab.runs import Run, dataset_folder
-    from maaf_lab.runs import evaluate as again
+    from maaf_lab.experiments.runs import Run
+    from maaf_lab.experiments.sources import dataset_folder
+    from maaf_lab.experiments.train import evaluate as again
 
     opened = Run(run)
     config = opened.config
@@ -108,7 +110,7 @@ def record(
     out: Annotated[Path, typer.Option(help="folder of records, such as notebooks/records")],
 ) -> None:
     """Copy a finished run's settings, log, metrics and ranks, small enough to commit, to OUT under the run's name."""
-    from maaf_lab.runs import Run, save_record
+    from maaf_lab.experiments.runs import Run, save_record
 
     print(save_record(Run(run), out / run.name).folder)
 
@@ -125,8 +127,8 @@ def table(
     device: Device = None,
 ) -> None:
     """Run the rows of a table that are not run yet and print it beside the paper."""
-    from maaf_lab.views.tables import statements_text, table_text
-    from maaf_lab.workbench import open_table
+    from maaf_lab.paper.table_experiment import open_table
+    from maaf_lab.plots.tables import statements_text, table_text
 
     bench = open_table(
         key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=range(seeds), rows=row or (),
@@ -151,8 +153,8 @@ def tables(
     device: Device = None,
 ) -> None:
     """Train what tables lack, execute the notebooks of tables and figures, write OUT/index.html; nothing is done twice."""
-    from maaf_lab.report import run_tables
-    from maaf_lab.tables import TABLES
+    from maaf_lab.paper.report import run_tables
+    from maaf_lab.paper.tables import TABLES
 
     entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records, out=out,
                          seeds=seeds, steps=steps or 0, engine_name=engine, device=device or "", address=address)
@@ -176,8 +178,8 @@ def demo(
     """Train four rows of Table 1 in the laptop profile and execute its notebook; says where the results are."""
     from maaf_lab.errors import RunError
     from maaf_lab.notebooks import execute
-    from maaf_lab.places import NOTEBOOKS
-    from maaf_lab.workbench import open_table
+    from maaf_lab.paper.table_experiment import open_table
+    from maaf_lab.utils.paths import NOTEBOOKS
 
     notebook = NOTEBOOKS / "table1_css.ipynb"
     if not notebook.is_file():
@@ -206,11 +208,11 @@ def search(
 
     import torch
 
-    from maaf_lab.catalogue import open_folder, square
     from maaf_lab.data.transforms import build_transform
     from maaf_lab.errors import ConfigError
-    from maaf_lab.explored import find_run
-    from maaf_lab.training import make_accelerator
+    from maaf_lab.experiments.runs import find_run
+    from maaf_lab.retrieval.folder_gallery import open_folder, square
+    from maaf_lab.training.devices import make_accelerator
 
     if k < 1:
         raise ConfigError(f"--k: expected at least 1, found {k}")

@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from maaf_lab import cli, runs
+from maaf_lab import cli
 from maaf_lab.config import profile_config
-from maaf_lab.data import datasets
+from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
-from maaf_lab.explored import open_explored
-from maaf_lab.made.css import make_css
-from maaf_lab.models.build import build_model
+from maaf_lab.explorers.session import open_explored
+from maaf_lab.models.registry import build_model
+from maaf_lab.synthetic.css.dataset import make_css
 
 settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test measures time
 settings.load_profile("lab")
@@ -106,8 +106,8 @@ def no_training(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise AssertionError("something was trained or evaluated")
 
-    monkeypatch.setattr(runs, "fit", refuse)
-    monkeypatch.setattr(runs, "evaluate", refuse)
+    monkeypatch.setattr("maaf_lab.experiments.train.fit", refuse)
+    monkeypatch.setattr("maaf_lab.experiments.train.evaluate", refuse)
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ import numpy as np
 
 from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.css_scenes import CELLS, COLORS, SHAPES, SIZES, Object, parse_modification
+from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, SHAPES, SIZES, Object, parse_modification
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.errors import ConfigError
-from maaf_lab.metrics import bootstrap
 from maaf_lab.models.base import ComposedModel
+from maaf_lab.retrieval.metrics import bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd

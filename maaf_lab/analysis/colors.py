@@ -8,7 +8,7 @@ import numpy as np
 
 from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.css_scenes import COLORS, parse_modification
+from maaf_lab.data.datasets.css_scenes import COLORS, parse_modification
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.models.base import ComposedModel

@@ -13,12 +13,12 @@ from tqdm.auto import tqdm
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError
-from maaf_lab.gallery import rank
-from maaf_lab.metrics import bootstrap
-from maaf_lab.models.attention import MultiHeadAttention
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.rankings import Rankings
-from maaf_lab.retrieval import embed_split
+from maaf_lab.models.layers.attention import MultiHeadAttention
+from maaf_lab.retrieval.embed import embed_split
+from maaf_lab.retrieval.gallery import rank
+from maaf_lab.retrieval.metrics import bootstrap
+from maaf_lab.retrieval.rankings import Rankings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maaf_lab.analysis.avoidance import coverage, describing_words
-from maaf_lab.data.css_scenes import parse_label, parse_modification
+from maaf_lab.data.datasets.css_scenes import parse_label, parse_modification
 from maaf_lab.errors import DataError
 
 

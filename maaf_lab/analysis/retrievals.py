@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maaf_lab.errors import ConfigError
-from maaf_lab.rankings import Rankings
+from maaf_lab.retrieval.rankings import Rankings
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from maaf_lab.analysis.colors import described_color, unattended
+from maaf_lab.analysis.modification_types import taxonomy
 from maaf_lab.analysis.positions import POSITIONS, PositionMaps
 from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.modifiers import taxonomy
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.errors import ConfigError

@@ -14,10 +14,10 @@ from torch.nn.functional import normalize
 
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
-from maaf_lab.models.attention import AttentionRecord
-from maaf_lab.models.image import TokenProjection, build_image_encoder
-from maaf_lab.models.text import TEXT_ENCODERS, last_token
-from maaf_lab.models.words import WordVectors
+from maaf_lab.models.encoders.image import TokenProjection, build_image_encoder
+from maaf_lab.models.encoders.text import TEXT_ENCODERS, last_token
+from maaf_lab.models.encoders.word_vectors import WordVectors
+from maaf_lab.models.layers.attention import AttentionRecord, TokenNames
 
 Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
@@ -152,3 +152,47 @@ class TextVectorModel(VectorModel):
         if self.training and len(x_BD) < 2:
             raise ValueError(f"{type(self).__name__} trains on batch statistics: expected at least 2 queries, found 1; "
                              "call eval() to embed one")
+
+
+class FusedTokens(TokenModel):
+    """Systems that fuse image tokens with word tokens and pool the outcome: MAAF, and the two-stream variants.
+
+    Where paper and code differ (`pooling_weights`, `token_projection`, `text_projection`, `layer_norm`) the default is the code.
+    A caption without words is the paper's "null caption": the query is then the image alone, as a catalogue image is under ITA.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__(config, vocabulary)
+        self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
+
+    def _pool(self, features: Features, image_BND: Tensor, words_BTD: Tensor | None, mask_BT: Tensor | None) -> Tensor:
+        """RP, IT and the weights of each kind of token (section 2.3) -> (B, D)."""
+        parts = self._parts(features, image_BND)
+        if not self.config.resolutionwise_pooling:
+            parts = [torch.cat(parts, 1)]
+        image_BD = torch.stack([part.mean(1) for part in parts]).mean(0)
+        if words_BTD is None or not self.config.include_text:
+            return image_BD
+        counts_B1 = mask_BT.sum(1, keepdim=True)
+        text_BD = (words_BTD * mask_BT[..., None]).sum(1) / counts_B1.clamp_min(1)
+        share = 1 / 2 if self.config.pooling_weights == "code" else 1 / (len(parts) + 1)
+        share_B1 = share * (counts_B1 > 0)  # no words, no share
+        return (1 - share_B1) * image_BD + share_B1 * text_BD
+
+    def _parts(self, features: Features, image_BND: Tensor) -> list[Tensor]:
+        """The image's tokens of each resolution, in the order of `features`."""
+        return list(image_BND.split([tokens.shape[1] for tokens in features.values()], 1))
+
+    def _record(
+        self, features: Features, weights: list[Tensor], text: TextBatch | None, operations: tuple[str, ...] = ()
+    ) -> AttentionRecord:
+        spans, start = {}, 0
+        for tokens in features.values():
+            side = math.isqrt(tokens.shape[1])
+            spans[f"{side}x{side}"] = (start, start + side * side)
+            start += side * side
+        if text is not None:
+            spans["text"] = (start, start + text.ids.shape[1])
+        stacked = torch.stack(weights) if weights else torch.empty(0, device=self.device)
+        names = TokenNames(self.vocabulary, dict(spans), text, len(features[min(features)]))
+        return AttentionRecord(stacked, names, spans, self.config.attention == "softmax", operations)

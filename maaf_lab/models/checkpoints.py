@@ -14,7 +14,7 @@ from maaf_lab.config import RunConfig
 from maaf_lab.data.text import load_vocabulary
 from maaf_lab.errors import RunError
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.build import build_model
+from maaf_lab.models.registry import build_model
 from maaf_lab.utils.files import write_atomically, write_json
 
 

@@ -13,3 +13,11 @@ def first_names(names: Sequence[str], show: int = 3) -> str:
 def counted(number: int, thing: str) -> str:
     """ "1 type", "1,200 types"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def place_name(place: int) -> str:
+    """1st, 2nd, 23rd; “no target” for 0."""
+    if place == 0:
+        return "no target"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place:,}{ending}"

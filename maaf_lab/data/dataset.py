@@ -1,0 +1,318 @@
+"""What every published dataset has in common: a folder, splits that annotations describe, pictures that may be missing.
+
+A dataset is a `Layout` with a `read` for its own files; loading, checking and naming a copy are here, the same for all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from maaf_lab.data.check import CheckReport, CheckRow, row_problems
+from maaf_lab.data.images import damage, decode
+from maaf_lab.data.split import Image, Protocol, Query, Split
+from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.parallel import in_threads
+from maaf_lab.utils.wording import first_names
+
+MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `made/folder.py`
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the annotation of one split says, before anybody has looked for the pictures.
+
+    draw: for datasets whose training queries are sampled, a pure function of a random generator -> the queries of an epoch.
+    words: texts with the words that other draws may use and `queries` may lack, for the vocabulary.
+    """
+
+    images: Sequence[Image]
+    queries: Sequence[Query]
+    protocol: Protocol
+    draw: Callable[[np.random.Generator], Sequence[Query]] | None = None
+    words: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images and queries of a split as their publishers give them; None: not given. exact: False for round numbers."""
+
+    images: int | None = None
+    queries: int | None = None
+    exact: bool = True
+
+
+class Layout(ABC):
+    """One dataset in one folder. Subclasses say how its files become a `Part`; nothing is read before it is asked for.
+
+    key: name in the registry. title: name in messages. splits: what `check` reads; `evaluation` is the one that is ranked.
+    download: what to get, from where, and how to lay it out. pictures: the folder below the root that holds the images.
+    published: counts of the published files, by split.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+    evaluation: ClassVar[str] = "test"
+    download: ClassVar[str]
+    pictures: ClassVar[str] = "images"
+    published: ClassVar[Mapping[str, Counts]] = {}
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    # --- what a dataset has of its own --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(self, split: str) -> Part:
+        """The split as its annotation has it. Raises DataError naming file and line of what does not fit."""
+
+    @abstractmethod
+    def annotations(self) -> Sequence[Path]:
+        """The files that the layout asks for, pictures apart, whether they are there or not."""
+
+    def notes(self, split: str, part: Part) -> Sequence[str]:
+        """What is worth knowing about a split that is no problem."""
+        return ()
+
+    def without(self, part: Part, bad: set[int]) -> Part:
+        """The part without some images (their indices) and the queries that need them."""
+        return without_images(part, bad)
+
+    # --- the same for all ---------------------------------------------------------------------------------------------
+
+    def load(self, split: str, missing: str = "error") -> Split:
+        """The split, its pictures looked for. missing: "error", or "skip" to leave out images that are missing or damaged and
+        the queries that need them; `Split.origin` then says how many. Raises DataError for a wrong or damaged folder."""
+        if missing not in ("error", "skip"):
+            raise ConfigError(f"{self.title}: expected missing='error' or 'skip', found {missing!r}")
+        part = self._read(split)
+        paths = [image.path for image in part.images]
+        bad = {i: why for i, why in enumerate(in_threads(damage, paths)) if why}
+        kept = self.without(part, set(bad)) if bad else part
+        lost = len(part.queries) - len(kept.queries)
+        nothing_left = len(bad) == len(paths) or not kept.queries
+        if bad and (missing == "error" or nothing_left):
+            raise DataError(self._bad_images(split, part, bad, lost, nothing_left))
+        origin = self.origin()
+        if bad:
+            part = kept
+            origin += f"; {lost:,} queries dropped: {len(bad):,} images missing or damaged"
+        return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
+
+    def origin(self) -> str:
+        """What the files are: made.json's words, or "published sha256:" and 12 digits of the annotations' hash."""
+        made = self.made()
+        return made["origin"] if made is not None else f"published sha256:{self._digest()[:12]}"
+
+    def made(self) -> dict[str, Any] | None:
+        """What made.json says, or None where there is none. Raises DataError for a spoilt one."""
+        path = self.root / MARK
+        try:
+            made = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}): delete the folder and make the set again") from error
+        good = isinstance(made, dict) and isinstance(made.get("origin"), str) and isinstance(made.get("counts", {}), dict)
+        if not good or made.get("dataset") != self.made_as():
+            raise DataError(f"{path}: expected dataset {self.made_as()!r}, an origin and counts; found {str(made)[:200]}")
+        return made
+
+    def made_as(self) -> str:
+        """The name under which `made.json` knows this set, where several keys read one folder."""
+        return self.key
+
+    def counts(self, split: str) -> Counts:
+        """What the split should hold: as made, or as published."""
+        made = self.made()
+        if made is None:
+            return self.published.get(split, Counts())
+        images, queries = made.get("counts", {}).get(split, (None, None))
+        return Counts(images, queries)
+
+    def check(self, progress: bool = True) -> CheckReport:
+        """What a copy holds: every image is decoded, queries that would be lost are counted, counts are compared.
+
+        Never raises for what is wrong with the files: the report says it.
+        """
+        problems: list[str] = []
+        notes: list[str] = []
+        rows: list[CheckRow] = []
+        origin = ""
+        try:
+            origin = self.origin()
+        except DataError as error:
+            problems.append(str(error))
+        if not problems:
+            for split in self.splits:
+                try:
+                    part = self._read(split)
+                    rows.append(self._row(split, part, progress))
+                    notes += self.notes(split, part)
+                except DataError as error:
+                    if str(error) not in problems:
+                        problems.append(str(error))
+        return CheckReport(self.key, self.root, origin, self._files(), tuple(rows), tuple(problems + row_problems(rows)),
+                           tuple(notes), self.download)
+
+    def looks_right(self) -> bool:
+        """Whether the folder can be this dataset's at all, whole or not."""
+        return self._looks_right(self.root)
+
+    def expect_folder(self) -> None:
+        """Raises DataError where the folder cannot be this dataset's, with a hint where a near one can."""
+        if not self.looks_right():
+            raise DataError(self._wrong_folder())
+
+    def need(self, split: str, files: Sequence[Path]) -> None:
+        """Raises DataError naming those annotation files that are missing: without them a split would load in part."""
+        lacking = [path.relative_to(self.root).as_posix() for path in files if not path.is_file()]
+        if lacking:
+            raise DataError(f"{self.title} {split}: {len(lacking)} of {len(files)} annotation files missing under {self.root} "
+                            f"({first_names(lacking)}). What to get: {self.download}")
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _read(self, split: str) -> Part:
+        if split not in self.splits:
+            raise ConfigError(f"{self.title} has no split {split!r}; it has {', '.join(self.splits)}")
+        self.expect_folder()
+        if (self.root / f"{MARK}.part").exists() and not (self.root / MARK).exists():
+            raise DataError(f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
+                            f"`maaf-lab make {self.made_as()}` again; it starts over")
+        return self.read(split)
+
+    def _looks_right(self, root: Path) -> bool:
+        """Whether the folder can be meant at all: it holds one of the annotation files."""
+        return any((root / path.relative_to(self.root)).exists() for path in self.annotations())
+
+    def _digest(self) -> str:
+        """A hash of what the annotations say; of one file, its own."""
+        there = [path for path in self.annotations() if path.is_file()]
+        if not there:
+            raise DataError(self._wrong_folder())
+        try:
+            digests = [(path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in there]
+        except OSError as error:
+            raise DataError(f"{there[0].parent}: expected readable files; {error.strerror or error}") from error
+        if len(self.annotations()) == 1:
+            return digests[0][1]
+        return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests).encode()).hexdigest()
+
+    def _wrong_folder(self) -> str:
+        root, wanted = self.root, self._wanted()
+        if not root.exists():
+            return f"{root}: no such folder. What to get: {self.download}"
+        if not root.is_dir():
+            return f"{root}: expected the folder that holds {wanted}, found a file"
+        try:
+            found = sorted(os.listdir(root))
+            near = [root.parent, *(root / name for name in found[:1000])]
+            better = [path for path in near if path.is_dir() and self._looks_right(path)]
+        except OSError as error:
+            return f"{root}: expected a readable folder; {error.strerror or error}"
+        hint = f" {better[0]} holds it: pass that folder." if better else f" What to get: {self.download}"
+        return f"{root}: expected {wanted} and {self.pictures}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
+
+    def _wanted(self) -> str:
+        return first_names([path.relative_to(self.root).as_posix() for path in self.annotations()], 2)
+
+    def _files(self) -> tuple[tuple[str, str], ...]:
+        """What stands in the folder, for the report."""
+        lines = []
+        for path in self.annotations():
+            state = f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"
+            lines.append((path.relative_to(self.root).as_posix(), state))
+        folder = self.root / self.pictures
+        try:
+            state = f"{sum(1 for _ in os.scandir(folder)):,} entries"
+        except OSError:
+            state = "missing or unreadable"
+        lines.append((f"{self.pictures}/", state))
+        lines.append((MARK, "present: made data" if (self.root / MARK).exists() else "absent: not made data"))
+        return tuple(lines)
+
+    def _bad_images(self, split: str, part: Part, bad: Mapping[int, str], lost: int, nothing_left: bool) -> str:
+        n, names = len(part.images), [self._name(image) for image in part.images]
+        gone = [names[i] for i, why in bad.items() if why == "missing"]
+        broken = [f"{names[i]}: {why}" for i, why in bad.items() if why != "missing"]
+        parts = []
+        if gone:
+            parts.append(f"{len(gone):,} of {n:,} images missing (first: {first_names(gone)})")
+        if broken:
+            parts.append(f"{len(broken):,} of {n:,} images damaged (first: {'; '.join(broken[:3])})")
+        if nothing_left:
+            advice = f"No query of this split is left. What to get: {self.download}"
+        else:
+            advice = (f'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check {self.key}` lists what '
+                      f"is missing.")
+        where = self.root / self.pictures
+        return f"{self.title} {split}: {' and '.join(parts)} under {where}; they cost {lost:,} queries. {advice}"
+
+    def _name(self, image: Image) -> str:
+        """The image's file as messages name it: below the folder of pictures."""
+        folder = self.root / self.pictures
+        return image.path.relative_to(folder).as_posix() if image.path.is_relative_to(folder) else image.path.name
+
+    def _row(self, split: str, part: Part, progress: bool) -> CheckRow:
+        results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}",
+                                  progress=progress))
+        bad = {i: why for i, why in enumerate(results) if why}
+        names = {i: self._name(part.images[i]) for i in bad}
+        lost = len(part.queries) - len(self.without(part, set(bad)).queries) if bad else 0
+        counts = self.counts(split)
+        return CheckRow(split, len(part.images), tuple(names[i] for i, why in bad.items() if why == "missing"),
+                        tuple((names[i], why) for i, why in bad.items() if why != "missing"), len(part.queries),
+                        lost, counts.images, counts.queries, counts.exact)
+
+
+def without_images(part: Part, bad: set[int]) -> Part:
+    """The part without some images and the queries that need them; indices moved up."""
+    place = {old: new for new, old in enumerate(i for i in range(len(part.images)) if i not in bad)}
+    images = [part.images[i] for i in place]
+
+    def moved(queries: Sequence[Query]) -> list[Query]:
+        return [replace(q, source=place[q.source], target=None if q.target is None else place[q.target],
+                        exclude=tuple(place[i] for i in q.exclude if i in place))
+                for q in queries if not _needs(q, bad)]
+
+    draw = part.draw
+    again = None if draw is None else lambda random: moved(draw(random))
+    return Part(images, moved(part.queries), part.protocol, again, part.words)
+
+
+def _needs(query: Query, bad: set[int]) -> bool:
+    return query.source in bad or query.target in bad
+
+
+def _undecodable(path: Path) -> str | None:
+    if not os.path.exists(path):  # False, no error, for a name that the disk cannot hold
+        return "missing"
+    try:
+        decode(path)
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:
+    """A draw for pairs of images with several descriptions: one description of each pair, every one equally likely.
+
+    The authors' code trains so (a pair first, then one of its descriptions), so a pair that was described often counts no
+    more than another. A pure function of the generator.
+    """
+    sizes = np.array([len(group) for group in groups], dtype=np.int64)
+
+    def draw(random: np.random.Generator) -> list[Query]:
+        return [group[choice] for group, choice in zip(groups, random.integers(0, sizes).tolist())]
+
+    return draw

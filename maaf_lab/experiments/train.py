@@ -1,0 +1,101 @@
+"""Train a run and evaluate it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from maaf_lab.config import RunConfig
+from maaf_lab.data import registry as datasets
+from maaf_lab.data.batches import set_seed
+from maaf_lab.data.cache import pixel_cache
+from maaf_lab.data.split import Split
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.experiments.runs import Run, environment
+from maaf_lab.models.checkpoints import save_model
+from maaf_lab.models.registry import build_model, build_vocabulary
+from maaf_lab.retrieval.embed import embed_split
+from maaf_lab.retrieval.gallery import rank
+from maaf_lab.retrieval.metrics import recalls
+from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.training.devices import make_accelerator, processes_of_this_run
+from maaf_lab.training.fit import fit
+from maaf_lab.utils.files import write_json
+
+
+def train_and_evaluate(
+    config: RunConfig, data_root: str | Path, runs_root: str | Path, *, device: str | None = None, workers: int = 0,
+    recompute: bool = False, progress: bool = True,
+) -> Run:
+    """Train what is not trained, evaluate what is not evaluated; a finished run is returned as it is.
+
+    data_root: the folder of `config.data.dataset`. Everything that could stop the run (missing images, an unknown name) is
+    checked before the first step. The same call goes on with a run that was stopped. workers, recompute: see
+    `training.fit`.
+    Under `accelerate launch` all processes call this; the first one alone writes and evaluates.
+    """
+    run = Run(Path(runs_root) / config.name)
+    if run.finished:
+        return run
+    found = datasets.origin(config.data.dataset, data_root)
+    if config.data.origin and config.data.origin != found:
+        raise ConfigError(f"{run.name}: expected the data {config.data.origin!r}, found {found!r} in {data_root}; "
+                          "name the folder that holds it, or make it again")
+    processes = processes_of_this_run(device)
+    if not (run.folder / "model.safetensors").is_file():
+        train_split = datasets.load(config.data.dataset, data_root, "train", config.data.missing)
+        with processes.main_process_first():
+            cache = pixel_cache(train_split, config.data.pixels, progress=progress and processes.is_main_process,
+                                store=config.data.cache)
+        set_seed(config.train.seed)
+        model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
+        if processes.is_main_process:
+            write_json(run.folder / "config.json", config.to_dict())
+        seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute,
+                      progress=progress)
+        if processes.is_main_process:
+            around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
+            if (vectors := model.word_vectors()) is not None:
+                around["word_vectors"] = str(vectors)
+            write_json(run.folder / "environment.json", {**environment(model.device), **around})
+            save_model(run.folder, model, config)
+    if processes.is_main_process:
+        evaluate(run, data_root, device=device, progress=progress)
+    processes.wait_for_everyone()
+    return run
+
+
+def evaluate(
+    run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True
+) -> Run:
+    """Rank a split, by default the dataset's usual one, with the run's trained model; writes rankings.parquet, metrics.json."""
+    config = run.config
+    test = datasets.load(config.data.dataset, data_root, split or datasets.evaluation(config.data.dataset), config.data.missing)
+    if any(q.target_label is None for q in test.queries):
+        raise RunError(f"{test.title}: published without answers, so nothing can be counted; rank another split")
+    cache = pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
+    model = run.load_model(make_accelerator("fp32", device).device)
+    start = time.monotonic()
+    queries, gallery = embed_split(model, test, cache, transform=config.data.transform, progress=progress)
+    rankings = rank(queries, gallery, test, progress=progress)
+    rankings.save(run.folder / "rankings.parquet")
+    found = summary(rankings, test, time.monotonic() - start)
+    trained_on = run.environment.get("train_data", "") if (run.folder / "environment.json").is_file() else ""
+    if "dropped" in trained_on:  # said on every result, also where the ranked split is whole
+        found["data"] += f" (trained on: {trained_on})"
+    write_json(run.folder / "metrics.json", found)
+    return run
+
+
+def summary(rankings: Rankings, split: Split, seconds: float) -> dict[str, Any]:
+    """Recall at the protocol's k with intervals, in percent, and what they were measured on (see `metrics.recalls`)."""
+    values = recalls(rankings, split.protocol.ks)
+    return {
+        "dataset": split.dataset, "split": split.name, "data": split.origin, "queries": len(split.queries),
+        "images": len(split.images), "protocol": rankings.protocol, "interval": "95%, bootstrap over queries",
+        "metrics": {
+            name: {"value": round(e.value, 3), "low": round(e.low, 3), "high": round(e.high, 3)} for name, e in values.items()
+        },
+        "evaluate_seconds": round(seconds, 1),
+    }

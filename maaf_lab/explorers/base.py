@@ -1,0 +1,213 @@
+"""What all explorers share: a drawing that answers hovering and keys in the browser, messages, files, a picture for papermill."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+
+from maaf_lab.errors import ConfigError, LabError
+from maaf_lab.explorers.page.html import HERE
+from maaf_lab.explorers.page.svg import escaped, shown, to_png
+
+
+class Drawing(anywidget.AnyWidget):
+    """A drawing of `maaf_lab.plots` in a notebook. drawn: counts the drawings; the browser draws when it changes."""
+
+    _esm = HERE / "explorer.js"
+    _css = HERE / "explorer.css"
+    svg = traitlets.Unicode().tag(sync=True)
+    data = traitlets.Unicode().tag(sync=True)
+    selection = traitlets.Dict().tag(sync=True)
+    drawn = traitlets.Int(0).tag(sync=True)
+
+    def show(self, svg: str, data: str = "", selection: dict[str, Any] | None = None) -> None:
+        with self.hold_sync():
+            self.svg, self.data = svg, data
+            if selection is not None:
+                self.selection = selection
+            self.drawn += 1
+
+
+class Pictures(dict[Any, np.ndarray]):
+    """Pictures that were made, by key: the same ones come again and again. Beyond 3,000 it starts anew."""
+
+    def fetch(self, keys: Iterable[Any], make: Callable[[list[Any]], Iterable[np.ndarray]]) -> None:
+        """Have all of them: `make` is called once, for those that are missing."""
+        wanted = list(dict.fromkeys(keys))
+        if len(self) > 3000:
+            self.clear()
+        if missing := [key for key in wanted if key not in self]:
+            self.update(zip(missing, make(missing), strict=True))
+
+
+class Explorer(ipywidgets.VBox):
+    """Base of the explorers. A subclass draws (`svg`), says what it shows (`describe`), makes its page (`html`), answers presses.
+
+    What a person can do in an explorer is a method too: `show_query`, `compare`, `save` and the subclass's own. A method raises
+    what is wrong; boxes and buttons show it as a message above the drawing. Either way what was shown stays.
+    """
+
+    def __init__(self) -> None:
+        self._quiet = False
+        self.message = ipywidgets.HTML()
+        self.drawing = Drawing()
+        self.drawing.on_msg(self._pressed)
+        super().__init__([])
+
+    # --- what a subclass says of itself ----------------------------------------------------------------------------------
+
+    def svg(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is drawn")
+
+    def html(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} does not say how its page is made")
+
+    def describe(self) -> str:
+        """What is shown, in words: the explorer's repr."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it shows")
+
+    def press(self, act: str, value: str) -> None:
+        """Press a part of the drawing: `act` and `value` are its data-act and data-value."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what pressing does")
+
+    def show_query(self, query: int) -> None:
+        """Show a query of the split, by its number. ConfigError outside the split."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a query is opened")
+
+    def compare(self, run: str) -> None:
+        """Set a second run beside the first, "" for none. ConfigError where it does not fit, RunError where there is none."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a second run stands beside it")
+
+    # --- the same for all ------------------------------------------------------------------------------------------------
+
+    def control(self, label: str) -> Any:
+        """The box, list, slider or button with this label, or with this tooltip: `explorer.control("query").value = 40`."""
+        known = [widget for widget in _within(self) if getattr(widget, "description", "") or getattr(widget, "tooltip", "")]
+        for name in ("description", "tooltip"):
+            for widget in known:
+                if getattr(widget, name, None) == label:
+                    return widget
+        labels = ", ".join(repr(widget.description or widget.tooltip) for widget in known)
+        raise ConfigError(f"expected the label of a control, one of {labels}; found {label!r}")
+
+    def _pressed(self, _: Any, content: Any, buffers: list[bytes]) -> None:
+        with self.answering():
+            self.press(str(content.get("act", "")), str(content.get("value", "")))
+
+    def compare_box(self, value: str) -> ipywidgets.Text:
+        """Where a second run is named."""
+        box = text_box("beside it", "260px", value=value, placeholder="a second run; empty: none", continuous_update=False)
+        self.hear(box, lambda value: self.compare(value.strip()))
+        return box
+
+    def redraw(self) -> None:
+        self.drawing.show(self.svg())
+
+    def say(self, text: str, wrong: bool = False) -> None:
+        """A message above the drawing, read aloud by screen readers; "" takes it away."""
+        role = "alert" if wrong else "status"
+        mark = "⚠ " if wrong else ""
+        self.message.value = f'<div class="maaf-message" role="{role}">{escaped(mark + text)}</div>' if text else ""
+
+    def hear(self, control: traitlets.HasTraits, what: Callable[[Any], None], name: str = "value") -> None:
+        """Call `what` with a control's new value; an error is said, and values that `put` sets are no news."""
+
+        def changed(change: dict[str, Any]) -> None:
+            if not self._quiet:
+                with self.answering():
+                    what(change["new"])
+
+        control.observe(changed, name)
+
+    def on_click(self, button: ipywidgets.Button, what: Callable[[], None]) -> None:
+        """Call `what` when a button is clicked; an error is said."""
+
+        def clicked(_: Any) -> None:
+            with self.answering():
+                what()
+
+        button.on_click(clicked)
+
+    def put(self, control: traitlets.HasTraits, value: Any, name: str = "value") -> None:
+        """Set a control to what shows already."""
+        self._quiet, before = True, self._quiet
+        try:
+            setattr(control, name, value)
+        finally:
+            self._quiet = before
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Inside, an error is said in the widget; what was shown stays."""
+        try:
+            yield
+        except (LabError, OSError, ValueError) as error:
+            self.say(str(error), wrong=True)
+
+    def save(self, path: str | Path) -> Path:
+        """`x.html`: a page that keeps hovering and selectors, without a kernel or a network; `x.svg`, `x.png`: what shows now."""
+        return saved(
+            path, {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
+        )
+
+    def __repr__(self) -> str:
+        return shown(f"{type(self).__name__}: {self.describe()}")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; where there is no kernel, a picture; where there are no pictures, words."""
+        return static_bundle(self, super()._repr_mimebundle_(**kwargs))
+
+
+def _within(box: ipywidgets.Box) -> Iterator[ipywidgets.Widget]:
+    for child in box.children:
+        yield child
+        if isinstance(child, ipywidgets.Box):
+            yield from _within(child)
+
+
+def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
+    """Writes what the name's ending asks for; ConfigError for another ending or a folder that is not there."""
+    path = Path(path)
+    if path.suffix.lower() not in makers:
+        raise ConfigError(f"save: expected a name that ends in {', '.join(makers)}, found {path.name!r}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
+    path.write_bytes(makers[path.suffix.lower()]())
+    return path
+
+
+def static_bundle(explorer: Any, bundle: dict[str, Any] | None) -> dict[str, Any]:
+    """A widget's output, and beside it a picture and words for where no kernel runs."""
+    return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1)).decode()}
+
+
+def number_box(value: int, low: int, high: int, label: str) -> ipywidgets.BoundedIntText:
+    return ipywidgets.BoundedIntText(
+        value=value,
+        min=low,
+        max=high,
+        description=label,
+        layout=ipywidgets.Layout(width="170px"),
+        style={"description_width": "initial"},
+    )
+
+
+def text_box(label: str, width: str = "330px", **more: Any) -> ipywidgets.Text:
+    return ipywidgets.Text(
+        description=label, layout=ipywidgets.Layout(width=width), style={"description_width": "initial"}, **more
+    )
+
+
+def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
+    return ipywidgets.HBox(parts, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
+__all__ = ["Drawing", "Explorer", "Pictures", "number_box", "row", "text_box"]

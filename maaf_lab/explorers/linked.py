@@ -1,0 +1,62 @@
+"""The three explorers in one, linked: a query opened in one shows in the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+
+from maaf_lab.explorers.attention.widget import AttentionExplorer
+from maaf_lab.explorers.base import saved, static_bundle
+from maaf_lab.explorers.modifications.widget import ModifierExplorer
+from maaf_lab.explorers.page.html import pages
+from maaf_lab.explorers.page.svg import stacked, to_png
+from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
+from maaf_lab.explorers.session import Explored
+from maaf_lab.retrieval.rankings import Rankings
+
+
+class Together(ipywidgets.VBox):
+    """modifiers, retrieval, attention: the explorers. query: the first one that shows."""
+
+    def __init__(self, explored: Explored, rankings: Mapping[str, Rankings], query: int = 0) -> None:
+        self.retrieval = RetrievalExplorer([explored], query)
+        self.attention = AttentionExplorer([explored], query)
+        self.modifiers = ModifierExplorer(rankings, explored, details=False)
+        for other in (self.retrieval, self.attention):
+            self.modifiers.observe(lambda change, other=other: setattr(other, "query", change["new"]), "query")
+        ipywidgets.link((self.retrieval, "query"), (self.attention, "query"))
+        titles = ("1. How often is it found? Pick a bar, then a query", "2. What comes for it?", "3. What do its words look at?")
+        self.parts = (self.modifiers, self.retrieval, self.attention)
+        rows: list[Any] = []
+        for title, part in zip(titles, self.parts, strict=True):
+            rows += [ipywidgets.HTML(f"<h3 style='margin:14px 0 2px'>{title}</h3>"), part]
+        super().__init__(rows)
+
+    def show_query(self, query: int) -> None:
+        """Show a query of the split in all three, by its number. ConfigError outside the split."""
+        self.modifiers.show_query(query)
+
+    def svg(self) -> str:
+        return stacked([part.svg() for part in self.parts], self.describe())
+
+    def html(self) -> str:
+        return pages("The three explorers", [part.html() for part in self.parts])
+
+    def describe(self) -> str:
+        """What each of the three shows, in words, one per line."""
+        return "\n".join(repr(part) for part in self.parts)
+
+    def save(self, path: str | Path) -> Path:
+        """As `Explorer.save`, all three below one another."""
+        return saved(
+            path, {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
+        )
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return static_bundle(self, super()._repr_mimebundle_(**kwargs))

@@ -1,0 +1,362 @@
+"""The retrieval explorer: any picture plus your own words, what comes, and from there on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.text import for_people, from_people, join, tokenize
+from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.explorers.base import Explorer, Pictures, number_box, row, text_box
+from maaf_lab.explorers.page.html import HERE
+from maaf_lab.explorers.page.svg import escaped
+from maaf_lab.explorers.retrieval.drawing import (
+    Found,
+    Result,
+    RetrievalState,
+    Turn,
+    describe_retrieval,
+    retrieval_page,
+    retrieval_svg,
+)
+from maaf_lab.explorers.session import Explored
+from maaf_lab.retrieval.folder_gallery import Catalogue, open_folder, square
+from maaf_lab.utils.wording import counted
+
+SHOWN = 112  # px of a result's picture
+
+
+class PictureDrop(anywidget.AnyWidget):
+    """A button, a place to drop and to paste: sends a picture's bytes to the kernel."""
+
+    _esm = HERE / "drop.js"
+    _css = HERE / "explorer.css"
+
+
+class RetrievalExplorer(Explorer):
+    """models: one, or two to compare on the same query. query: number of the first one in the split; k: images shown.
+
+    folder: the user's own images as the catalogue, instead of the split's. Trait `query` can be linked with other explorers'.
+    """
+
+    query = traitlets.Int()
+
+    def __init__(
+        self, models: Sequence[Explored], query: int = 0, k: int = 10, folder: str | Path = "", text: str | None = None
+    ) -> None:
+        super().__init__()
+        if not 1 <= len(models) <= 2:
+            raise ConfigError(f"expected one model or two to compare, found {len(models)}")
+        if len(models) == 2 and models[0].split.origin != models[1].split.origin:
+            raise ConfigError(
+                f"expected two models of one dataset to compare, found {models[0].caption()} and {models[1].caption()}"
+            )
+        last = len(models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        if not 1 <= k <= 50:
+            raise ConfigError(f"expected k from 1 to 50, found {k}")
+        self.models, self.k = list(models), k
+        self.catalogues: dict[str, Catalogue] = {}
+        self._pictures = Pictures()
+        self._source: int | None = None  # of the split or the catalogue, None for a picture of one's own
+        self._labelled: int | None = None  # the query whose answers are known
+        self._square: np.ndarray | None = None
+        self._turns: list[Turn] = []
+        self._number = number_box(query, 0, last, "query")
+        self._picture = text_box("picture", "260px", placeholder="name of an image, or a file", continuous_update=False)
+        self.drop = PictureDrop()
+        self._text = ipywidgets.Text(
+            description="change it:",
+            layout=ipywidgets.Layout(width="640px"),
+            placeholder="type a modification, such as: is red and has longer sleeves",
+            style={"description_width": "initial"},
+        )
+        self._folder = text_box(
+            "your folder of images", "420px", placeholder="path; searched instead of the dataset", continuous_update=False
+        )
+        self._beside = self.compare_box(models[1].name if len(models) > 1 else "")
+        self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
+        self._again = ipywidgets.Button(
+            description="start over", tooltip="forget the dialogue; back to the query", layout=ipywidgets.Layout(width="110px")
+        )
+        self.broken = ipywidgets.HTML()
+        self.children = [
+            row(self._number, self._picture, self.drop),
+            row(self._text, self._again),
+            row(self._folder, self._progress, self._beside),
+            self.broken,
+            self.message,
+            self.drawing,
+        ]
+        self._start(query)
+        if folder:
+            self.search_folder(folder)
+        if text is not None:
+            self.type(text)
+        self.query = query
+        self.redraw()
+        self.hear(self._number, self.show_query)
+        self.hear(self._text, self.type)
+        self.hear(self._picture, self.choose)
+        self.hear(self._folder, self.search_folder)
+        self.on_click(self._again, self.start_over)
+        self.drop.on_msg(self._dropped)
+        self.hear(self, self.show_query, "query")
+
+    # --- what can be asked --------------------------------------------------------------------------------------------
+
+    def show_query(self, query: int) -> None:
+        """Show a query of the split, by its number; a new dialogue begins. ConfigError outside the split."""
+        last = len(self.models[0].split.queries) - 1
+        if not 0 <= query <= last:
+            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self._start(query)
+        self.redraw()
+
+    def type(self, text: str) -> None:
+        """Change the words put to the picture that shows; the results follow, the dialogue's earlier turns stay.
+
+        ConfigError for a text without words; "" searches with the picture alone.
+        """
+        if text.strip() and not tokenize(text):
+            raise ConfigError("expected words of letters or digits, found none that the model can read; the results before stay")
+        self._turns[-1] = self._turn(text)
+        self._show_text(text)
+        self.say("" if tokenize(text) else "no text: the picture alone is the query")
+        self.redraw()
+
+    def choose(self, what: str | Path) -> None:
+        """Take an image of the gallery by its name, or a file, as the reference; a new dialogue begins. DataError for neither."""
+        what = str(what).strip()
+        if not what:
+            return
+        names = self._names()
+        if what in names:
+            self._begin(names[what], None)
+        elif Path(what).expanduser().is_file():
+            return self.take(square(Path(what).expanduser(), 320), Path(what).name)
+        else:
+            raise DataError(f"{what}: no image of that name among {len(names):,}, and no such file; the picture before stays")
+        self.redraw()
+
+    def take(self, picture: np.ndarray, name: str = "your own picture") -> None:
+        """Take any picture, uint8 (H, W, 3), as the reference; a new dialogue begins."""
+        self._source, self._labelled, self._square = None, None, to_square(picture, 320)
+        self._name = name
+        self._turns = [self._turn("")]
+        self._show_text("")
+        self.say(f"{name}: type how it should change")
+        self.redraw()
+
+    def refine(self, image: int) -> None:
+        """Go on from a result, by its number in the gallery: it becomes the reference, and the text is typed anew."""
+        self._labelled, self._source, self._square = None, image, None
+        self._turns.append(self._turn(""))
+        self._show_text("")
+        self.say("type how this image should change; turns before it stand above the results")
+        self.redraw()
+
+    def show_turn(self, number: int) -> None:
+        """Look at an earlier turn of the dialogue again, from 0. ConfigError where there is none."""
+        if not 0 <= number < len(self._turns):
+            raise ConfigError(f"expected a turn from 0 to {len(self._turns) - 1}, found {number}")
+        self.state = replace(self.state, turn=number)
+        self.drawing.show(self.svg())
+
+    def start_over(self) -> None:
+        """Forget the dialogue, and go back to the query."""
+        self.show_query(self._number.value)
+
+    def search_folder(self, folder: str | Path) -> None:
+        """Search a folder of your own images; embedded once, kept on disk. "": the dataset again."""
+        if not str(folder).strip():
+            self.start_over()
+            return
+        self._progress.layout.display = None
+        try:
+            found = {}
+            for model in self.models:
+                found[model.name] = open_folder(
+                    Path(str(folder)).expanduser(),
+                    model.model,
+                    pixels=model.run.config.data.pixels,
+                    name=model.name,
+                    progress=self._progressed,
+                )
+        finally:
+            self._progress.layout.display = "none"
+        self.catalogues = found
+        self._pictures.clear()
+        one = next(iter(found.values()))
+        self._show_broken(one)
+        self._labelled, self._source, self._square, self._turns = None, 0, None, []
+        self._turns = [self._turn("")]
+        self._show_text("")
+        self.put(self._folder, str(folder))
+        self.say(f"{one.title}: {one.summary}")
+        self.redraw()
+
+    def compare(self, run: str) -> None:
+        models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
+        before, self.models = self.models, models
+        try:
+            if self.catalogues:
+                self.search_folder(self._folder.value)
+            else:
+                self.type(self._text.value)
+        except Exception:
+            self.models = before
+            raise
+        self.put(self._beside, run)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _start(self, query: int) -> None:
+        self.catalogues = {}
+        self.broken.value = ""
+        asked = self.models[0].split.queries[query]
+        self._begin(asked.source, query, for_people(join(asked.texts)))
+        self.put(self._number, query)
+        self.put(self, query, "query")
+
+    def _begin(self, image: int, query: int | None, text: str = "") -> None:
+        self._source, self._labelled, self._square = image, query, None
+        self._turns = [self._turn(text)]
+        self._show_text(text)
+        self.say("" if text else "type how this image should change")
+
+    def _dropped(self, _: Any, content: Any, buffers: list[Any]) -> None:
+        with self.answering():
+            name = str(content.get("name", "picture"))
+            if content.get("act") == "refused":
+                raise DataError(
+                    f"{name}: cannot be read as an image ({int(content.get('size', 0)):,} bytes); the picture before stays"
+                )
+            self.take(decode(name, bytes(buffers[0])), name)
+
+    def _turn(self, text: str) -> Turn:
+        return Turn(
+            self._shown_picture(), self._shown_name(), text.strip(), tuple(self._found(model, text) for model in self.models)
+        )
+
+    def _shown_picture(self) -> np.ndarray:
+        if self._square is not None:
+            return to_square(self._square, 170)
+        return self._picture_of(self._source, 170)
+
+    def _shown_name(self) -> str:
+        if self._square is not None:
+            return self._name
+        one = next(iter(self.catalogues.values()), None)
+        return one.names[self._source] if one is not None else self.models[0].split.images[self._source].id
+
+    def _found(self, model: Explored, text: str) -> Found:
+        catalogue = self.catalogues.get(model.name)
+        if self._square is not None:
+            image: int | np.ndarray = model.square(self._square)
+        elif catalogue is not None:
+            image = model.square(catalogue.picture(self._source, max(model.pixels.size, 64)))
+        else:
+            image = self._source
+        look = model.look(image, from_people(text), attention=False)
+        if catalogue is not None:
+            hits = catalogue.search(look.vector, self.k + 1)
+            right = np.zeros(len(hits.images), bool)
+            place, names = None, catalogue.names
+        else:
+            labelled = (
+                self._labelled
+                if self._labelled is not None and from_people(text).strip() == model.text_of(self._labelled).strip()
+                else None
+            )
+            among = model.candidates(self._labelled) if self._labelled is not None else model.candidates()
+            if self._source is not None:
+                among[self._source] = True  # shown in grey, not counted
+            hits = model.search(look.vector, self.k + 1, among)
+            right = model.right(hits.images, labelled) if labelled is not None else np.zeros(len(hits.images), bool)
+            place = model.rank_of(look.vector, labelled) if labelled is not None else None
+            names = model.split.images
+        results = []
+        self._fetch(hits.images.tolist(), SHOWN)
+        for image_found, score, is_right in zip(hits.images.tolist(), hits.scores.tolist(), right.tolist(), strict=True):
+            source = image_found == self._source and self._square is None
+            name = names[image_found] if catalogue is not None else names[image_found].id
+            results.append(
+                Result(image_found, name, score, self._picture_of(image_found, SHOWN), is_right and not source, source)
+            )
+        ranked = [r for r in results if not r.source][: self.k]
+        last = results.index(ranked[-1]) if ranked else 0
+        return Found(model.name, tuple(results[: last + 1]), place, look.unknown)
+
+    def _picture_of(self, image: int, pixels: int) -> np.ndarray:
+        self._fetch([image], pixels)
+        return self._pictures[pixels, image]
+
+    def _fetch(self, images: Sequence[int], pixels: int) -> None:
+        def make(keys: list[tuple[int, int]]) -> list[np.ndarray]:
+            missing = [image for _, image in keys]
+            one = next(iter(self.catalogues.values()), None)
+            return self.models[0].pictures(missing, pixels) if one is None else one.pictures(missing, pixels)
+
+        self._pictures.fetch([(pixels, image) for image in images], make)
+
+    def _names(self) -> dict[str, int]:
+        one = next(iter(self.catalogues.values()), None)
+        names = one.names if one is not None else [image.id for image in self.models[0].split.images]
+        return {name: i for i, name in enumerate(names)}
+
+    def _candidates(self) -> int:
+        one = next(iter(self.catalogues.values()), None)
+        if one is not None:
+            return len(one)
+        return int(self.models[0].candidates(self._labelled).sum())
+
+    def _progressed(self, done: int, total: int) -> None:
+        self._progress.max, self._progress.value = max(total, 1), done
+
+    def _show_broken(self, catalogue: Catalogue) -> None:
+        count, listed = len(catalogue.broken), catalogue.broken[:200]
+        rows = "".join(f"<li>{escaped(name)}: {escaped(why)}</li>" for name, why in listed)
+        rows += f"<li>and {count - len(listed):,} more</li>" if count > len(listed) else ""
+        what = counted(count, "broken image")
+        self.broken.value = f"<details><summary>{what}</summary><ul>{rows}</ul></details>" if rows else ""
+
+    def _show_text(self, text: str) -> None:
+        if self._text.value.strip() != text.strip():
+            self.put(self._text, text)
+
+    # --- what the shell asks ------------------------------------------------------------------------------------------
+
+    def redraw(self) -> None:
+        one = next(iter(self.catalogues.values()), None)
+        where = (
+            " and ".join(m.caption() for m in self.models)
+            if one is None
+            else f"{one.title}, {len(one):,} images; {self.models[0].name}"
+        )
+        self.state = RetrievalState(tuple(self._turns), where, self._candidates())
+        super().redraw()
+
+    def press(self, act: str, value: str) -> None:
+        if act == "refine":
+            self.refine(int(value))
+        elif act == "turn":
+            self.show_turn(int(value))
+
+    def svg(self) -> str:
+        return retrieval_svg(self.state)
+
+    def html(self) -> str:
+        return retrieval_page(self.state)
+
+    def describe(self) -> str:
+        return describe_retrieval(self.state)

@@ -1,0 +1,400 @@
+"""A trained model and the pictures it searches, ready to be asked: what every explorer looks at.
+
+Shapes: N tokens of one query (image tokens of every grid, then words), D width, G images of the split, S side in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from maaf_lab.analysis.heads import attentions, without_head
+from maaf_lab.data import registry as datasets
+from maaf_lab.data.cache import PixelCache, pixel_cache
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.split import Split
+from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
+from maaf_lab.data.transforms import build_transform
+from maaf_lab.errors import ConfigError, LabError, RunError
+from maaf_lab.experiments.runs import Run, find_run
+from maaf_lab.experiments.sources import dataset_folder
+from maaf_lab.models.base import ComposedModel, Features
+from maaf_lab.retrieval.embed import embed_split
+from maaf_lab.retrieval.gallery import Gallery, Hits, Relevance, rank
+from maaf_lab.retrieval.gallery_rounding import restored, rounded
+from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.synthetic.lazy import DrawnPixels
+from maaf_lab.synthetic.registry import can_draw, undrawn
+from maaf_lab.utils.files import write_atomically
+from maaf_lab.utils.parallel import in_threads
+from maaf_lab.utils.paths import GALLERIES, place
+
+Head = tuple[int, int]  # block and head, both from 0
+Progress = Callable[[int, int], None]  # done, total
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model makes of one query.
+
+    vector: (D,) unit vector. tokens: names of the words (N - image tokens), as typed. unknown: words that the model has never
+    seen. weights: (operations, heads, N, N) float32, a row a token that looks; None for a system without attention.
+    spans: name -> (start, stop) of "7x7", "14x14", "text". normalised: rows sum to 1; otherwise signed scores.
+    """
+
+    vector: np.ndarray
+    tokens: tuple[str, ...]
+    unknown: tuple[str, ...]
+    weights: np.ndarray | None = None
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    normalised: bool = True
+    operations: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class Explored:
+    """One run's model on its dataset's usual split. Nothing is read, drawn or embedded before somebody asks for it.
+
+    name: how people call the run. data_root: its dataset's folder, None for made data that is drawn picture by picture.
+    kept: folder of gallery vectors that were computed before. data_of: another run on the same data, which is read, and drawn,
+    once for both.
+    """
+
+    name: str
+    run: Run
+    data_root: Path | None
+    kept: Path
+    device: str | None = None
+    data_of: Explored | None = None
+    _gallery: np.ndarray | None = field(default=None, init=False)
+
+    @cached_property
+    def model(self) -> ComposedModel:
+        with torch.inference_mode(False):  # whoever asks first: heads are turned off in place
+            return self.run.load_model(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    @cached_property
+    def _data(self) -> tuple[Split, PixelCache]:
+        if self.data_of is not None:
+            return self.data_of._data
+        settings = self.run.config.data
+        name = datasets.evaluation(settings.dataset)
+        if self.data_root is None:
+            found = undrawn(settings.origin, name, settings.pixels)
+            if found is None:
+                raise RunError(
+                    f"{self.name} was trained on {settings.origin!r}, which is not drawn picture by picture; "
+                    "pass data_root, the folder that holds it"
+                )
+            return found
+        split = datasets.load(settings.dataset, self.data_root, name, settings.missing)
+        return split, pixel_cache(split, settings.pixels, store=settings.cache)
+
+    @property
+    def split(self) -> Split:
+        return self._data[0]
+
+    @property
+    def pixels(self) -> PixelCache:
+        return self._data[1]
+
+    @property
+    def dataset(self) -> str:
+        return self.run.config.data.dataset
+
+    @property
+    def made(self) -> bool:
+        return self.split.origin.startswith("made ")
+
+    def caption(self) -> str:
+        """What is looked at: data, split, model."""
+        kind = "made data" if self.made else "published data"
+        return f"{self.name} on {self.split.title} ({kind}: {self.split.origin})"
+
+    def with_second(self, run: str | Path) -> Explored:
+        """Another run on this one's data, to compare with. ConfigError where it is of another dataset, RunError for no run."""
+        other = open_explored(run, data_root=self.data_root or "", runs_root=self.kept.parent, device=self.device or "")
+        if other.dataset != self.dataset or (other.data_root is None and other.run.config.data.origin != self.split.origin):
+            raise ConfigError(
+                f"expected two models of one dataset to compare, found {other.name} ({other.run.config.data.origin}) beside "
+                f"{self.caption()}"
+            )
+        if other.data_root == self.data_root and other.run.config.data.pixels == self.run.config.data.pixels:
+            return replace(other, data_of=self)
+        return other
+
+    # --- pictures -----------------------------------------------------------------------------------------------------
+
+    def picture(self, image: int, pixels: int = 160) -> np.ndarray:
+        """An image of the split for people: uint8 (pixels, pixels, 3). The model saw it at its own size."""
+        return self.pictures([image], pixels)[0]
+
+    def pictures(self, images: Sequence[int], pixels: int = 160) -> list[np.ndarray]:
+        """Several at once, which all cores share."""
+        if isinstance(self.pixels, DrawnPixels):
+            return list(self.pixels.pictures(images, pixels)) if len(images) else []
+        return list(in_threads(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
+
+    def square(self, picture: np.ndarray) -> np.ndarray:
+        """Any picture uint8 (H, W, 3) as the model sees it: (S, S, 3)."""
+        return to_square(picture, self.pixels.size)
+
+    # --- a query ------------------------------------------------------------------------------------------------------
+
+    def text_of(self, query: int) -> str:
+        return join(self.split.queries[query].texts)
+
+    @torch.inference_mode()
+    def look(self, image: int | np.ndarray, text: str, *, off: Iterable[Head] = (), attention: bool = True) -> Look:
+        """A query. image: one of the split, or a square uint8 (S, S, 3). off: heads that add nothing, here alone."""
+        with self.heads_off(off):
+            vector, record = self.model.eval().fuse(self._features(image), self.model.read([text]), return_attention=attention)
+        vector = normalize(vector.float(), dim=-1)[0].cpu().numpy()
+        words = self.model.vocabulary
+        tokens = tuple(tokenize(text)) if isinstance(words, Vocabulary) else tuple(words.pieces[i] for i in words.ids(text))
+        unknown = words.unknown(text)
+        if record is None or not record.weights.numel():
+            return Look(vector, tokens, unknown)
+        spans = dict(record.spans)
+        first, last = spans.get("text", (record.weights.shape[-1],) * 2)  # VAL's words are no tokens
+        keep = first + max(len(tokens), 0)
+        weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
+        spans["text"] = (first, min(last, keep))
+        return Look(vector, tokens, unknown, weights, spans, record.normalised, record.names())
+
+    @torch.inference_mode()
+    def embed_picture(self, picture: np.ndarray) -> np.ndarray:
+        """A picture uint8 (S, S, 3), see `square`, as the gallery would hold it: a unit vector (D,)."""
+        vector, _ = self.model.eval().project(self._features(picture))
+        return normalize(vector.float(), dim=-1)[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def _features(self, image: int | np.ndarray) -> Features:
+        if isinstance(image, np.ndarray):
+            size = self.pixels.size
+            if image.shape != (size, size, 3) or image.dtype != np.uint8:
+                raise ConfigError(
+                    f"expected a picture uint8 ({size}, {size}, 3), found {image.dtype} {image.shape}; see `square`"
+                )
+            batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+            return self._encoded(batch)
+        if self._last.get("image") != image:  # while somebody types, and turns heads off, the reference stays
+            self._last.update(image=image, features=self._encoded(self.pixels.batch([image])))
+        return self._last["features"]
+
+    def _encoded(self, batch: torch.Tensor) -> Features:
+        return self.model.eval().encode(build_transform("plain", self.pixels.size).eval(batch.to(self.model.device)))
+
+    @cached_property
+    def _last(self) -> dict[str, Any]:
+        """The image of the split that was looked at last, and its features."""
+        return {}
+
+    @contextmanager
+    def heads_off(self, off: Iterable[Head]) -> Iterator[None]:
+        """Inside, these heads (block and head from 0) add nothing to any token."""
+        off = list(off)
+        named = attentions(self.model) if off else []
+        with ExitStack() as stack:
+            for block, head in off:
+                if not 0 <= block < len(named):
+                    raise ConfigError(f"expected a block from 0 to {len(named) - 1}, found {block}")
+                stack.enter_context(without_head(named[block][1], head))
+            yield
+
+    # --- the gallery --------------------------------------------------------------------------------------------------
+
+    @property
+    def gallery(self) -> np.ndarray:
+        """Unit vectors of the split's images, (G, D) float32: shipped, kept, or computed now with a progress bar."""
+        return self.embed_gallery()
+
+    def embed_gallery(self, progress: Progress | None = None) -> np.ndarray:
+        """`gallery`, telling how far it is; `progress` is not called where the vectors are there already."""
+        if self._gallery is None:
+            self._gallery = self._read_or_embed(progress)
+        return self._gallery
+
+    def _read_or_embed(self, progress: Progress | None) -> np.ndarray:
+        shipped = GALLERIES / f"{self.run.folder.name}.npz"
+        if self.run.folder.parent == GALLERIES.parent and shipped.is_file() and self.split.origin == self.run.config.data.origin:
+            return read_gallery(shipped)
+        file = self.kept / f"{self.run.folder.name}-{_key(self.split.origin, self.model)}.npy"
+        if file.is_file():
+            try:
+                found = np.load(file, mmap_mode="r", allow_pickle=False)
+                if found.shape == (len(self.split.images), self.model.config.width):
+                    return found
+            except (OSError, ValueError):
+                pass  # damaged: computed again
+        nobody_asks = replace(self.split, queries=())
+        vectors = embed_split(self.model, nobody_asks, self.pixels, progress=progress or True)[1].numpy()
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(beside: Path) -> None:
+            with open(beside, "wb") as stream:
+                np.save(stream, vectors)
+
+        write_atomically(file, write)
+        return vectors
+
+    @cached_property
+    def relevance(self) -> Relevance:
+        """Which images the queries may find, and which of them are right."""
+        return Relevance(self.split)
+
+    @cached_property
+    def _searched(self) -> Gallery:
+        return Gallery(self.gallery)
+
+    def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
+        """(G,) bool: what a query of the split ranks under its protocol; without one all images, or those of a category."""
+        return self.relevance.candidates(query, category)
+
+    def rank_of(self, vector: np.ndarray, query: int) -> int:
+        """Place of the first right image under the split's protocol, from 1; 0 where the gallery has none."""
+        right, gone = self.relevance.relevant(np.array([query])), np.flatnonzero(~self.candidates(query))
+        return int(self._searched.rank(vector[None], right, (np.zeros_like(gone), gone), keep=0).ranks[0])
+
+    def search(self, vector: np.ndarray, k: int, among: np.ndarray | None = None) -> Hits:
+        """The first k images, best first; ties go to the earlier image. among: (G,) bool, the candidates."""
+        return self._searched.search(vector, k, () if among is None else ~among)
+
+    def right(self, images: np.ndarray, query: int) -> np.ndarray:
+        """Which images are an answer to a query, (k,) bool."""
+        return self.relevance.is_relevant(images, query)
+
+    # --- heads --------------------------------------------------------------------------------------------------------
+
+    def ranks_without_each(self, query: int) -> np.ndarray | None:
+        """The target's place with each head turned off in the query alone, (operations, heads).
+
+        None without attention, or where its operations have different numbers of heads.
+
+        The catalogue keeps its vectors: what is asked is what the head does for this query.
+        """
+        try:
+            named = attentions(self.model)
+        except ConfigError:
+            return None
+        if len({module.heads for _, module in named}) > 1:
+            return None
+        features, text = self._features(self.split.queries[query].source), self.model.read([self.text_of(query)])
+        return np.array(
+            [
+                [self._rank_without(features, text, query, (b, h)) for h in range(module.heads)]
+                for b, (_, module) in enumerate(named)
+            ]
+        )
+
+    @torch.inference_mode()
+    def _rank_without(self, features: Features, text: TextBatch, query: int, head: Head) -> int:
+        with self.heads_off([head]):
+            vector, _ = self.model.eval().fuse(features, text)
+        return self.rank_of(normalize(vector.float(), dim=-1)[0].cpu().numpy(), query)
+
+    # --- what was measured --------------------------------------------------------------------------------------------
+
+    def rankings(self) -> Rankings:
+        """Each query's rank: the run's record where it is of this data, else ranked now."""
+        split = self.split
+        if (self.run.folder / "rankings.parquet").is_file():
+            found = self.run.rankings
+            asked = list(zip(found.column("source"), found.column("text"), strict=True))
+            if asked == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
+                return found
+        return rank(*embed_split(self.model, split, self.pixels, transform=self.run.config.data.transform), split)
+
+    def __repr__(self) -> str:
+        return f"Explored({self.caption()})"
+
+
+def open_explored(
+    run: str | Path = "css-laptop", *, data_root: str | Path = "", runs_root: str | Path = "", device: str = ""
+) -> Explored:
+    """A run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
+
+    data_root: the run's dataset, or the folder that holds it; "" draws made data picture by picture, where that can be done,
+    and otherwise looks into the lab's data/. Raises RunError for what is no run with a model, DataError for missing data.
+    """
+    found = find_run(run, runs_root)
+    if not (found.folder / "model.safetensors").is_file():
+        raise RunError(
+            f"{found.folder}: expected a run with its model.safetensors, found none; records of runs have no weights. "
+            "Take a shipped model (css-laptop, garments-laptop) or train the run"
+        )
+    settings = found.config.data
+    root: Path | None = place(data_root, "data")
+    if str(data_root) in ("", ".") and can_draw(settings.origin):
+        root = None
+    else:
+        root = dataset_folder(settings.dataset, root, found.config.profile)
+        origin = datasets.origin(settings.dataset, root)
+        trained_on_made, looks_made = (o.startswith("made ") for o in (settings.origin, origin))
+        if settings.origin and origin != settings.origin and trained_on_made != looks_made:
+            raise ConfigError(
+                f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "
+                "pictures says nothing about photographs, nor the other way round; pass the data it was trained on"
+            )
+    return Explored(
+        str(run) if Path(str(run)).name == str(run) else found.name,
+        found,
+        root,
+        place(runs_root, "runs") / "galleries",
+        device or None,
+    )
+
+
+
+
+def told(run: Run) -> str:
+    """A run for people: "garments-laptop: maaf, 1,500 steps"."""
+    config = run.config
+    name = f"{config.model.name}, {config.train.steps:,} steps"
+    return f"{run.name}: {name}" if run.folder.parent == GALLERIES.parent else f"{name} ({run.name[-4:]})"
+
+
+def second_rankings(first: Explored, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
+    """Another run's rankings under its name for people; a record without weights will do. ConfigError for the same run."""
+    other = find_run(run, runs_root)
+    if told(other) == told(first.run):
+        raise ConfigError(f"expected another run to compare with, found {first.name} twice")
+    return {told(other): other.rankings}
+
+
+def read_gallery(path: Path) -> np.ndarray:
+    """Unit vectors (G, D) float32 that `save_gallery` wrote as 16-bit numbers: components are within 2e-5 of the model's."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return restored(file["vectors"])
+    except (OSError, ValueError, KeyError) as error:
+        raise LabError(f"{path}: expected a gallery's vectors, found damage ({error}); install the lab again") from error
+
+
+def save_gallery(vectors: np.ndarray, path: Path, queries: np.ndarray | None = None, split: Split | None = None) -> None:
+    """Unit vectors (G, D) as 16-bit numbers; with the vectors (Q, D) of a split's queries, so that each keeps its rank."""
+    numbers = rounded(vectors, queries, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as stream:
+        np.savez_compressed(stream, vectors=numbers)
+
+
+def _key(origin: str, model: ComposedModel) -> str:
+    import hashlib
+
+    from maaf_lab.retrieval.folder_gallery import model_key
+
+    return hashlib.sha256(f"{origin} {model_key(model)}".encode()).hexdigest()[:10]
+
+
+def grid_side(span: tuple[int, int]) -> int:
+    return math.isqrt(span[1] - span[0])

@@ -1,0 +1,99 @@
+"""What the figure notebooks do, in a few calls; on CSS: Figures 3 and 5, and beyond the paper avoidance and head ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from maaf_lab.analysis.avoidance import avoidance
+from maaf_lab.analysis.colors import ColorImages, color_images
+from maaf_lab.analysis.heads import head_ablation
+from maaf_lab.analysis.positions import PositionMaps, position_maps
+from maaf_lab.config import profile_config
+from maaf_lab.data.datasets.css import CSS
+from maaf_lab.errors import ConfigError
+from maaf_lab.experiments.sources import MADE_SIZE
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.registry import build_model, build_vocabulary
+from maaf_lab.paper.figure_experiment import FigureBench
+from maaf_lab.paper.garment_figures import GarmentFigures
+from maaf_lab.synthetic.css.dataset import load_sidecar
+from maaf_lab.utils.paths import place, records_place
+
+
+class CSSFigures(FigureBench):
+    """Figures 3 and 5, and beyond the paper the avoidance score and head ablation."""
+
+    dataset, shipped = "css", "css-laptop"
+
+    def positions(self) -> PositionMaps:
+        """Figure 3: the attention of the nine position words."""
+        def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
+            found = position_maps(self.model, self.split, self.cache)
+            return found.maps, found.counts
+
+        return PositionMaps(*self._kept_words("positions", "maps", np.float32, compute))
+
+    def colors(self) -> ColorImages:
+        """Figure 5: what colour words ignore."""
+        def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
+            found = color_images(self.model, self.split, self.cache)
+            return found.images, found.counts
+
+        return ColorImages(*self._kept_words("colors", "images", np.float16, compute))
+
+    def avoidance(self) -> pd.DataFrame:
+        """Scores of every kind of word and head (`analysis.avoidance`); made data only."""
+        if self.profile not in MADE_SIZE:
+            raise ConfigError("the avoidance score needs each object's box, which only made CSS has; take the laptop profile")
+
+        def compute() -> pd.DataFrame:
+            scenes, sidecar = CSS(self.folder).objects("test"), load_sidecar(self.folder, "test")
+            return avoidance(self.model, self.split, self.cache, scenes, sidecar)
+
+        return self._kept_table("avoidance", compute)
+
+    def heads(self) -> pd.DataFrame:
+        """R1 with each head turned off (`analysis.heads`)."""
+        return self._kept_table("heads", lambda: head_ablation(self.model, self.split, self.cache))
+
+    def _kept_words(
+        self, name: str, what: str, dtype: type, compute: Callable[[], tuple[dict[str, np.ndarray], dict[str, int]]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """An array a word and how many examples each has; words that no example has are left out."""
+        def as_arrays() -> dict[str, np.ndarray]:
+            arrays, counts = compute()
+            return {"words": np.array(list(arrays)), what: np.stack(list(arrays.values())).astype(dtype),
+                    "counts": np.array([counts[word] for word in arrays])}
+
+        kept = self._kept(name, as_arrays)
+        words = kept["words"].tolist()
+        arrays = dict(zip(words, kept[what].astype(np.float64), strict=True))
+        return arrays, dict(zip(words, kept["counts"].tolist(), strict=True))
+
+
+BENCHES: dict[str, type[FigureBench]] = {bench.dataset: bench for bench in (CSSFigures, GarmentFigures)}
+
+
+def open_figures(
+    dataset: str = "css", *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
+    records: str | Path = "", out: str | Path = "figures", steps: int = 0, device: str = "",
+) -> FigureBench:
+    """The analyses behind the figures on a dataset, "css" or "fashion_iq".
+
+    steps: of a run that has to be trained, 0 for the profile's own. Folders: as in `open_table`; out: "" for figures/.
+    """
+    if dataset not in BENCHES:
+        raise ConfigError(f"the paper has figures on {' and '.join(BENCHES)}, found {dataset!r}")
+    profile_config(profile, dataset)  # an unknown profile is refused here
+    return BENCHES[dataset](profile, place(data_root, "data"), place(runs_root, "runs"), records_place(records),
+                            place(out, "figures"), int(steps), device or None)
+
+
+def untrained(profile: str, dataset: str, text: str) -> ComposedModel:
+    """A profile's MAAF with random weights, which knows the words of `text`: enough to ask it for its shapes."""
+    config = profile_config(profile, dataset, **{"model.name": "maaf", "model.image_weights": "none"})
+    return build_model(config.model, build_vocabulary(config.model, [text])).eval()

@@ -1,0 +1,231 @@
+"""What a table's notebook does, in a few calls: find or make the data, run what is missing, show it beside the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from maaf_lab.analysis.modification_types import has_modifier
+from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.data import registry as datasets
+from maaf_lab.data.dataset import MARK
+from maaf_lab.data.images import decode
+from maaf_lab.errors import ConfigError
+from maaf_lab.experiments.sources import MADE_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
+from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
+from maaf_lab.paper.tables import Table, row_configs, table
+from maaf_lab.utils.paths import place, records_place
+
+MADE_SEED = 0  # of the made sets that the profiles learn from
+
+
+@dataclass(eq=False)
+class TableBench:
+    """One table, one profile. Nothing is made or trained before somebody asks for what needs it.
+
+    Where a method takes a dataset, None is the table's first; only Table 6 has two.
+    """
+
+    table: Table
+    profile: str
+    data_root: Path
+    runs_root: Path
+    records: str = ""
+    seeds: tuple[int, ...] = (0,)
+    rows: tuple[str, ...] = ()
+    device: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    _done: dict[str, TableRuns] = field(default_factory=dict, init=False, repr=False)
+
+    def _dataset(self, dataset: str | None) -> str:
+        if dataset is not None and dataset not in self.table.datasets:
+            raise ConfigError(f"table {self.table.key} is about {', '.join(self.table.datasets)}; found {dataset!r}")
+        return dataset or self.table.datasets[0]
+
+    def pixels(self, dataset: str | None = None) -> int:
+        """Side of the model's input."""
+        return profile_config(self.profile, self._dataset(dataset)).data.pixels
+
+    @property
+    def made(self) -> bool:
+        """Whether this profile's data is drawn by the lab."""
+        return self.profile in MADE_SIZE
+
+    def origin(self, dataset: str | None = None) -> str:
+        """What the data is; for made data known before a byte of it is drawn."""
+        dataset = self._dataset(dataset)
+        return dataset_origin(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=MADE_SEED)
+
+    def drawn(self, dataset: str | None = None) -> int:
+        """Side of the pictures that the lab draws for this profile."""
+        return drawn_pixels(self._dataset(dataset), self.pixels(dataset))
+
+    def folder(self, dataset: str | None = None) -> Path:
+        return dataset_folder(self._dataset(dataset), self.data_root, self.profile)
+
+    def data(self, dataset: str | None = None) -> Path:
+        """The dataset's folder; made data is drawn into it where there is none."""
+        dataset = self._dataset(dataset)
+        return dataset_root(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=MADE_SEED)
+
+    def configs(self, dataset: str | None = None) -> list[RunConfig]:
+        """The settings of every run that the table shows on a dataset."""
+        dataset = self._dataset(dataset)
+        labels, origin = self.rows or tuple(row.label for row in self.table.rows), self.origin(dataset)
+        return [config for label in labels for config in
+                row_configs(self.table.key, label, self.profile, origin, self.seeds, dataset, **self.changes)]
+
+    def run(self, dataset: str | None = None) -> TableRuns:
+        """Every row's finished runs; trains what is missing, and makes the data first where there is none."""
+        dataset = self._dataset(dataset)
+        if dataset not in self._done:
+            self._done[dataset] = run_table(
+                self.table.key, self.profile, partial(self.data, dataset), self.runs_root, origin=self.origin(dataset),
+                dataset=dataset, seeds=self.seeds, rows=self.rows, records=self.records, device=self.device, **self.changes,
+            )
+        return self._done[dataset]
+
+    def frame(self) -> pd.DataFrame:
+        """The table beside the paper, all its datasets (see `table_runs.table_frame`)."""
+        return pd.concat([table_frame(self.table.key, self.run(d), d) for d in self.table.datasets], ignore_index=True)
+
+    def caption(self) -> str:
+        """What a number of this table means: data, protocol, queries, interval."""
+        kind = "MADE DATA: not comparable with the paper's numbers" if self.made else "published data"
+        parts = [f"Table {self.table.key}: {self.table.title}", f"profile {self.profile}", kind]
+        for dataset in self.table.datasets:
+            one = next(iter(self.run(dataset).values()))[0].metrics
+            parts.append(f"{one['data']}, {one['queries']:,} {one['split']} queries, {one['protocol']}")
+        return " · ".join([*parts, f"brackets: {one['interval']}"])
+
+    def comparisons(self, dataset: str | None = None) -> pd.DataFrame:
+        """Each row against the table's standard row (see `table_runs.comparisons_frame`)."""
+        return comparisons_frame(self.table.key, self.run(dataset), self._dataset(dataset))
+
+    def statements(self) -> pd.DataFrame:
+        """The paper's orderings held against what ran here, all its datasets (see `table_runs.statements_frame`).
+
+        Verdicts are corrected over all statements of the table.
+        """
+        several = len(self.table.datasets) > 1
+        parts = []
+        for dataset in self.table.datasets:
+            found = statements_frame(self.table.key, self.run(dataset), dataset)
+            parts.append(found.assign(statement=found["statement"] + f" ({dataset})") if several else found)
+        return judged(pd.concat(parts, ignore_index=True))
+
+    def title(self, dataset: str | None = None) -> str:
+        """A figure's: the table, the dataset, and whether it is synthetic."""
+        kind = "synthetic data" if self.made else "published data"
+        name = datasets.layout(self._dataset(dataset), self.data_root).title
+        return f"Table {self.table.key}: {name}, {kind}, {self.profile} profile"
+
+    def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
+        """A row's training curves: step, loss, learning_rate, seconds and seed."""
+        return {label: pd.concat([run.log.assign(seed=run.config.train.seed) for run in made], ignore_index=True)
+                for label, made in self.run(dataset).items()}
+
+    def ranks(self, dataset: str | None = None) -> pd.DataFrame:
+        """Each query's rank: row, seed, rank (from 1; 0 where the gallery has no right image)."""
+        return pd.concat([pd.DataFrame({"row": label, "seed": run.config.train.seed, "rank": run.rankings.column("rank")})
+                          for label, made in self.run(dataset).items() for run in made], ignore_index=True)
+
+    def hits_by_kind(self, k: int = 1) -> pd.DataFrame:
+        """Hits by kind of modification: row, kind, query, hit (mean over seeds).
+
+        A kind is the text's first word, of which each query has one; in a table by type (S4), a type of modifier, of which a
+        query may have several, and the hit is the mean of R10 and R50 instead.
+        """
+        parts = []
+        for label, made in self.run().items():
+            rankings = [run.rankings for run in made]
+            texts = rankings[0].frame["text"]
+            if self.table.by_type:
+                names = [column.metric for column in self.table.columns]
+                ks, kinds = (10, 50), {kind: has_modifier(texts.tolist(), kind) for kind in names}
+            else:
+                first = texts.str.split().str[0].replace({"make": "change"})
+                ks, kinds = (k,), {kind: (first == kind).to_numpy() for kind in sorted(first.dropna().unique())}
+            hits = np.mean([one.hits(k) for one in rankings for k in ks], axis=0)
+            parts += [pd.DataFrame({"row": label, "kind": kind, "query": np.flatnonzero(rows), "hit": hits[rows]})
+                      for kind, rows in kinds.items()]
+        return pd.concat(parts, ignore_index=True)
+
+    def by_kind(self, k: int = 1) -> pd.DataFrame:
+        """Recall in percent by kind of modification (see `hits_by_kind`), a column a row of the table."""
+        hits = self.hits_by_kind(k)
+        means = 100 * hits.groupby(["kind", "row"], sort=False)["hit"].mean().unstack()
+        return means[list(dict.fromkeys(hits["row"]))].rename_axis(columns=None)
+
+    def ceiling(self, split: str = "test") -> float:
+        """The highest R1 in percent that a perfect reader of scenes can expect (see `made.ceiling`)."""
+        from maaf_lab.analysis.css_ceiling import best_recall, ceiling, ceiling_of_annotation
+        from maaf_lab.synthetic.css.scenes import css_annotations
+
+        if self.made and not (self.folder() / MARK).is_file():
+            fitting = ceiling_of_annotation(css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split])
+        else:
+            fitting = ceiling(datasets.load(self.table.datasets[0], self.folder(), split))
+        return 100 * best_recall(fitting)
+
+    def samples(
+        self, split: str | None = None, count: int = 6, seed: int = 0, dataset: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); of CSS each kind of change in turn.
+
+        split: None for the one that is evaluated. CSS's pictures are drawn again from the seed where its files are not there;
+        any other made set is written first.
+        """
+        dataset = self._dataset(dataset)
+        split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
+        if dataset == "css" and self.made and not (folder / MARK).is_file():
+            from maaf_lab.synthetic.css.dataset import draw
+            from maaf_lab.synthetic.css.scenes import css_annotations
+
+            part = css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split]
+            pairs = [(a, b, mod["to_str"]) for mod in part["mods"] for a, b in zip(mod["from"], mod["to"], strict=True)]
+            show = lambda i: draw([part["objects_img"][i]], self.drawn(dataset))[0]  # noqa: E731
+        else:
+            loaded = datasets.load(dataset, self.data(dataset), split)
+            pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
+            show = lambda i: decode(loaded.images[i].path)  # noqa: E731
+        if dataset == "css":
+            chosen = _one_of_each(pairs, count, seed)
+        else:
+            chosen = [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:count]]
+        return [{"source": show(a), "text": text, "target": show(b)} for a, b, text in chosen]
+
+
+def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> list[tuple[int, int, str]]:
+    random = np.random.default_rng(seed)
+    kinds: dict[str, list[tuple[int, int, str]]] = {}
+    for i in random.permutation(len(pairs)):
+        kinds.setdefault(pairs[i][2].split()[0], []).append(pairs[i])
+    columns = [kinds[kind] for kind in sorted(kinds)]
+    return [columns[n % len(columns)][n // len(columns)] for n in range(count)]
+
+
+def open_table(
+    key: str | int, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
+    records: str | Path = "", seeds: Sequence[int] = (0,), rows: Sequence[str] = (), steps: int = 0, device: str = "",
+) -> TableBench:
+    """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
+
+    data_root, runs_root: "" for the lab's own folders, data/ and runs/ of a clone. records: a folder of finished runs that are
+    read, never written; "lab" for those that come with the notebooks.
+    """
+    chosen = table(key)
+    if not seeds:
+        raise ConfigError("seeds: expected at least one, found none")
+    for dataset in chosen.datasets:
+        profile_config(profile, dataset)  # an unknown profile is refused here
+    changes = {"train.steps": int(steps)} if steps else {}
+    return TableBench(chosen, profile, place(data_root, "data"), place(runs_root, "runs"), str(records_place(records) or ""),
+                      tuple(int(s) for s in seeds),
+                      tuple(chosen.row(label).label for label in rows), device or None, changes)

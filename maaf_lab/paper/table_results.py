@@ -1,0 +1,212 @@
+"""Run a table's missing rows, join what they gave with what the paper prints, and say whether rows differ by more than chance."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from maaf_lab.analysis.by_modification import by_modifier
+from maaf_lab.experiments.executors import FAILURES, first_line
+from maaf_lab.experiments.runs import Run, find
+from maaf_lab.experiments.train import train_and_evaluate
+from maaf_lab.paper.printed import paper_table
+from maaf_lab.paper.tables import Comparison, Table, row_configs, table
+from maaf_lab.retrieval.metrics import Estimate, holm, mean_recall, paired_gain, paired_p
+from maaf_lab.retrieval.rankings import Rankings
+
+FRAME_COLUMNS = ("row", "column", "dataset", "here", "low", "high", "spread", "seeds", "steps", "minutes", "paper", "paper_std",
+                 "status", "note", "runs")
+
+
+class TableRuns(UserDict[str, list[Run]]):
+    """A row's label -> its finished runs, a run a seed. failed: label -> why a row that was to run has none."""
+
+    def __init__(self, runs: Mapping[str, list[Run]] | None = None, failed: Mapping[str, str] | None = None) -> None:
+        super().__init__(runs or {})
+        self.failed = dict(failed or {})
+
+
+def run_table(
+    key: str | int, profile: str, data_root: str | Path | Callable[[], Path], runs_root: str | Path, *, origin: str,
+    dataset: str | None = None,
+    seeds: Sequence[int] = (0,), rows: Sequence[str] = (), records: str | Path = "", device: str | None = None,
+    progress: bool = True, **changes: Any,
+) -> TableRuns:
+    """Every row that can run here -> its finished runs, training those that neither `runs_root` nor `records` has.
+
+    data_root: the folder of `dataset` (one of the table's; None for its first), or a function that draws and returns it, called
+    only when something has to be trained.
+    rows: labels, none for all. A row that fails (a missing package, a loss that is not finite) leaves the others running; if
+    every row fails, the first error is raised.
+    """
+    chosen = table(key)
+    labels = [chosen.row(label).label for label in rows] or [row.label for row in chosen.rows]
+    jobs = [(label, config) for label in labels for config in row_configs(key, label, profile, origin, seeds, dataset, **changes)]
+    done = {config.name: run for _, config in jobs if (run := find(config, (runs_root, records)))}
+    todo = {config.name: (label, config) for label, config in jobs if config.name not in done}
+    failed: dict[str, str] = {}
+    first_error: Exception | None = None
+    for label, config in tqdm(todo.values(), desc=f"Table {chosen.key}", unit="run", disable=not progress or not todo):
+        try:
+            folder = data_root() if callable(data_root) else data_root
+            done[config.name] = train_and_evaluate(config, folder, runs_root, device=device, progress=progress)
+        except FAILURES as error:
+            failed[label] = first_line(error)
+            first_error = first_error or error
+    if first_error and not done:
+        raise first_error
+    found: dict[str, list[Run]] = {}
+    for label, config in jobs:
+        if config.name in done:
+            found.setdefault(label, []).append(done[config.name])
+    return TableRuns(found, failed)
+
+
+# --- beside the paper -------------------------------------------------------------------------------------------------
+
+
+def table_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
+    """One line a row and column of the table: what was run here beside what the paper prints.
+
+    here (percent; mean over seeds), low and high (95% interval over queries, mean over seeds), spread (standard deviation over
+    seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), paper, paper_std, status ("run",
+    "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`, None for the table's first.
+    """
+    chosen, printed = table(key), paper_table(key)
+    dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
+    lines: list[dict[str, Any]] = []
+    for row in chosen.rows:
+        made = runs.get(row.label, [])
+        for column in (column for column in chosen.columns if column.dataset == dataset):
+            match = printed[(printed["row"] == row.paper) & (printed["column"] == column.label)]
+            missing = "failed" if row.label in failed else "not run" if row.changes is not None else "reported only"
+            notes = [part for part in (failed.get(row.label, ""), row.note) if part]
+            values = pd.DataFrame([_value(chosen, run, column.metric) for run in made], columns=["value", "low", "high"])
+            lines.append({
+                "row": row.label, "column": column.label, "dataset": dataset, "here": values["value"].mean(),
+                "low": values["low"].mean(), "high": values["high"].mean(),
+                "spread": values["value"].std() if len(made) > 1 else np.nan, "seeds": len(made),
+                "steps": made[0].config.train.steps if made else np.nan,
+                "minutes": np.mean([run.environment["train_seconds"] for run in made]) / 60 if made else np.nan,
+                "paper": match["value"].iloc[0] if len(match) else np.nan,
+                "paper_std": match["std"].iloc[0] if len(match) else np.nan,
+                "status": "run" if made else missing, "note": "; ".join(notes),
+                "runs": " ".join(run.name for run in made),
+            })
+    return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))
+
+
+def _value(chosen: Table, run: Run, metric: str) -> dict[str, float]:
+    if not chosen.by_type:
+        return run.metrics["metrics"][metric]
+    found = by_modifier([run], (metric,)).get(metric, Estimate(np.nan, np.nan, np.nan))
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+
+
+
+
+# --- more than chance? ------------------------------------------------------------------------------------------------
+
+
+def ks_of(chosen: Table, dataset: str) -> tuple[int, ...]:
+    """The k's of a table's one number: R10 and R50 where it prints their mean, else the smallest that it prints."""
+    metrics = [column.metric for column in chosen.columns if column.dataset == dataset]
+    if chosen.by_type or "mean" in metrics:
+        return (10, 50)
+    return (min(int(metric.split()[0][1:]) for metric in metrics),)
+
+
+def compare_rows(
+    key: str | int, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None = None
+) -> Estimate | None:
+    """How many points the rows `better` gain on the rows `worse`, means over rows and seeds, on the same queries.
+
+    The number compared is the table's one (see `ks_of`). None where a row on either side has no run.
+    """
+    if not all(runs.get(label) for label in (*better, *worse)):
+        return None
+    return paired_gain(*_sides(key, runs, better, worse, dataset))
+
+
+def _sides(
+    key: str | int, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None
+) -> tuple[list[Rankings], list[Rankings], tuple[int, ...]]:
+    """What `paired_gain` and `paired_p` compare: the rankings of both sides, and the k's."""
+    chosen = table(key)
+    first, second = ([run.rankings for label in side for run in runs[label]] for side in (better, worse))
+    return first, second, ks_of(chosen, dataset or chosen.datasets[0])
+
+
+def comparisons_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
+    """Every row that ran against the table's standard row: row, against, gained (points), low, high, p, p_holm, verdict.
+
+    low, high and p are of one row alone; p_holm and the verdict at 5% are corrected over all rows of the frame (Holm).
+    """
+    chosen, lines = table(key), []
+    for label in runs:
+        if label != chosen.standard and (gain := compare_rows(key, runs, [label], [chosen.standard], dataset)):
+            p = paired_p(*_sides(key, runs, [label], [chosen.standard], dataset))
+            lines.append([label, chosen.standard, gain.value, gain.low, gain.high, p, "more" if gain.value > 0 else "less"])
+    return judged(pd.DataFrame(lines, columns=["row", "against", *_TESTED])).drop(columns="direction")
+
+
+def statements_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
+    """The paper's orderings, held against what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
+
+    "A over B" holds where A gains on every row of B by more than chance, does not hold where a row of B gains so on A, and is
+    undecided otherwise; what is shown is the gain on the strongest row of B. Where A has several rows (a switch), their mean is
+    held against the mean of B's. "Changes little" holds where the difference lies within the margin by more than chance, does
+    not hold where it lies outside so, and is undecided where it may be either; where one row is held against several (a width
+    among widths) all of them have to lie within, and what is shown is the largest difference.
+
+    low and high are the 95% interval of one statement alone, and p (see `paired_p`) is of one statement alone: of its direction,
+    which is "holds" or "does not hold". Of a statement about several rows, p is the largest where it has to hold of each, and
+    the smallest times their number where one row refutes it. p_holm and the verdict at 5% are corrected over all statements of
+    the frame (Holm; see `judged`). All of it is about queries: it does not know how much another seed would change.
+    """
+    lines = [[statement.statement, *_tested(key, runs, statement, dataset)] for statement in table(key).comparisons]
+    return judged(pd.DataFrame(lines, columns=["statement", *_TESTED]))
+
+
+_TESTED = ("gained", "low", "high", "p", "direction")
+
+
+def judged(frame: pd.DataFrame) -> pd.DataFrame:
+    """p_holm, Holm's correction over all lines that ran, and the verdict: the direction where p_holm is below 5%.
+
+    frame: statements of one table or of several, with p and direction.
+    """
+    ran = frame["p"].notna().to_numpy()
+    adjusted = np.full(len(frame), np.nan)
+    adjusted[ran] = holm(frame["p"][ran])
+    verdict = np.where(ran, np.where(adjusted < 0.05, frame["direction"], "undecided"), "not run")
+    return frame.assign(p_holm=adjusted, verdict=verdict)
+
+
+def _tested(
+    key: str | int, runs: Mapping[str, list[Run]], statement: Comparison, dataset: str | None
+) -> tuple[float, float, float, float, str]:
+    """A statement's values of `_TESTED`."""
+    if not all(runs.get(label) for label in (*statement.better, *statement.worse)):
+        return np.nan, np.nan, np.nan, np.nan, "not run"
+    several = [[label] for label in statement.worse] if len(statement.better) == 1 else [list(statement.worse)]
+    sides = [_sides(key, runs, statement.better, other, dataset) for other in several]
+    gains, p = [paired_gain(*side) for side in sides], [paired_p(*side, statement.margin) for side in sides]
+    if statement.margin:
+        shown = max(range(len(gains)), key=lambda n: abs(gains[n].value))
+        against = [value for gain, value in zip(gains, p, strict=True) if abs(gain.value) >= statement.margin]
+    else:
+        shown = max(range(len(gains)), key=lambda n: mean_recall(sides[n][1], sides[n][2]))  # the strongest of the other side
+        against = [value for gain, value in zip(gains, p, strict=True) if gain.value <= 0]
+    gain = gains[shown]
+    if against:
+        return gain.value, gain.low, gain.high, min(1.0, min(against) * len(p)), "does not hold"
+    return gain.value, gain.low, gain.high, max(p), "holds"

@@ -1,0 +1,310 @@
+"""A folder of the user's own images as a catalogue: embedded once, searched by vector.
+
+Shapes: N images, D width, S side of the square in pixels. What is kept on disk: `catalogue_store`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageOps
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.transforms import build_transform
+from maaf_lab.errors import DataError
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.retrieval.gallery import Gallery, Hits
+from maaf_lab.retrieval.gallery_store import Line, Store, model_key
+from maaf_lab.utils.parallel import cores, in_threads
+from maaf_lab.utils.wording import counted
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
+SAVE_EVERY = 256  # images that a kill may cost
+LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG of more is read at reduced size; any image of more is read alone
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Catalogue:
+    """Images of a folder and their vectors, in the order of their names.
+
+    names: paths below the folder, with "/" between parts. vectors: (N, D) float32 unit vectors, often a read-only memory map.
+    broken: (name, why) of files that could not be used; they have no index. model: the name of the one that embedded them.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    vectors: np.ndarray
+    broken: tuple[tuple[str, str], ...] = ()
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.paths) == len(self.vectors):
+            raise DataError(f"{self.title}: expected a name, a path and a vector per image; found {len(self.names):,} names, "
+                            f"{len(self.paths):,} paths and {len(self.vectors):,} vectors")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def summary(self) -> str:
+        """How many images it has, and how many could not be used: "1,200 images", "1 image, 2 broken left out"."""
+        broken = f", {len(self.broken):,} broken left out" if self.broken else ""
+        return counted(len(self), "image") + broken
+
+    def __repr__(self) -> str:
+        return f"Catalogue({self.title}: {self.summary}{f'; {self.model}' if self.model else ''})"
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The vectors, ready to be searched."""
+        return Gallery(self.vectors)
+
+    def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] = ()) -> Hits:
+        """The k images nearest to a unit vector (D,); see `Gallery.search`."""
+        return self.gallery.search(vector, k, without)
+
+    def picture(self, i: int, pixels: int) -> np.ndarray:
+        """Image i as a square, uint8 (pixels, pixels, 3). Raises DataError where its file has gone or changed to no image."""
+        return square(self.paths[i], pixels)
+
+    def pictures(self, images: Sequence[int], pixels: int) -> list[np.ndarray]:
+        """Several at once, which all cores share."""
+        return list(in_threads(lambda i: self.picture(i, pixels), images))
+
+    def find(self, path: str | Path) -> tuple[int, ...]:
+        """Indices of the images that are this very file, also under another name (a link to it)."""
+        try:
+            wanted = os.stat(path)
+        except OSError:
+            return ()
+        found = []
+        for i, own in enumerate(self.paths):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(own), wanted):
+                    found.append(i)
+        return tuple(found)
+
+
+def square(path: str | Path, pixels: int) -> np.ndarray:
+    """An image file -> uint8 (pixels, pixels, 3): `to_square(decode(path), pixels)`, with little memory for huge photos.
+
+    A JPEG of more than 4 megapixels is read at a half, a quarter or an eighth of its size, still at least 4 times the square's:
+    its values may differ by a few steps of 255. Other formats cannot be read smaller: those of more than 12 megapixels are read
+    one at a time. Raises DataError as `decode`, and for more megapixels than Pillow opens (179).
+    """
+    try:
+        with PILImage.open(path) as image:
+            jpeg, area = image.format in ("JPEG", "MPO"), image.width * image.height
+    except PILImage.DecompressionBombError as error:
+        most = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
+        raise DataError(f"{path}: expected at most {most:.0f} megapixels, found more ({error}); save it smaller") from error
+    except Exception:
+        jpeg, area = False, 0  # `decode` says what is wrong
+    with _alone if area > HUGE else contextlib.nullcontext():
+        small = _reduced(path, pixels) if jpeg and area > LARGE else None
+        return np.array(to_square(decode(path), pixels) if small is None else small)  # Pillow's arrays are read-only
+
+
+_alone = threading.Lock()
+
+
+def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
+    """A large JPEG's square, None where it cannot be read. The geometry is that of the whole image."""
+    try:
+        with PILImage.open(path) as image:
+            width, height = image.size
+            box = (image.draft(None, (4 * pixels, 4 * pixels)) or (None, None))[1]
+            long = int(pixels * max(width, height) / min(width, height))
+            new = (pixels, long) if width <= height else (long, pixels)
+            image = image.convert("RGB").resize(new, PILImage.Resampling.BILINEAR, box)
+            return to_square(np.asarray(ImageOps.exif_transpose(image)), pixels)
+    except Exception:  # Pillow raises many kinds for damaged files
+        return None
+
+
+def open_folder(
+    folder: str | Path, model: ComposedModel, *, pixels: int, name: str, progress: bool | Callable[[int, int], object] = True,
+    kept: str | Path | None = None, chunk: int = 64,
+) -> Catalogue:
+    """All images below a folder, embedded by `model` at `pixels`; what an earlier call embedded is not even decoded again.
+
+    Files count by their suffix (`SUFFIXES`); names that begin with a dot are left out, linked folders are followed once.
+    A file is embedded again when its size or mtime differs. A broken one is listed with its reason and tried again when it
+    changes, or where it could not even be opened. A call that is stopped leaves what it has for the next one.
+    name: the model's, for messages. progress: True for a bar, or a function (files done, files in all), called at the start and
+    after each chunk; what it raises stops the call. kept: folder of the kept vectors, by default `folder/.cache`; where that
+    cannot be written they stay in memory, with a warning. chunk: images embedded at once.
+    Raises DataError where there is no such folder, no image in it that can be used, or a given `kept` cannot be written.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing of that name"
+        raise DataError(f"{folder}: expected a folder of images, found {found}. Name the folder that holds them.")
+    title = folder.resolve().name or str(folder)
+    store = Store(folder, Path(kept).expanduser() if kept is not None else folder / ".cache", model, pixels)
+    files, broken, others = _images_below(folder, store.place)
+    whole, vectors, known = store.read()
+    lines: list[Line | None] = [known.get(file.name) for file in files]
+    lines = [line if line and line[1:3] == file[1:3] else None for line, file in zip(lines, files)]
+    todo = [i for i, line in enumerate(lines) if line is None]
+    if todo and (why := store.why_not_writable()):
+        if kept is not None:
+            raise DataError(f"{store.place}: expected a folder to keep vectors in; {why}. Pass another `kept`.")
+        store.give_up(why)
+    fresh: list[Line] = []
+    try:
+        with (_progress(progress, title, len(files) - len(todo), len(files)) as tell,
+              contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded):
+            for line, i in zip(embedded, todo):  # in this order, or the last chunk is not told
+                lines[i] = line
+                fresh.append(line)
+                if len(fresh) >= SAVE_EVERY:
+                    store.add(fresh)
+                    fresh = []
+    except BaseException:
+        store.add(fresh)
+        raise
+    broken = sorted(broken + [(line.name, line.why) for line in lines if line.why])
+    usable = [i for i, line in enumerate(lines) if not line.why]
+    if not usable:
+        found = f"{len(files):,} of such a name, none that can be used" if files else f"none of such a name among {others:,}"
+        first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
+        raise DataError(f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
+                        "Name a folder that holds images.")
+    keep = [line for line in lines if line.lasting]
+    if [line[:4] for line in keep] != [line[:4] for line in whole]:
+        vectors = np.stack([lines[i].vector for i in usable])
+        vectors = store.finish(keep, vectors)
+    elif len(known) > len(whole):
+        store.sweep()
+    return Catalogue(title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors,
+                     tuple(broken), name)
+
+
+# --- files of the folder ----------------------------------------------------------------------------------------------
+
+class _File(NamedTuple):
+    name: str  # below the folder
+    size: int
+    mtime_ns: int
+    path: Path
+
+
+def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str, str]], int]:
+    """Image files by name, (name, why) of what cannot be looked at, and how many other files there are."""
+    files, broken, others, seen = [], [], 0, set()
+    with contextlib.suppress(OSError):
+        seen |= {_identity(skip)} - {_identity(folder)}
+    plain, linked = [(folder, "")], []
+    while plain or linked:
+        where, prefix = (plain or linked).pop()  # links last: a folder goes by its own name where it has one below `folder`
+        try:
+            if (identity := _identity(where)) in seen:
+                continue
+            seen.add(identity)
+            entries = sorted(os.scandir(where), key=lambda entry: entry.name)
+        except OSError as error:
+            broken.append((prefix or ".", f"the folder cannot be read ({error.strerror or error})"))
+            continue
+        for entry in entries:
+            name, is_image = prefix + entry.name, os.path.splitext(entry.name)[1].lower() in SUFFIXES
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    (linked if entry.is_symlink() else plain).append((where / entry.name, f"{name}/"))
+                elif not is_image:
+                    others += 1
+                elif stat.S_ISREG((status := entry.stat()).st_mode):  # and not a pipe, which would be waited for
+                    files.append(_File(name, status.st_size, status.st_mtime_ns, where / entry.name))
+            except OSError as error:
+                if is_image:
+                    broken.append((name, f"cannot be opened ({error.strerror or error})"))
+    return sorted(files), broken, others
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+# --- from files to vectors --------------------------------------------------------------------------------------------
+
+def _embedded(
+    files: Sequence[_File], model: ComposedModel, pixels: int, chunk: int, tell: Callable[[int], object]
+) -> Iterator[Line]:
+    """A line a file, in order. Threads decode two chunks ahead of the model."""
+    prepare = build_transform("plain", pixels)
+
+    def load(file: _File) -> np.ndarray | tuple[str, bool]:
+        try:
+            return square(file.path, pixels)
+        except Exception as error:
+            cause = error.__context__ or error  # a file that cannot be opened now, or not with the memory there is
+            lasting = not (isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno))
+            return str(error).removeprefix(f"{file.path}: ") or type(error).__name__, lasting
+
+    was_training = model.training
+    model.eval()
+    images = in_threads(load, files, workers=min(8, cores() + 1), ahead=2 * chunk)
+    try:
+        with warnings.catch_warnings():  # of large photos and odd EXIF: what matters of it is in `broken`
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            for start in range(0, len(files), chunk):
+                part = files[start:start + chunk]
+                loaded = list(islice(images, len(part)))
+                good = [image for image in loaded if isinstance(image, np.ndarray)]
+                if good:
+                    batch = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
+                    with torch.inference_mode():
+                        vectors = iter(model.embed_images(prepare.eval(batch)).float().cpu().numpy())
+                for file, image in zip(part, loaded):
+                    if not isinstance(image, np.ndarray):
+                        yield Line(*file[:3], image[0], None, image[1])
+                    elif np.isfinite(vector := next(vectors)).all():
+                        yield Line(*file[:3], "", vector)
+                    else:
+                        yield Line(*file[:3], "the model gives it no finite vector", None)
+                tell(len(part))
+    finally:
+        images.close()
+        model.train(was_training)
+
+
+@contextlib.contextmanager
+def _progress(
+    wanted: bool | Callable[[int, int], object], title: str, done: int, total: int
+) -> Iterator[Callable[[int], object]]:
+    """A function that is told how many files more are done."""
+    if not callable(wanted):
+        with tqdm(total=total, initial=done, desc=f"embed {title}", unit="image", mininterval=0.5,
+                  disable=not wanted or done == total) as bar:
+            yield bar.update
+        return
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        wanted(done, total)
+
+    tell(0)
+    yield tell
+
+
+__all__ = ["Catalogue", "Hits", "model_key", "open_folder", "square"]

@@ -1,0 +1,382 @@
+"""The one search and the one rank of the lab: whoever orders images by cosine does it here, and so gets the same order.
+
+What is compared are cosines in double precision, rounded to single; of equal ones the earlier image comes first. Only close
+calls are computed that way: products in single precision decide the rest, with their largest possible error in mind. Vectors
+stay on the device where they are, and every device, chunk and order of sums gives the same ranks and the same cosines.
+
+Shapes: Q queries, G gallery images, D width, K results kept a query; n queries of a chunk, m candidates of a query, P pairs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from maaf_lab.data.split import Split
+from maaf_lab.data.text import join
+from maaf_lab.errors import ConfigError
+from maaf_lab.retrieval.rankings import Rankings
+
+PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
+PAIRS = 1024  # pairs whose cosines are computed at once in double precision
+LONGEST = 1.01  # of a unit vector, rounding included
+Pairs = tuple[np.ndarray, np.ndarray]  # queries (P,) and images (P,)
+
+
+class Hits(NamedTuple):
+    """What a search found, best first: images (k,) int64, indices into the gallery; scores (k,) float32, cosines."""
+
+    images: np.ndarray
+    scores: np.ndarray
+
+
+class Ranked(NamedTuple):
+    """ranks (Q,): place of the first relevant image, from 1; 0 where there is none. images, scores (Q, K): what came first and
+    its cosines; where there are fewer candidates than K, the cosine is -inf and the image stands for nothing."""
+
+    ranks: np.ndarray
+    images: np.ndarray
+    scores: np.ndarray
+
+
+class Index(Protocol):
+    """Finds candidates; `Gallery` computes their cosines again and orders them."""
+
+    def nearest(self, queries_nD: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """At least k candidates a query: their cosines in single precision, and images, both (n, m), in any order."""
+
+
+class Scan:
+    """The exact index: every product of every query with every image."""
+
+    def __init__(self, vectors_GD: Tensor) -> None:
+        self.vectors = vectors_GD
+        self.images = torch.arange(len(vectors_GD), device=vectors_GD.device)
+
+    def nearest(self, queries_nD: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """All images, whatever k."""
+        return self.cosines(queries_nD), self.of(len(queries_nD))
+
+    def of(self, n: int) -> Tensor:
+        """The numbers of all images, for each of n queries: (n, G)."""
+        return self.images.expand(n, -1)
+
+    def cosines(self, queries_nD: Tensor, out: Tensor | None = None, product: Tensor | None = None) -> Tensor:
+        """(n, G). out, product: memory for the result and for PART * n numbers, where somebody uses it again.
+
+        The product is formed as (G, n) and turned over, a part of the gallery at a time: with the long side first, the kernels
+        take two thirds of the time. Of one query, numpy's product takes half of torch's.
+        """
+        vectors, n = self.vectors, len(queries_nD)
+        if n == 1 and vectors.device.type == "cpu":
+            return torch.from_numpy(vectors.numpy() @ queries_nD[0].numpy())[None]
+        out = vectors.new_empty(n, len(vectors)) if out is None else out
+        product = vectors.new_empty(PART * n) if product is None else product
+        for low in range(0, len(vectors), PART):
+            part = vectors[low : low + PART]
+            room = product[: len(part) * n].view(len(part), n)
+            out[:, low : low + PART] = torch.mm(part, queries_nD.T, out=room).T
+        return out
+
+
+class Gallery:
+    """Unit vectors of images (G, D), searched and ranked.
+
+    vectors: a tensor on any device, or an array, a read-only memory map too; what is not float32 is copied.
+    index: what finds candidates for `search`; every image by default. Ranks are counted over every image in any case.
+    Raises ConfigError for vectors that are longer than 1 or not finite.
+    """
+
+    def __init__(self, vectors: Tensor | np.ndarray, index: Index | None = None) -> None:
+        self.vectors = _tensor(vectors)
+        if self.vectors.ndim != 2:
+            raise ConfigError(f"Gallery: expected vectors (G, D), found {tuple(self.vectors.shape)}")
+        if self.vectors.device.type == "mps":  # which has no double precision
+            self.vectors = self.vectors.cpu()
+        _check_lengths(self.vectors, "Gallery")
+        self.scan = Scan(self.vectors)
+        self.index = index or self.scan
+        # |error| of a product of length D in single precision, whatever the order of its sums, and of its rounding
+        self.error = (self.vectors.shape[1] + 2) * 2.0**-23 * LONGEST**2
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @torch.no_grad()
+    def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] | np.ndarray = ()) -> Hits:
+        """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k candidates, fewer hits.
+
+        without: indices that are no candidates, or a mask (G,) of them.
+        Raises ConfigError for k below 1 or what is no unit vector of this width, IndexError for an index that is none.
+        """
+        if isinstance(k, bool) or k < 1:
+            raise ConfigError(f"search: expected k of at least 1, found {k!r}")
+        asked, width = _tensor(vector).to(self.vectors.device), self.vectors.shape[1]
+        if asked.shape != (width,) or not asked.isfinite().all():
+            found = tuple(asked.shape) if asked.shape != (width,) else "numbers that are not finite"
+            raise ConfigError(f"search: expected one vector {(width,)}, found {found}")
+        gone = self._gone(without)
+        _check_lengths(asked[None], "search")
+        k = min(k, len(self) - len(gone))
+        if k < 1:
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        candidate = torch.ones(len(self), dtype=torch.bool, device=self.vectors.device)
+        candidate[torch.from_numpy(gone).to(candidate.device)] = False
+        asked, many = asked[None], k + len(gone)
+        with _in_single_precision(self.vectors.device):
+            while True:  # until what the index leaves out is too far away to come before
+                many = min(2 * many, len(self))
+                rough, image = self.index.nearest(asked, many)
+                least = rough.min()
+                rough = rough.masked_fill(~candidate[image], -torch.inf) if len(gone) else rough
+                if rough.shape[1] == len(self) or least < rough.topk(k).values[0, -1] - 2 * self.error:
+                    break
+        _, image, cosine = self._first(asked, rough, image, k)
+        return Hits(image.cpu().numpy(), cosine.cpu().numpy())
+
+    @torch.no_grad()
+    def rank(
+        self, queries: Tensor | np.ndarray, relevant: Pairs, without: Pairs | None = None, *, keep: int = 10, chunk: int = 128,
+        tell: Callable[[int], object] = lambda done: None,
+    ) -> Ranked:
+        """Where the first relevant image of each query (Q, D) comes, and the first `keep` images; memory is a chunk's.
+
+        relevant, without: pairs of a query and an image, in any order: the images that are right, and those that are no
+        candidates, right or not. tell: is told how many queries more are done.
+        """
+        queries = _tensor(queries).to(self.vectors.device)
+        _check_lengths(queries, "rank")
+        keep, empty = min(keep, len(self)), (np.empty(0, np.int64), np.empty(0, np.int64))
+        relevant, without = _by_query(relevant), _by_query(without or empty)
+        candidate = ~np.isin(*(query * len(self) + image for query, image in (relevant, without)))
+        relevant = relevant[0][candidate], relevant[1][candidate]
+        found = Ranked(np.zeros(len(queries), np.int64), np.zeros((len(queries), keep), np.int64),
+                       np.full((len(queries), keep), -np.inf, np.float32))
+        n = min(chunk, len(queries))
+        score, product, flag = (self.vectors.new_empty(size, dtype=kind) for size, kind in (
+            ((n, len(self)), torch.float32), ((PART * n,), torch.float32), ((n, len(self)), torch.bool)))
+        for low in range(0, len(queries), chunk):
+            asked = queries[low : low + chunk]
+            n = len(asked)
+            with _in_single_precision(self.vectors.device):
+                rough = self.scan.cosines(asked, score[:n], product)
+            rough[self._of(without, low, n)] = -torch.inf
+            found.ranks[low : low + n] = self._ranks(asked, rough, flag[:n], *self._of(relevant, low, n)).cpu().numpy()
+            if keep:
+                row, image, cosine = (t.cpu().numpy() for t in self._first(asked, rough, self.scan.of(n), keep, flag[:n]))
+                place = np.arange(len(row)) - np.searchsorted(row, row)
+                found.images[low + row, place], found.scores[low + row, place] = image, cosine
+            tell(n)
+        return found
+
+    def _ranks(self, asked: Tensor, rough: Tensor, flag: Tensor, row: Tensor, image: Tensor) -> Tensor:
+        """(n,) of queries whose candidates have rough cosines (n, G), from their relevant images (P,); flag (n, G): memory."""
+        cosine, nowhere = self._cosines(asked, row, image), len(self)
+        best = torch.full_like(asked[:, 0], -torch.inf).scatter_reduce(0, row, cosine, "amax")
+        first = cosine == best[row]
+        best_image = torch.full_like(best, nowhere, dtype=torch.int64).scatter_reduce(0, row[first], image[first], "amin")
+        unanswered = best_image == nowhere
+        bound = best.masked_fill(unanswered, torch.inf)[:, None]
+        ahead = torch.count_nonzero(torch.gt(rough, bound + self.error, out=flag), 1)
+        close = torch.count_nonzero(torch.ge(rough, bound - self.error, out=flag), 1) - ahead
+        unclear = (close > 1).nonzero()[:, 0]  # 1 is the relevant image itself
+        if len(unclear):
+            part, bound = rough[unclear], bound[unclear]
+            row, image = ((part >= bound - self.error) & (part <= bound + self.error)).nonzero(as_tuple=True)
+            row = unclear[row]
+            cosine = self._cosines(asked, row, image)
+            before = (cosine > best[row]) | ((cosine == best[row]) & (image < best_image[row]))
+            ahead = ahead.index_add(0, row, before.long())
+        return (1 + ahead).masked_fill(unanswered, 0)
+
+    def _first(
+        self, asked: Tensor, rough: Tensor, images: Tensor, keep: int, flag: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The first `keep` of the candidates (n, m) of each query, best first: rows (P,), images (P,), cosines (P,)."""
+        last = rough.topk(keep, 1).values[:, -1:]
+        least = (last - 2 * self.error).clamp(min=-2.0)  # -inf is no candidate, and no cosine is so small
+        row, column = torch.ge(rough, least, out=flag).nonzero(as_tuple=True)
+        image = images[row, column]
+        cosine = self._cosines(asked, row, image)
+        order = image.argsort(stable=True)
+        order = order[cosine[order].argsort(stable=True, descending=True)]
+        order = order[row[order].argsort(stable=True)]
+        row = row[order]
+        first = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row) < keep
+        return row[first], image[order][first], cosine[order][first]
+
+    def _cosines(self, asked: Tensor, row: Tensor, image: Tensor) -> Tensor:
+        """Of pairs (P,): in double precision, rounded to single.
+
+        Adding and taking away 3 rounds a product to a multiple of 2**-52. Sums of such numbers below 2 are exact, so that the
+        order in which a device adds them up changes nothing.
+        """
+        found = asked.new_empty(len(row))
+        for low in range(0, len(row), PAIRS):
+            some = slice(low, low + PAIRS)
+            product = self.vectors.index_select(0, image[some]).double().mul_(asked.index_select(0, row[some]))
+            found[some] = product.add_(3.0).sub_(3.0).sum(1).add_(0.0)  # no -0, which some devices sort before 0
+        return found
+
+    def _of(self, pairs: Pairs, low: int, n: int) -> tuple[Tensor, Tensor]:
+        """The pairs of n queries from `low` on, counted from there, where the vectors are."""
+        first, stop = np.searchsorted(pairs[0], [low, low + n])
+        return tuple(torch.from_numpy(side[first:stop]).to(self.vectors.device) for side in (pairs[0] - low, pairs[1]))
+
+    def _gone(self, without: Iterable[int] | np.ndarray) -> np.ndarray:
+        """Indices, each once."""
+        if isinstance(without, np.ndarray) and without.dtype == bool:
+            return np.flatnonzero(without)
+        gone = np.unique(np.fromiter(without, np.int64))
+        if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
+            raise IndexError(f"search: without: expected indices from 0 to {len(self) - 1:,}, found {gone.tolist()[:5]}")
+        return gone
+
+
+def _tensor(vectors: Tensor | np.ndarray) -> Tensor:
+    if isinstance(vectors, Tensor):
+        return vectors.detach().float()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")  # nobody here writes to them
+        return torch.from_numpy(np.asarray(vectors, np.float32))
+
+
+def _check_lengths(vectors_nD: Tensor, what: str) -> None:
+    longest = float(vectors_nD.norm(dim=1).max()) if vectors_nD.numel() else 0.0
+    if not longest <= LONGEST:  # nor is a number that is none
+        raise ConfigError(f"{what}: expected vectors of length 1, found one of length {longest:.3g}; "
+                          "divide by their length, or look for the step of training at which the model broke")
+
+
+def _by_query(pairs: Pairs) -> Pairs:
+    query, image = (np.asarray(side, np.int64) for side in pairs)
+    order = np.argsort(query, kind="stable")
+    return query[order], image[order]
+
+
+@contextmanager
+def _in_single_precision(device: torch.device) -> Iterator[None]:
+    """Inside, products have the error that `Gallery` reckons with, whatever a training around it has set."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+# --- a split ----------------------------------------------------------------------------------------------------------
+
+class Relevance:
+    """What a split's protocol says of each query: in which gallery it searches, what is left out, which images are relevant."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self._number = {text: n for n, text in enumerate(dict.fromkeys(image.label for image in split.images))}
+        self._labels = np.array([self._number[image.label] for image in split.images], np.int64)  # (G,)
+        self._by_label = np.argsort(self._labels, kind="stable")
+        self._wanted = np.array([self._number.get(q.target_label, -1) for q in split.queries], np.int64)  # (Q,)
+
+    def galleries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The queries that share a gallery, and its images, in the split's order."""
+        queries = self.split.queries
+        if self.split.protocol.gallery == "split":
+            yield np.arange(len(queries)), np.arange(len(self.split.images))
+            return
+        names = np.array([q.category or "" for q in queries], object)
+        for name in dict.fromkeys(names):
+            yield np.flatnonzero(names == name), np.flatnonzero(self._in_category(name))
+
+    def excluded(self, queries: np.ndarray) -> Pairs:
+        """Images that are no candidates: pairs of a place in `queries` and an image."""
+        if not self.split.protocol.exclude_source:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        asked = [self.split.queries[q] for q in queries]
+        pairs = [(n, i) for n, q in enumerate(asked) for i in (q.source, *q.exclude)]
+        return tuple(np.array(pairs, np.int64).reshape(-1, 2).T)
+
+    def relevant(self, queries: np.ndarray) -> Pairs:
+        """All images of the label that is asked for, in any gallery: pairs of a place in `queries` and an image."""
+        first, stop = (np.searchsorted(self._labels[self._by_label], self._wanted[queries], side) for side in ("left", "right"))
+        count = stop - first
+        place = np.repeat(np.arange(len(queries)), count)
+        return place, self._by_label[np.arange(len(place)) + np.repeat(first - np.cumsum(count) + count, count)]
+
+    def is_relevant(self, images: np.ndarray, query: int) -> np.ndarray:
+        """(k,) bool."""
+        return self._labels[images] == self._wanted[query]
+
+    def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
+        """(G,) bool: what a query of the split ranks; without one all images, or those of a category."""
+        if query is not None:
+            category = self.split.queries[query].category or "" if self.split.protocol.gallery == "category" else ""
+        among = self._in_category(category).copy() if category else np.ones(len(self.split.images), bool)
+        if query is not None:
+            among[self.excluded(np.array([query]))[1]] = False
+        return among
+
+    def _in_category(self, name: str) -> np.ndarray:
+        return self._of_category.get(name, np.zeros(len(self.split.images), bool))
+
+    @cached_property
+    def _of_category(self) -> dict[str, np.ndarray]:
+        names = dict.fromkeys(name for image in self.split.images for name in image.categories)
+        return {name: np.array([name in image.categories for image in self.split.images]) for name in names}
+
+
+def rank(
+    queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 128, progress: bool = True
+) -> Rankings:
+    """Rank the gallery for every query under the split's protocol, on the gallery's device.
+
+    queries (Q, D) and gallery (G, D) are unit vectors, a row a query and an image of the split. Order and ties: see `Gallery`.
+    """
+    import pandas as pd
+
+    ranks, relevance = np.zeros(len(queries), np.int64), Relevance(split)
+    tops, scores = np.empty(len(queries), object), np.empty(len(queries), object)  # an array a query, as in a file read back
+    ids = np.array([image.id for image in split.images], object)
+    bar = tqdm(total=len(queries), desc="rank", unit="query", disable=not progress, mininterval=0.5)
+    for rows, images in relevance.galleries():
+        place = np.full(len(split.images), -1, np.int64)
+        place[images] = np.arange(len(images))
+        pairs = [_inside(place, of(rows)) for of in (relevance.relevant, relevance.excluded)]
+        found = Gallery(_rows(gallery, images)).rank(_rows(queries, rows), *pairs, keep=keep, chunk=chunk, tell=bar.update)
+        ranks[rows] = found.ranks
+        names, counts = ids[images[found.images]], np.isfinite(found.scores).sum(1).tolist()
+        for n, (row, count) in enumerate(zip(rows.tolist(), counts, strict=True)):
+            tops[row], scores[row] = names[n, :count], found.scores[n, :count]
+    bar.close()
+    frame = pd.DataFrame({
+        "query": np.arange(len(queries)),
+        "source": [ids[q.source] for q in split.queries],
+        "text": [join(q.texts) for q in split.queries],
+        "target_label": [q.target_label for q in split.queries],
+        "category": [q.category for q in split.queries],
+        "rank": ranks,
+        "top": tops,
+        "scores": scores,
+    })
+    return Rankings(frame, split.protocol.describe())
+
+
+def _rows(vectors: Tensor, rows: np.ndarray) -> Tensor:
+    """Some rows, in rising order; a view where they are one run."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return vectors[int(rows[0]) : int(rows[-1]) + 1]
+    return vectors[torch.from_numpy(rows).to(vectors.device)]
+
+
+def _inside(place: np.ndarray, pairs: Pairs) -> Pairs:
+    """Pairs whose image has a place in the gallery, and that place."""
+    query, image = pairs[0], place[pairs[1]]
+    return query[image >= 0], image[image >= 0]

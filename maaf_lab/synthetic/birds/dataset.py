@@ -1,0 +1,117 @@
+"""Writes made Birds-to-Words in the published layout: drawn birds, and paragraphs on how two of them differ.
+
+    out/birds-to-words-v1.0.tsv   images/{photo:07d}.jpg   birds.json   made.json
+
+A pivot bird is paired with two relatives, as in the published set's "pivot-branch" sampling; a relative differs from its pivot
+in some attributes and keeps the others, so a search needs the picture and the text. No image stands in two splits.
+`birds.json` holds the attributes of every picture: {file name: {attribute: value}}.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PILImage
+
+from maaf_lab.data.datasets.birds_to_words import ANNOTATION, COLUMNS
+from maaf_lab.errors import DataError
+from maaf_lab.synthetic.birds.drawing import Bird, draw_bird, random_bird
+from maaf_lab.synthetic.birds.texts import KINDS, describe, relative_of
+from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
+from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
+from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.utils.parallel import in_processes
+
+VERSION = 1  # raise it whenever the same settings give other bytes
+IMAGES, SIDECAR = "images", "birds.json"
+# size -> split -> pivots (three pictures and two pairs each), paragraphs a pair
+SIZES_OF_SET = {
+    "full": {"train": (1_150, (3, 2, 3)), "val": (150, (2,)), "test": (150, (2,))},
+    "tiny": {"train": (10, (3,)), "val": (5, (2,)), "test": (5, (2,))},
+}
+_ADDRESS = "https://birds.made.invalid/photos"
+_GENERA = ("Alda", "Brenta", "Corva", "Dromis", "Elanis", "Fulva", "Galbo", "Hiruna", "Ixor", "Jacara", "Lanio", "Mergis")
+_EPITHETS = ("alba", "borealis", "cristata", "dubia", "elegans", "flava", "grandis", "hortensis", "insularis", "minor", "nitida")
+
+
+def make_birds_to_words(out: str | Path, size: str = "full", pixels: int = 224, seed: int = 0, progress: bool = True) -> Path:
+    """Make the dataset in folder `out` and return the folder.
+
+    size: "full" (train 3,450 pictures, 2,300 pairs, 6,133 paragraphs; val and test 450, 300 and 600 each) or "tiny" (30, 20, 60
+    and 15, 10, 20). The same settings give the same bytes. What is refused, and what a stopped making leaves: `made/folder.py`.
+    """
+    settings = checked_settings("birds_to_words", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
+
+    def fill(folder: Path) -> dict[str, tuple[int, int]]:
+        (folder / IMAGES).mkdir()
+        birds, rows = plan(size, seed)
+        jobs = [(name, split, i, bird) for split, own in birds.items() for i, (name, bird) in enumerate(own.items())]
+        for _ in in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "made birds", progress=progress):
+            pass
+        sidecar = {name: asdict(bird) for own in birds.values() for name, bird in own.items()}
+        write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(sidecar, indent=0).encode()))
+        table = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
+        write_whole(folder / ANNOTATION, lambda file: file.write(table.encode()))
+        said = {split: sum(row[8] == split for row in rows) for split in birds}
+        return {split: (len(own), said[split] * (2 if split == "train" else 1)) for split, own in birds.items()}
+
+    return make_set(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
+
+
+def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[str, ...]]]:
+    """No pixels: split -> {file name: bird}, and the rows of the table, in the published columns' order."""
+    birds: dict[str, dict[str, Bird]] = {}
+    rows: list[tuple[str, ...]] = []
+    photo = 0
+    for split, (pivots, paragraphs) in SIZES_OF_SET[size].items():
+        birds[split] = {}
+        for group in range(pivots):
+            dice = Dice(seed, SPLIT_NUMBERS[split], 1, group)
+            pivot, species = random_bird(dice), f"{dice.pick(_GENERA)} {dice.pick(_EPITHETS)}"
+            names = [f"{photo + i + 1:07d}.jpg" for i in range(3)]
+            photo += 3
+            birds[split][names[0]] = pivot
+            for branch in (1, 2):
+                kind = dice.pick(tuple(KINDS))
+                other, other_species = relative_of(pivot, kind, dice), _species(species, kind, dice)
+                birds[split][names[branch]] = other
+                for n in range(paragraphs[(2 * group + branch) % len(paragraphs)]):
+                    rows.append((*_photograph(names[0]), species, "base", *_photograph(names[branch]), other_species, kind, split,
+                                 str(n + 1), describe(pivot, other, dice)))
+    return birds, rows
+
+
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The training captions, with no pixels."""
+    return [row[-1] for row in plan(size, seed)[1] if row[8] == "train"]
+
+
+def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
+    """What every picture shows: file name -> the fields of `Bird`. Raises DataError where the folder has no sidecar."""
+    path = Path(out) / SIDECAR
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make birds_to_words --out DIR` makes one")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, int, Bird]) -> None:
+    name, split, i, bird = job
+    picture = draw_bird(bird, pixels, Dice(seed, SPLIT_NUMBERS[split], 2, i))
+    PILImage.fromarray(picture).save(Path(folder, name), format="JPEG", quality=90)
+
+
+def _photograph(name: str) -> tuple[str, str]:
+    """The addresses of a picture's record and of the picture; `.invalid` is a domain that can never exist."""
+    return f"{_ADDRESS}/{int(name.removesuffix('.jpg'))}", f"{_ADDRESS}/{name}"
+
+
+def _species(name: str, kind: str, dice: Dice) -> str:
+    genus, epithet = name.split()
+    if kind == "sameSpecies":
+        return name
+    genus = genus if kind == "sameGenus" else dice.pick([g for g in _GENERA if g != genus])
+    return f"{genus} {dice.pick([e for e in _EPITHETS if e != epithet])}"

@@ -1,0 +1,111 @@
+"""Writes made CSS in the published layout: the annotation, the pictures, and a sidecar with each object's box.
+
+    out/css_toy_dataset_novel2_small.dup.npy   images/css_{split}_{index:06d}.png   objects.npz   made.json
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PILImage
+from tqdm.auto import tqdm
+
+from maaf_lab.data.datasets.css import ANNOTATION, CSS, IMAGES, IMAGES_2D, image_name
+from maaf_lab.errors import DataError
+from maaf_lab.synthetic.css import render
+from maaf_lab.synthetic.css.flat import flat
+from maaf_lab.synthetic.css.scenes import SIZES_OF_SET, SPLITS, css_annotations
+from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
+
+VERSION = 1  # raise it whenever the same settings give other bytes
+SIDECAR = "objects.npz"
+
+
+def origin(size: str = "full", pixels: int = 64, seed: int = 0) -> str:
+    """What the files are: this string and this version's code give every byte."""
+    return checked_settings("css", VERSION, size, pixels, seed)["origin"]
+
+
+def draw(objects_of_images: Sequence[Sequence[Mapping[str, Any]]], pixels: int) -> np.ndarray:
+    """Pictures from entries of `objects_img`: uint8 (B, pixels, pixels, 3), the very pixels that `make_css` writes.
+
+    Both draw on the CPU, where every machine gives the same bytes; `render.render` also draws on a GPU.
+    """
+    return render.render(objects_of_images, pixels, "cpu").numpy()
+
+
+def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 0, progress: bool = True) -> Path:
+    """Make the dataset in folder `out` and return the folder.
+
+    size: "full" (per split 1,000 references, 16,000 queries, 17,000 pictures) or "tiny" (40, 320, 360). The same settings
+    give the same bytes. What a folder keeps when a making stops, and what is refused, is in `made/folder.py`.
+    """
+    settings = checked_settings("css", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=render.LEAST_PIXELS)
+
+    def fill(folder: Path) -> dict[str, tuple[int, int]]:
+        (folder / IMAGES).mkdir()
+        data = css_annotations(size, seed)
+        sidecar: dict[str, np.ndarray] = {}
+        total = sum(len(data[s]["objects_img"]) for s in SPLITS)
+        with tqdm(total=total, desc="made css", unit="image", disable=not progress) as bar:
+            for split in SPLITS:
+                columns = []
+                finish = partial(_save, folder, split)
+                for start, drawing in render.stream(data[split]["objects_img"], pixels, "cpu", finish=finish):
+                    columns.append((drawing.scene + start, drawing.object, drawing.box, drawing.visible, drawing.share))
+                    bar.update(len(drawing.images))
+                for name, parts in zip(("image", "object", "box", "visible", "share"), zip(*columns)):
+                    sidecar[f"{split}_{name}"] = np.concatenate(parts)
+        write_whole(folder / SIDECAR, lambda file: np.savez(file, **sidecar))
+        write_whole(folder / ANNOTATION, lambda file: np.save(file, np.array(data, dtype=object), allow_pickle=True))
+        return {split: (len(data[split]["objects_img"]), sum(len(mod["to"]) for mod in data[split]["mods"])) for split in SPLITS}
+
+    return make_set(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
+
+
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The training texts, one a query, with no pixels."""
+    return [mod["to_str"] for mod in css_annotations(size, seed)["train"]["mods"] for _ in mod["to"]]
+
+
+def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Path:
+    """Draw the scenes of a CSS folder, published or made, flat on white into `images_2d/`, and return the folder.
+
+    64 px is what TIRG uses. Drawings that are there at this size are left as they are. Raises DataError for a folder
+    without a readable annotation.
+    """
+    layout, folder = CSS(root), Path(root) / IMAGES_2D
+    for split in layout.splits:
+        objects = layout.objects(split)
+        folder.mkdir(exist_ok=True)
+        for i, scene in enumerate(tqdm(objects, desc=f"css2d {split}", unit="image", disable=not progress)):
+            path = folder / image_name(split, i)
+            beside = path.with_name(path.name + ".part")
+            PILImage.fromarray(flat(scene, pixels)).save(beside, format="PNG", compress_level=2)
+            os.replace(beside, path)
+    return Path(root)
+
+
+def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
+    """Where each object shows, a row an object: image, object (its place in the scene's list), box, visible, share.
+
+    Units as in `render.Drawing`. Raises DataError where the folder has no sidecar or no such split.
+    """
+    path = Path(out) / SIDECAR
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make css --out DIR` makes one")
+    with np.load(path, allow_pickle=False) as file:
+        columns = {key.removeprefix(f"{split}_"): file[key] for key in file.files if key.startswith(f"{split}_")}
+    if not columns:
+        raise DataError(f"{path}: expected split {' or '.join(SPLITS)}, found none called {split!r}")
+    return columns
+
+
+def _save(out: Path, split: str, start: int, drawing: render.Drawing) -> None:
+    for i, image in enumerate(drawing.images.numpy()):
+        PILImage.fromarray(image).save(out / IMAGES / image_name(split, start + i), format="PNG", compress_level=2)

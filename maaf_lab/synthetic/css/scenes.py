@@ -1,0 +1,232 @@
+"""The scene world of made CSS, no pixels: random scenes, modifications, and which modification meets which reference.
+
+Scenes of a split are held as three arrays (R, 9) of indices, one number a cell, -1 for an empty cell; they become the
+published dicts at the end. All randomness comes from `RandomState.random_sample`, whose stream numpy keeps frozen, so a
+seed gives the same scenes on every platform and numpy.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, KINDS, SHAPES, SIZES, Modification
+from maaf_lab.errors import ConfigError
+from maaf_lab.synthetic.random_stream import Dice
+
+SPLITS = ("train", "test")
+MAX_SHIFT = 0.1  # of an object from the middle of its cell, in cells
+LEAVE_OUT = 0.3  # chance that an attribute is left out of a description
+REFERENCES_PER_MODIFICATION = 8
+SIZES_OF_SET = {"full": (1000, 16), "tiny": (40, 8)}  # references, queries a reference
+
+_GROUP_A, _GROUP_B = ("gray", "blue", "brown", "yellow"), ("red", "green", "purple", "cyan")
+
+
+def allowed_pairs(split: str) -> np.ndarray:
+    """Colour-shape pairs of a split: (shapes, colours) bool. A cube's colours in one split are a cylinder's in the other."""
+    cubes, cylinders = (_GROUP_A, _GROUP_B) if split == "train" else (_GROUP_B, _GROUP_A)
+    colors = {"cube": cubes, "cylinder": cylinders, "sphere": COLORS}
+    return np.array([[color in colors[shape] for color in COLORS] for shape in SHAPES])
+
+
+@dataclass
+class Scenes:
+    """R scenes: indices into SHAPES, COLORS, SIZES, each (R, 9), -1 where a cell is empty."""
+
+    shape: np.ndarray
+    color: np.ndarray
+    size: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Scenes:
+        return Scenes(self.shape[rows].copy(), self.color[rows].copy(), self.size[rows].copy())
+
+
+
+
+def draw_scenes(dice: Dice, n: int, pairs: np.ndarray) -> Scenes:
+    """`n` reference scenes with 2 to 7 objects."""
+    count = 2 + (dice.uniform(n) * 6).astype(int)
+    filled = dice.uniform(n, 9).argsort(1, kind="stable").argsort(1, kind="stable") < count[:, None]
+    shape = (dice.uniform(n, 9) * len(SHAPES)).astype(int)
+    colors = [np.flatnonzero(row) for row in pairs]
+    width = np.array([len(c) for c in colors])
+    table = np.array([np.resize(c, len(COLORS)) for c in colors])
+    color = table[shape, (dice.uniform(n, 9) * width[shape]).astype(int)]
+    size = (dice.uniform(n, 9) * 2).astype(int)
+    return Scenes(*(np.where(filled, a, -1) for a in (shape, color, size)))
+
+
+def draw_modification(dice: Dice, kind: str, pairs: np.ndarray) -> Modification:
+    """A random modification of a kind, within the split's pairs. A change or a remove names attributes or a position."""
+    if kind != "add" and dice.chance(0.25):
+        described: dict[str, Any] = {"cell": dice.below(9)}
+    else:
+        described = _draw_description(dice, pairs, bare=kind == "add")
+    if kind == "add":
+        described["cell"] = dice.below(9)
+    if kind == "change":
+        described["value"] = dice.pick(SIZES) if dice.chance(0.5) else dice.pick(COLORS)
+    return Modification(kind, **described)
+
+
+def _draw_description(dice: Dice, pairs: np.ndarray, bare: bool) -> dict[str, Any]:
+    while True:
+        shape = dice.below(len(SHAPES))
+        color = dice.pick(np.flatnonzero(pairs[shape]))
+        words = {"size": dice.pick(SIZES), "color": COLORS[color], "shape": SHAPES[shape]}
+        words = {key: word for key, word in words.items() if not dice.chance(LEAVE_OUT)}
+        if words or bare:
+            return words
+
+
+def _matches(scenes: Scenes, mod: Modification) -> np.ndarray:
+    """Which objects a description fits: (R, 9) bool."""
+    fit = scenes.shape >= 0
+    named = ((scenes.shape, SHAPES, mod.shape), (scenes.color, COLORS, mod.color), (scenes.size, SIZES, mod.size))
+    for array, names, word in named:
+        if word is not None:
+            fit = fit & (array == names.index(word))
+    if mod.cell is not None:
+        fit = fit & (np.arange(9) == mod.cell)
+    return fit
+
+
+def usable(scenes: Scenes, mod: Modification, pairs: np.ndarray) -> np.ndarray:
+    """Which scenes a modification may be used on: (R,) bool. It must change something, keep the pairs, leave an object."""
+    if mod.kind == "add":
+        return scenes.shape[:, mod.cell] < 0
+    fit = _matches(scenes, mod)
+    if mod.kind == "remove":
+        return fit.any(1) & ((scenes.shape >= 0) & ~fit).any(1)
+    if mod.value in SIZES:
+        return (fit & (scenes.size != SIZES.index(mod.value))).any(1)
+    color = COLORS.index(mod.value)
+    stays = pairs[scenes.shape, color] | ~fit
+    return (fit & (scenes.color != color)).any(1) & stays.all(1)
+
+
+def modify(dice: Dice, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> Scenes:
+    """The scenes after `mod`; what an add leaves out is drawn for each scene."""
+    new = scenes.take(np.arange(len(scenes.shape)))
+    if mod.kind == "add":
+        for row in range(len(new.shape)):
+            fits = pairs.copy()
+            if mod.shape is not None:
+                fits &= (np.arange(len(SHAPES)) == SHAPES.index(mod.shape))[:, None]
+            if mod.color is not None:
+                fits &= np.arange(len(COLORS)) == COLORS.index(mod.color)
+            shape = dice.pick(np.flatnonzero(fits.any(1)))
+            new.shape[row, mod.cell] = shape
+            new.color[row, mod.cell] = dice.pick(np.flatnonzero(fits[shape]))
+            new.size[row, mod.cell] = SIZES.index(mod.size) if mod.size is not None else dice.below(2)
+        return new
+    fit = _matches(scenes, mod)
+    if mod.kind == "remove":
+        for array in (new.shape, new.color, new.size):
+            array[fit] = -1
+    elif mod.value in SIZES:
+        new.size[fit] = SIZES.index(mod.value)
+    else:
+        new.color[fit] = COLORS.index(mod.value)
+    return new
+
+
+def shifted(scenes: Scenes, dice: Dice) -> np.ndarray:
+    """Where objects stand, each with a fresh shift in its cell: (R, 9, 2) y, x. Four decimals: they are the whole truth."""
+    shift = (dice.uniform(len(scenes.shape), 9, 2) * 2 - 1) * MAX_SHIFT
+    return np.round((np.stack(np.divmod(np.arange(9), 3), 1) + 0.5 + shift) / 3, 4)
+
+
+def published_objects(scenes: Scenes, pos: np.ndarray) -> list[list[dict[str, Any]]]:
+    """Scenes as published dicts. pos: see `shifted`."""
+    rows = zip(scenes.shape.tolist(), scenes.color.tolist(), scenes.size.tolist(), pos.tolist())
+    return [[{"shape": SHAPES[shape[c]], "color": COLORS[color[c]], "size": SIZES[size[c]], "pos": tuple(place[c])}
+             for c in range(len(CELLS)) if shape[c] >= 0] for shape, color, size, place in rows]
+
+
+def scene_labels(scenes: Scenes) -> list[str]:
+    """Each scene in words: `css_scenes.scene_label` of its objects, without making them."""
+    kinds = [f"{size} {color} {shape}" for shape in SHAPES for color in COLORS for size in SIZES]
+    words = [[f"{cell} {kind}" for kind in kinds] for cell in CELLS]
+    codes = (scenes.shape * len(COLORS) + scenes.color) * len(SIZES) + scenes.size
+    rows = np.where(scenes.shape < 0, -1, codes).tolist()
+    return ["; ".join([of[code] for of, code in zip(words, row) if code >= 0]) or "empty" for row in rows]
+
+
+def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
+    """One split's annotation: `objects_img` (references first, then one target a query), `mods`, `labels`.
+
+    Each modification is given to about 8 references and each reference is used equally often, so neither the image nor
+    the text alone tells the answer. The three kinds share the queries about equally.
+    """
+    scenes, pos, mods = draw_split(split, size, seed)
+    numbers: dict[str, int] = {}
+    labels = [numbers.setdefault(label, i) for i, label in enumerate(scene_labels(scenes))]
+    return {"objects_img": published_objects(scenes, pos), "mods": mods, "labels": labels}
+
+
+Drawn = tuple[Scenes, np.ndarray, list[dict[str, Any]]]  # scenes, where their objects stand (R, 9, 2), modifications
+SHIPPED = Path(__file__).parents[2] / "pretrained" / "galleries"
+
+
+def shipped_split(split: str, size: str, seed: int) -> Drawn | None:
+    """`draw_split` from a file that came with the lab, in a tenth of the time; None where there is none."""
+    path = SHIPPED / f"scenes-{split}-{size}-{seed}.npz"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        scenes = Scenes(*(file[name].astype(np.int64) for name in ("shape", "color", "size")))
+        return scenes, file["pos"] / 10_000, json.loads(file["mods"].tobytes())
+
+
+def save_split(path: str | Path, drawn: Drawn) -> None:
+    """What `shipped_split` reads."""
+    scenes, pos, mods = drawn
+    small = {name: getattr(scenes, name).astype(np.int8) for name in ("shape", "color", "size")}
+    there = np.where(scenes.shape[..., None] >= 0, np.round(pos * 10_000), 0).astype(np.uint16)
+    np.savez_compressed(path, pos=there, mods=np.frombuffer(json.dumps(mods, separators=(",", ":")).encode(), np.uint8), **small)
+
+
+def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
+    """What `make_split` publishes, before it is written out."""
+    if split not in SPLITS or size not in SIZES_OF_SET:
+        raise ConfigError(f"made CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}")
+    n, uses = SIZES_OF_SET[size]
+    dice, pairs = Dice(seed, SPLITS.index(split)), allowed_pairs(split)
+    references = draw_scenes(dice, n, pairs)
+    left = np.full(n, uses)
+    used: dict[str, np.ndarray] = {}  # by text: references that have had it
+    placed = dict.fromkeys(KINDS, 0)
+    failures = 0
+    mods, targets = [], []
+    while left.any():
+        kind = min(KINDS, key=placed.get) if failures < 200 else dice.pick(KINDS)
+        mod = draw_modification(dice, kind, pairs)
+        seen = used.setdefault(mod.text, np.zeros(n, bool))
+        ready = np.flatnonzero(usable(references, mod, pairs) & (left > 0) & ~seen)
+        # Early on, a modification that few references can take is left for later draws, so that groups stay near 8.
+        if len(ready) < min(REFERENCES_PER_MODIFICATION, (left > 0).sum() // 20 + 1):
+            failures += 1
+            continue
+        failures = 0
+        order = np.lexsort((dice.uniform(len(ready)), -left[ready]))
+        rows = np.sort(ready[order[:REFERENCES_PER_MODIFICATION]])
+        seen[rows] = True
+        left[rows] -= 1
+        placed[kind] += len(rows)
+        first = n + sum(placed.values()) - len(rows)
+        mods.append({"from": rows.tolist(), "to": list(range(first, first + len(rows))), "to_str": mod.text})
+        targets.append(modify(dice, references.take(rows), mod, pairs))
+    every = [references, *targets]
+    scenes = Scenes(*(np.concatenate([getattr(s, name) for s in every]) for name in ("shape", "color", "size")))
+    return scenes, shifted(scenes, dice), mods
+
+
+def css_annotations(size: str = "full", seed: int = 0) -> dict[str, Any]:
+    """The whole annotation in the published form, {"train": ..., "test": ...}, in seconds and with no pixels."""
+    return {split: make_split(split, size, seed) for split in SPLITS}

@@ -1,0 +1,103 @@
+"""What every made set on disk keeps: whole or plainly unfinished, never mixed with foreign files, found again by its settings.
+
+    out/made.json.part   there while a set is being made: its settings
+    out/made.json        written last: the settings, the counts of each split, the number of pictures
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from maaf_lab.data.dataset import MARK
+from maaf_lab.errors import ConfigError, DataError
+
+_PART = f"{MARK}.part"
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def checked_settings(
+    dataset: str, version: int, size: str, pixels: int, seed: int, *, sizes: Sequence[str] = ("tiny", "full"),
+    least_pixels: int = 16,
+) -> dict[str, Any]:
+    """The settings that name a made set, `origin` among them. Raises ConfigError for a value that makes no sense."""
+    if size not in sizes:
+        raise ConfigError(f"make {dataset}: expected size {' or '.join(map(repr, sizes))}, found {size!r}")
+    for name, value, low in (("pixels", pixels, least_pixels), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ConfigError(f"make {dataset}: expected {name} to be a whole number of at least {low}, found {value!r}")
+    return {"dataset": dataset, "version": version, "size": size, "pixels": pixels, "seed": seed,
+            "origin": f"made {dataset} v{version} size={size} pixels={pixels} seed={seed}"}
+
+
+def make_set(
+    out: str | Path, settings: Mapping[str, Any], owned: Sequence[str], fill: Callable[[Path], Mapping[str, tuple[int, int]]],
+    progress: bool = True,
+) -> Path:
+    """Fill the folder `out` with a made set and return it.
+
+    settings: from `checked_settings`. owned: names of the files and folders directly in `out` that make up the set.
+    fill(out) writes them all and returns {split: (images, queries)}. A finished folder with these settings is left as it is;
+    an unfinished one is made again from the start. Raises DataError where the folder holds another set or foreign files.
+    """
+    out = Path(out)
+    if _finished(out, settings, owned):
+        if progress:
+            print(f"{out} already holds {settings['origin']}: nothing to do")
+        return out
+    _clear(out, owned)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / _PART, lambda file: file.write(json.dumps(dict(settings)).encode()))
+    counts = {split: list(pair) for split, pair in fill(out).items()}
+    mark = {**settings, "counts": counts, "pictures": _pictures(out, owned)}
+    write_whole(out / MARK, lambda file: file.write((json.dumps(mark, indent=2) + "\n").encode()))
+    (out / _PART).unlink()
+    return out
+
+
+def write_whole(path: Path, fill: Callable[[Any], Any]) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        fill(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _pictures(out: Path, owned: Sequence[str]) -> int:
+    return sum(name.endswith(PICTURES) for top in owned for _, _, names in os.walk(out / top) for name in names)
+
+
+def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> bool:
+    mark = out / MARK
+    if not mark.exists():
+        return False
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{mark} is no JSON ({error}): pass another folder, or delete that one first") from error
+    if not isinstance(found, dict) or {key: found.get(key) for key in settings} != dict(settings):
+        holds = found.get("origin", found) if isinstance(found, dict) else found
+        raise DataError(f"{out} holds {holds!r}, and {settings['origin']!r} was asked for: pass another folder, or delete that "
+                        f"one first")
+    missing = [name for name in owned if not (out / name).exists()]
+    expected, there = found.get("pictures", 0), _pictures(out, owned)
+    if missing or there != expected:
+        raise DataError(f"{out} is marked as finished, but holds {there:,} of {expected:,} images"
+                        f"{' and lacks ' + ', '.join(missing) if missing else ''}: delete the folder to have it made again")
+    return True
+
+
+def _clear(out: Path, owned: Sequence[str]) -> None:
+    """Take away what an interrupted run left, whatever its settings were. Raises DataError for files that are not ours."""
+    stale = [out / name for name in owned if (out / name).is_file() or ((out / name).is_dir() and any((out / name).iterdir()))]
+    if stale and not (out / _PART).exists():
+        raise DataError(f"{out} holds {stale[0].name} but neither {MARK} nor {_PART}, so it was not made here: pass an empty or "
+                        f"new folder")
+    for path in stale:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,237 @@
+"""The garment world of made Fashion IQ and made Fashion200k, no pixels: attributes, random garments, small changes of them.
+
+A `Garment` is plain words. `settle` says which words go together (no belt under a strapless top with buttons, and so on), so
+that every garment can be drawn and every word of it shows. All randomness comes from `Dice`, whose stream numpy keeps frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from maaf_lab.synthetic.random_stream import Dice
+
+RGB = {
+    "black": (30, 30, 34), "white": (244, 243, 240), "grey": (143, 145, 150), "red": (203, 32, 42), "maroon": (108, 22, 42),
+    "pink": (240, 150, 182), "orange": (238, 126, 42), "yellow": (246, 212, 66), "green": (48, 142, 72),
+    "olive": (116, 116, 58), "teal": (24, 142, 142), "light blue": (152, 198, 232), "blue": (44, 90, 196),
+    "navy": (30, 40, 88), "purple": (118, 62, 156), "brown": (112, 72, 46), "beige": (222, 202, 168),
+}
+COLORS = tuple(RGB)
+PATTERNS = ("solid", "striped", "plaid", "floral", "polka dot", "animal", "graphic")
+DIRECTIONS = ("horizontal", "vertical")  # the detail of a striped garment
+MOTIFS = ("star", "heart", "text", "skull", "cat", "sun", "tree", "flag")  # the detail of a graphic one
+SLEEVES = ("none", "short", "elbow", "long")
+LENGTHS = ("short", "medium", "long")
+FITS = ("tight", "regular", "loose")
+SWITCHES = ("buttons", "belt", "logo", "ruffles", "pocket")
+KINDS = ("dress", "shirt", "toptee", "jacket", "pants", "skirt")
+
+_COVER = {"solid": 0.0, "striped": 0.5, "plaid": 0.45, "floral": 0.3, "polka dot": 0.2, "animal": 0.3, "graphic": 0.15}
+_NECK_SHOWS = {"none": 0.0, "collar": 0.0, "round": 0.1, "boat": 0.3, "scoop": 0.8, "v": 1.0, "halter": 1.4, "strapless": 2.0}
+_SLEEVE_SHOWS = {"none": 0.8, "short": 0.3, "elbow": 0.1, "long": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Garment:
+    """One garment. `second` is "" where the pattern has one colour; `detail` a direction, a motif or ""; `neck` is "none" for
+    pants and skirts; `straps` is "none" unless there are no sleeves and the neckline hangs on straps."""
+
+    kind: str
+    color: str
+    second: str
+    pattern: str
+    detail: str
+    sleeve: str
+    length: str
+    neck: str
+    fit: str
+    straps: str
+    buttons: bool
+    belt: bool
+    logo: bool
+    ruffles: bool
+    pocket: bool
+
+
+ATTRIBUTES = tuple(field.name for field in fields(Garment))[1:]
+
+# How often each word is drawn, by kind. What a kind's table leaves out does not occur in it.
+_COLOR_SHARES = dict(zip(COLORS, (15, 12, 8, 8, 3, 7, 4, 4, 6, 3, 4, 5, 9, 6, 5, 4, 4)))
+_SHARES: dict[str, dict[str, dict[str, float]]] = {
+    "dress": {
+        "pattern": {"solid": 46, "striped": 13, "plaid": 4, "floral": 16, "polka dot": 10, "animal": 8, "graphic": 3},
+        "sleeve": {"none": 55, "short": 20, "elbow": 10, "long": 15},
+        "length": {"short": 38, "medium": 36, "long": 26},
+        "neck": {"round": 20, "scoop": 17, "v": 25, "boat": 8, "collar": 6, "halter": 10, "strapless": 14},
+        "fit": {"tight": 34, "regular": 36, "loose": 30}, "straps": {"thin": 50, "wide": 50},
+        "switch": {"buttons": 12, "belt": 28, "logo": 0, "ruffles": 18, "pocket": 0},
+    },
+    "shirt": {
+        "pattern": {"solid": 30, "striped": 14, "plaid": 16, "floral": 6, "polka dot": 2, "animal": 2, "graphic": 34},
+        "sleeve": {"none": 7, "short": 55, "elbow": 8, "long": 30}, "length": {"medium": 76, "long": 24},
+        "neck": {"round": 42, "scoop": 4, "v": 14, "collar": 40}, "fit": {"tight": 24, "regular": 46, "loose": 30},
+        "straps": {"wide": 100}, "switch": {"buttons": 62, "belt": 0, "logo": 22, "ruffles": 0, "pocket": 24},
+    },
+    "toptee": {
+        "pattern": {"solid": 40, "striped": 13, "plaid": 5, "floral": 12, "polka dot": 6, "animal": 6, "graphic": 20},
+        "sleeve": {"none": 36, "short": 30, "elbow": 14, "long": 20}, "length": {"short": 18, "medium": 56, "long": 26},
+        "neck": {"round": 26, "scoop": 18, "v": 24, "boat": 8, "collar": 10, "halter": 7, "strapless": 7},
+        "fit": {"tight": 36, "regular": 34, "loose": 30}, "straps": {"thin": 50, "wide": 50},
+        "switch": {"buttons": 24, "belt": 11, "logo": 8, "ruffles": 16, "pocket": 6},
+    },
+    "jacket": {
+        "pattern": {"solid": 66, "striped": 8, "plaid": 14, "floral": 5, "polka dot": 2, "animal": 5},
+        "sleeve": {"none": 8, "short": 6, "elbow": 16, "long": 70}, "length": {"short": 30, "medium": 44, "long": 26},
+        "neck": {"round": 22, "v": 44, "collar": 34}, "fit": {"tight": 30, "regular": 42, "loose": 28},
+        "straps": {"wide": 100}, "switch": {"buttons": 55, "belt": 24, "logo": 0, "ruffles": 0, "pocket": 60},
+    },
+    "pants": {
+        "pattern": {"solid": 64, "striped": 12, "plaid": 8, "floral": 7, "polka dot": 3, "animal": 6},
+        "length": {"short": 26, "medium": 24, "long": 50}, "fit": {"tight": 38, "regular": 32, "loose": 30},
+        "switch": {"buttons": 0, "belt": 34, "logo": 0, "ruffles": 0, "pocket": 40},
+    },
+    "skirt": {
+        "pattern": {"solid": 48, "striped": 13, "plaid": 12, "floral": 13, "polka dot": 8, "animal": 6},
+        "length": {"short": 38, "medium": 36, "long": 26}, "fit": {"tight": 34, "regular": 34, "loose": 32},
+        "switch": {"buttons": 14, "belt": 26, "logo": 0, "ruffles": 24, "pocket": 14},
+    },
+}
+# Which attribute a small change touches.
+_CHANGES = {"color": 34, "pattern": 22, "detail": 8, "second": 6, "sleeve": 18, "length": 11, "neck": 12, "fit": 9, "straps": 5,
+            "buttons": 6, "belt": 7, "logo": 5, "ruffles": 6, "pocket": 5}
+
+
+def sample(kind: str, dice: Dice) -> Garment:
+    """A random garment of a kind, by the kind's own shares."""
+    rest = {name: False for name in SWITCHES}
+    drawn = {name: _draw(kind, name, dice) for name in ("color", "pattern", "sleeve", "length", "neck", "fit", "straps")}
+    garment = Garment(kind=kind, second="", detail="", **drawn, **rest)
+    garment = replace(garment, **{name: bool(_draw(kind, name, dice)) for name in SWITCHES})
+    return settle(garment, dice)
+
+
+def vary(garment: Garment, changes: int, dice: Dice) -> Garment:
+    """A garment of the same kind that differs in about `changes` attributes, at least one of them."""
+    new = garment
+    touched: set[str] = set()
+    while len(touched) < changes or new == garment:
+        name = weighted(_CHANGES, dice)
+        if name in touched and new != garment:
+            continue
+        changed = settle(replace(new, **{name: _draw(garment.kind, name, dice, new)}), dice)
+        if getattr(changed, name) != getattr(garment, name):
+            touched.add(name)
+            new = changed
+    return new
+
+
+def settle(garment: Garment, dice: Dice) -> Garment:
+    """The garment with words that cannot go together changed: what is drawn anew comes from `dice`."""
+    g, kind = garment, garment.kind
+    if kind in ("pants", "skirt"):
+        g = replace(g, sleeve="none", neck="none", straps="none", logo=False)
+    if kind == "pants":
+        g = replace(g, ruffles=False, buttons=False)
+    if g.sleeve != "none" and g.neck in ("halter", "strapless"):
+        g = replace(g, neck=dice.pick(("round", "scoop", "v")))
+    if g.sleeve != "none" or g.neck not in ("round", "scoop", "v") or kind == "jacket":
+        g = replace(g, straps="none")
+    elif g.straps == "none":
+        g = replace(g, straps=_draw(kind, "straps", dice))
+    if g.straps == "thin" and g.neck == "round":
+        g = replace(g, neck="scoop")
+    if kind == "jacket":
+        g = replace(g, logo=False)
+    elif kind != "skirt" and g.neck not in ("collar", "v"):
+        g = replace(g, buttons=False)
+    if g.pattern == "graphic":
+        g = replace(g, buttons=False, logo=False, pocket=False)
+    if g.logo or (g.sleeve == "none" and kind in ("shirt", "toptee") and g.neck in ("halter", "strapless")):
+        g = replace(g, pocket=False)
+    if g.neck in ("halter", "strapless") or g.straps == "thin" or g.pattern != "solid":
+        g = replace(g, logo=False)
+    if g.belt and kind == "toptee" and g.length == "short":
+        g = replace(g, belt=False)
+    second = "" if g.pattern == "solid" else g.second if g.second in contrasts(g.color) else dice.pick(contrasts(g.color))
+    details: Sequence[str] = {"striped": DIRECTIONS, "graphic": MOTIFS}.get(g.pattern, ("",))
+    return replace(g, second=second, detail=g.detail if g.detail in details else dice.pick(details))
+
+
+def differences(a: Garment, b: Garment) -> tuple[str, ...]:
+    """Names of the attributes in which two garments differ."""
+    return tuple(name for name in ATTRIBUTES if getattr(a, name) != getattr(b, name))
+
+
+def contrasts(color: str) -> tuple[str, ...]:
+    """Colours that stand out on a garment of `color`."""
+    return _CONTRASTS[color]
+
+
+def covers(garment: Garment) -> float:
+    """The share of the garment that shows the second colour, about."""
+    return _COVER[garment.pattern]
+
+
+def lightness(garment: Garment) -> float:
+    """How light the whole garment looks, 0 (black) to 1 (white), both colours weighed by the share that shows."""
+    share = _COVER[garment.pattern]
+    return (1 - share) * luminance(garment.color) + (share * luminance(garment.second) if share else 0.0)
+
+
+def luminance(color: str) -> float:
+    """How light a named colour looks, 0 to 1."""
+    r, g, b = RGB[color]
+    return (0.299 * r + 0.587 * g + 0.114 * b) / 255
+
+
+def takes_light_trim(color: str) -> bool:
+    """Whether belts and buttons on a garment of this colour are light; they are dark otherwise."""
+    return luminance(color) < 0.5
+
+
+def reveals(garment: Garment) -> float:
+    """How much skin the garment would show, on a rough scale from 0 to about 4."""
+    return (_NECK_SHOWS[garment.neck] + _SLEEVE_SHOWS[garment.sleeve] + 0.4 * (garment.straps == "thin")
+            + 0.7 * (2 - LENGTHS.index(garment.length)) + 0.3 * (garment.fit == "tight"))
+
+
+def weighted(shares: dict[Any, float], dice: Dice) -> Any:
+    """A key, as often as its share says."""
+    at = dice.uniform()[()] * sum(shares.values())
+    for key, share in shares.items():
+        at -= share
+        if at < 0:
+            return key
+    return next(key for key, share in reversed(shares.items()) if share)
+
+
+def _draw(kind: str, name: str, dice: Dice, other: Garment | None = None) -> Any:
+    """A word for one attribute; with `other`, one that differs from it where there is a choice."""
+    shares: dict[Any, float]
+    if name == "color":
+        shares = _COLOR_SHARES
+    elif name in SWITCHES:
+        p = _SHARES[kind]["switch"][name]
+        shares = {True: p, False: 100 - p}
+        if other is not None:
+            return not getattr(other, name) if p else False
+    elif name == "second":
+        return dice.pick(contrasts(other.color)) if other is not None and other.second else ""
+    elif name == "detail":
+        options = {"striped": DIRECTIONS, "graphic": MOTIFS}.get(other.pattern, ("",)) if other is not None else ("",)
+        return dice.pick(options)
+    else:
+        shares = _SHARES[kind].get(name, {"none": 1})
+    if other is not None and len(shares) > 1:
+        shares = {key: share for key, share in shares.items() if key != getattr(other, name)}
+    return weighted(shares, dice)
+
+
+def _far(a: str, b: str) -> bool:
+    distance = sum((x - y) ** 2 for x, y in zip(RGB[a], RGB[b])) ** 0.5
+    return distance > 140 and abs(luminance(a) - luminance(b)) > 0.18
+
+
+_CONTRASTS = {a: tuple(b for b in COLORS if _far(a, b)) for a in COLORS}

@@ -1,0 +1,53 @@
+"""Synthetic Fashion IQ without files: a split, and its garments drawn when somebody looks at them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PILImage
+
+from maaf_lab.data.dataset import Part
+from maaf_lab.data.datasets.fashion_iq import FashionIQ
+from maaf_lab.data.images import to_square
+from maaf_lab.data.split import Image, Query, Split
+from maaf_lab.synthetic.css import scenes
+from maaf_lab.synthetic.garments import fashion_iq
+from maaf_lab.synthetic.garments.drawing import draw, draw_pose
+from maaf_lab.synthetic.lazy import DrawnPixels, _split
+
+
+def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
+    shop = fashion_iq.shipped_split(split, kind, seed) or fashion_iq.make_split(split, kind, seed)
+    stands_in: dict[str, list[str]] = {}
+    for category in fashion_iq.CATEGORIES:
+        for asin in shop.galleries[category]:
+            stands_in.setdefault(asin, []).append(category)
+    images = [Image(asin, Path("images") / f"{asin}.jpg", asin, tuple(within)) for asin, within in stands_in.items()]
+    place, number = ({asin: i for i, asin in enumerate(of)} for of in (stands_in, shop.garments))
+    answers = split != "test"
+    queries = []
+    for category in fashion_iq.CATEGORIES:
+        for q in shop.queries[category]:
+            answer = (q.target, place[q.target]) if answers else (None, None)
+            queries.append(Query(place[q.candidate], q.captions, *answer, category))
+
+    def larger(of: Sequence[int], side: int) -> np.ndarray:
+        stream = seed, 100 + fashion_iq.SPLITS.index(split)
+        asins = [images[i].id for i in of]
+        return np.stack([draw(shop.garments[asin], draw_pose(scenes.Dice(*stream, number[asin])), side) for asin in asins])
+
+    def squares(of: Sequence[int], side: int) -> np.ndarray:
+        return np.stack([to_square(_through_jpeg(picture), side) for picture in larger(of, drawn)])
+
+    part = Part(images, queries, FashionIQ.protocol)
+    return _split(part, split, "fashion_iq", origin), DrawnPixels(origin, len(images), size, squares, larger, None)
+
+
+def _through_jpeg(picture: np.ndarray) -> np.ndarray:
+    """As `wardrobe.save` writes it and the loader reads it."""
+    file = io.BytesIO()
+    PILImage.fromarray(picture).save(file, format="JPEG", quality=90)
+    return np.asarray(PILImage.open(file).convert("RGB"))

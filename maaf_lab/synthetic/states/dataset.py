@@ -1,0 +1,141 @@
+"""Writes made MIT-States in the published layout: nouns in visible states, a folder for each adjective and noun.
+
+    out/images/{adjective} {noun}/{number:05d}.jpg   states.json   made.json
+
+Test nouns are from MIT-States's own list of them, training nouns are not; every adjective of the test stands in the training.
+`states.json` holds of every picture its adjective, its noun, the noun's colour, place and size.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PILImage
+from PIL import ImageFilter
+
+from maaf_lab.errors import DataError
+from maaf_lab.synthetic.canvas import Brush, Frame, between, jitter, photographed, soft
+from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
+from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.states.effects import EFFECTS, SIZES, USUAL, Subject
+from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
+from maaf_lab.synthetic.states.test_nouns import NOUNS, TEST_NOUNS
+from maaf_lab.utils.parallel import in_processes
+
+VERSION = 1  # raise it whenever the same settings give other bytes
+IMAGES, SIDECAR = "images", "states.json"
+SIZES_OF_SET = {"full": (len(TRAIN_NOUNS), len(TEST_NOUNS), 24), "tiny": (10, 5, 2)}  # nouns of both splits, pictures a folder
+STATES = {  # stuff of a noun -> the adjectives that fit it
+    "food": ("cut", "burnt", "moldy", "frozen", "wet", "small", "large"),
+    "toy": ("painted", "dirty", "wet", "torn", "old", "small", "large"),
+    "paper": ("torn", "wrinkled", "wet", "burnt", "old", "small", "large"),
+    "cloth": ("torn", "wrinkled", "wet", "dirty", "painted", "small", "large"),
+    "metal": ("rusty", "shiny", "bent", "dirty", "broken", "painted", "small"),
+    "machine": ("broken", "dirty", "wet", "old", "shiny", "painted", "burnt"),
+    "ceramic": ("cracked", "broken", "dirty", "shiny", "wet", "small", "large"),
+    "wood": ("painted", "mossy", "burnt", "broken", "old", "wet", "small"),
+    "building": ("old", "mossy", "burnt", "painted", "frozen", "cracked", "large"),
+    "plant": ("burnt", "frozen", "mossy", "cut", "wet", "small", "large"),
+}
+
+
+def make_mit_states(out: str | Path, size: str = "full", pixels: int = 224, seed: int = 0, progress: bool = True) -> Path:
+    """Make the dataset in folder `out` and return the folder.
+
+    size: "full" (36 nouns with 7 adjectives each, 6,048 pictures) or "tiny" (15 nouns, 210 pictures). The same settings give the
+    same bytes. What is refused, and what a stopped making leaves: `made/folder.py`.
+    """
+    settings = checked_settings("mit_states", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
+
+    def fill(folder: Path) -> dict[str, tuple[int, int]]:
+        jobs = plan(size)
+        for name in dict.fromkeys(Path(path).parent for path, *_ in jobs):
+            (folder / IMAGES / name).mkdir(parents=True)
+        looks = list(in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "made states", progress=progress))
+        told = {path: {"adjective": adjective, "noun": noun, **look} for (path, adjective, noun, _), look in zip(jobs, looks)}
+        write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(told, indent=0).encode()))
+        train = sum(noun in TRAIN_NOUNS for _, _, noun, _ in jobs)
+        others = len(STATES["food"]) - 1  # every noun has as many adjectives
+        return {"train": (train, 2 * train), "test": (len(jobs) - train, (len(jobs) - train) * others)}
+
+    return make_set(out, settings, (IMAGES, SIDECAR), fill, progress)
+
+
+def plan(size: str) -> list[tuple[str, str, str, int]]:
+    """(path below images/, adjective, noun, number) of every picture; the number settles its chance."""
+    train, test, each = SIZES_OF_SET[size]
+    nouns = [*spread(list(TRAIN_NOUNS), train), *spread(list(TEST_NOUNS), test)]
+    folders = [(adjective, noun) for noun in nouns for adjective in STATES[NOUNS[noun].stuff]]
+    numbers = [(adjective, noun, each * i + k) for i, (adjective, noun) in enumerate(folders) for k in range(each)]
+    return [(f"{adjective} {noun}/{number:05d}.jpg", adjective, noun, number) for adjective, noun, number in numbers]
+
+
+def training_texts(size: str = "full", seed: int = 0) -> list[str]:
+    """The adjectives that training asks for, one for each training picture (the texts depend on no seed)."""
+    return [adjective for _, adjective, noun, _ in plan(size) if noun in TRAIN_NOUNS]
+
+
+def spread(names: list[str], n: int) -> list[str]:
+    """n of the names, evenly over the list."""
+    return [names[i * len(names) // n] for i in range(n)]
+
+
+def draw_state(adjective: str, noun: str, pixels: int, dice: Dice) -> tuple[np.ndarray, dict[str, Any]]:
+    """-> the picture, uint8 (pixels, pixels, 3), and what chance chose: color, x, y, size (in picture sides), turn.
+
+    Raises DataError for a noun or an adjective that nobody has drawn.
+    """
+    if noun not in NOUNS or adjective not in {*EFFECTS, *SIZES}:
+        raise DataError(f"made mit_states: cannot draw {adjective!r} {noun!r}; nouns: {', '.join(NOUNS)}; adjectives: "
+                        f"{', '.join([*EFFECTS, *SIZES])}")
+    color = jitter(dice, dice.pick(NOUNS[noun].colors), 14)
+    unit = SIZES.get(adjective, USUAL) * between(dice, 0.94, 1.06)
+    room = 0.5 * (1 - unit) * 0.45
+    x, y, turn = 0.5 + between(dice, -room, room), 0.52 + between(dice, -room, room) * 0.7, between(dice, -7, 7)
+    drawn = Brush(pixels, "RGBA", (*color, 0))
+    drawn.frame = Frame(x, y, unit, turn, dice.chance(0.5))
+    NOUNS[noun].draw(drawn, Ink(color))
+    alpha = drawn.image.getchannel("A")
+    brush = Brush(pixels)
+    brush.image.paste(drawn.image.convert("RGB"))
+    if adjective in EFFECTS:
+        EFFECTS[adjective](Subject(brush, alpha, color, dice))
+    scene = _room(pixels, dice)
+    _shadow(scene, alpha)
+    scene.image.paste(brush.image, (0, 0), alpha)
+    look = {"color": list(color), "x": round(x, 4), "y": round(y, 4), "size": round(unit, 4), "turn": round(turn, 2)}
+    return photographed(scene.array(), dice), look
+
+
+def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
+    """Of every picture (path below images/): adjective, noun, color, x, y, size, turn. Raises DataError where there is none."""
+    path = Path(out) / SIDECAR
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make mit_states --out DIR` makes one")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _room(pixels: int, dice: Dice) -> Brush:
+    """A wall and a floor, out of focus."""
+    wall = dice.pick(((206, 210, 214), (214, 204, 190), (186, 200, 206), (204, 208, 190), (196, 190, 204)))
+    floor = dice.pick(((170, 158, 140), (150, 156, 162), (182, 172, 160), (158, 150, 132)))
+    wall, floor = jitter(dice, wall, 10), jitter(dice, floor, 10)
+    return Brush(pixels).on(soft(dice, [wall, wall, floor, floor], 9, 6))
+
+
+def _shadow(scene: Brush, alpha: PILImage.Image) -> None:
+    """The noun's outline, blurred and moved a little down and to the right."""
+    small = alpha.resize((64, 64), PILImage.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(1.6))
+    dim = PILImage.fromarray(np.roll(np.asarray(small), (2, 1), (0, 1)) // 3).resize(alpha.size, PILImage.Resampling.BILINEAR)
+    scene.image.paste((30, 28, 30), (0, 0), dim)
+
+
+def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, str, int]) -> dict[str, Any]:
+    path, adjective, noun, number = job
+    picture, look = draw_state(adjective, noun, pixels, Dice(seed, 3, number))
+    PILImage.fromarray(picture).save(Path(folder, path), format="JPEG", quality=90)
+    return look

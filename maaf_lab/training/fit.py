@@ -1,0 +1,286 @@
+"""Batch softmax loss, parameter groups, schedule, the loop, exact resume (paper 2.4).
+
+Shapes: B queries of a batch, D width.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.utils.checkpoint
+from torch import Tensor, distributed, nn
+from tqdm.auto import tqdm
+
+from maaf_lab.config import RunConfig, TrainConfig
+from maaf_lab.data.batches import Feed, batches
+from maaf_lab.data.cache import PixelCache
+from maaf_lab.data.split import Split
+from maaf_lab.data.transforms import build_transform, some_in_grey
+from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.checkpoints import load_state, save_state
+from maaf_lab.models.layers.attention_dropout import keep_out_of_graphs
+from maaf_lab.training.devices import _Gathered, give_back_memory, keep_blocks, make_accelerator, prepare_layout, recompute_blocks
+from maaf_lab.utils.files import locked, write_text
+
+if TYPE_CHECKING:  # who trains loads it; an explorer opens without
+    pass
+
+LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
+
+
+def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, first: int = 0) -> Tensor:
+    """Cross-entropy of each query over the batch's targets (equation 5); logits are s^2 * cosine. Query -> target only.
+
+    The answer of query i is target `first` + i; T is B unless several processes put their targets together.
+    """
+    logits_BT = scale.float() ** 2 * queries_BD.float() @ targets_TD.float().T
+    return nn.functional.cross_entropy(logits_BT, first + torch.arange(len(logits_BT), device=logits_BT.device))
+
+
+
+
+def spread_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -> Tensor:
+    """`batch_softmax_loss` of this process's queries over the targets of all processes.
+
+    Averaging gradients over processes, as DistributedDataParallel does, then gives the gradient of the whole batch's loss.
+    """
+    return batch_softmax_loss(queries_BD, _Gathered.apply(targets_BD), scale, first=distributed.get_rank() * len(queries_BD))
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    """What all rates are multiplied by at `step` (0, 1, 2, ...): linear warm-up, then "step" or "cosine" decay."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "step":
+        return config.decay_factor ** -(step // config.decay_every)
+    whole = max(config.steps - config.warmup_steps, 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / whole))
+
+
+def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str, Any]]:
+    """The backbone at `image_learning_rate`, everything else at `learning_rate` (paper 2.4).
+
+    The text encoder at `text_learning_rate` where that is set. Frozen parameters are in no group.
+    """
+    backbone, text = model.backbone_parameters(), []
+    if config.text_learning_rate is not None:
+        text = model.text_parameters()
+    inside = {id(p) for p in [*backbone, *text]}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    groups = [(rest, config.learning_rate), (backbone, config.image_learning_rate)]
+    if text:
+        groups.append((text, config.text_learning_rate))
+    return [{"params": [p for p in group if p.requires_grad], "lr": rate, "base": rate} for group, rate in groups]
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+def cpu_has_bf16() -> bool | None:
+    """Whether this CPU multiplies in bf16 (AVX512-BF16, AMX or Arm's BF16) or PyTorch has to imitate it; None if nobody says."""
+    try:
+        known = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # no Linux
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.10
+        known = {name for name, there in capabilities.items() if there}
+    return bool(known & {"avx512_bf16", "amx_bf16", "bf16"}) if known else None
+
+
+def _warn_of_slow_bf16(name: str) -> None:
+    if cpu_has_bf16() is False:
+        warnings.warn(
+            f"{name}: precision \"bf16\" expects a CPU that computes in it (AVX512-BF16, AMX or Arm's BF16), found one without: "
+            "an image model trains 2 (AVX-512) to 17 times (AVX2) slower than in fp32. Stop and set train.precision=fp32, or use "
+            "a GPU",
+            stacklevel=4,
+        )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process a run: two would overwrite each other's checkpoints."""
+    def held() -> None:
+        raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", "0")):  # one of several that train this run together; the first one holds the lock
+        yield
+        return
+    with locked(folder / "lock", held) as alone:
+        if not alone:
+            warnings.warn(f"{folder / 'lock'} cannot be locked here (no locks, or another user's file): make sure that no other "
+                          "process trains this run", stacklevel=4)
+        yield
+
+
+def fit(
+    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path,
+    *, device: str | None = None, workers: int = 0, recompute: bool = False, progress: bool = True,
+) -> float:
+    """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
+
+    On a CPU a run that was killed and started again ends with the same bytes of weights as one that never stopped: model,
+    optimizer, schedule, sampling and random states are all in the checkpoint or functions of the step.
+    workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
+    Under `accelerate launch` with several processes, each takes its share of every batch and the loss compares with the targets
+    of all; batch norm then counts each process's own images (on GPUs: all).
+    Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite or a checkpoint
+    cannot be saved: the last good checkpoint stays, and the message names the step.
+    """
+    if recompute and config.train.compile:
+        raise ConfigError(f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
+                          "what it computes again. Leave one out")
+    with _alone(folder / "state"):
+        try:
+            return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
+        except SaveError as error:
+            raise TrainingError(str(error)) from error
+
+
+def _fit(
+    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path, device: str | None, workers: int,
+    recompute: bool, progress: bool,
+) -> float:
+    plan, checkpoint = config.train, folder / "state" / "checkpoint.pt"
+    accelerator = make_accelerator(plan.precision, device)
+    if plan.precision == "bf16" and accelerator.device.type == "cpu" and accelerator.is_main_process:
+        _warn_of_slow_bf16(config.name)
+    optimizer = torch.optim.SGD(parameter_groups(model, plan), momentum=plan.momentum, weight_decay=plan.weight_decay)
+    several = accelerator.num_processes > 1
+    feed = Feed(split, model.vocabulary, plan, process=accelerator.process_index, processes=accelerator.num_processes)
+    transform = build_transform(config.data.transform, config.data.pixels)
+
+    start, log, window, seconds = 0, [], [], 0.0
+    if checkpoint.exists():
+        state = load_state(checkpoint)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, log, window, seconds = state["step"], state["log"], state["window"], state["seconds"]
+    if several and accelerator.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    wrapped, optimizer = accelerator.prepare(prepare_layout(model), optimizer)
+    frugal = recompute and accelerator.device.type == "cpu"
+    if recompute:
+        recompute_blocks(model)
+    if checkpoint.exists():
+        _set_random_state(state["random"])
+        if accelerator.scaler is not None and state["scaler"]:
+            accelerator.scaler.load_state_dict(state["scaler"])
+    main = accelerator.is_main_process
+    if main:
+        write_text(folder / "log.csv", _log_text(log))
+
+    def save(step: int) -> None:
+        if not all(bool(p.isfinite().all()) for p in model.parameters()):
+            raise TrainingError(_not_finite(config, step, checkpoint, "a weight"))
+        if main:
+            scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+            save_state(checkpoint, {
+                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "random": _random_state(), "scaler": scaler,
+                "step": step, "log": log, "window": window, "seconds": seconds + time.monotonic() - clock,
+            })
+
+    if plan.compile:
+        keep_out_of_graphs()
+        wrapped = torch.compile(wrapped, dynamic=True)
+    wrapped.train()
+    clock = time.monotonic()
+    bar = tqdm(total=plan.steps, initial=start, desc=f"{config.model.name} ({config.name[-10:]})", unit="step",
+               disable=not (progress and main), mininterval=0.5)
+    ahead = batches(feed, cache, range(start, plan.steps), workers)
+    for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
+        factor = learning_rate_factor(step, plan)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * factor
+        place = [accelerator.process_index] if several else []
+        random = torch.Generator().manual_seed(_number([plan.seed, step, *place]))
+        if several:  # dropout differs between processes, and no checkpoint has to hold the states of all
+            torch.manual_seed(_number([plan.seed, step, *place, 3]))
+        pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
+        if plan.grayscale:
+            pixels = some_in_grey(pixels, source, target, plan.grayscale, random)
+        images = transform.train(pixels, random)
+        queries, targets = wrapped(images, source, target, text)
+        loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)
+        value = accelerator.gather(loss.detach()).mean().item()
+        if not math.isfinite(value):
+            raise TrainingError(_not_finite(config, step, checkpoint, "the loss"))
+        optimizer.zero_grad(set_to_none=True)
+        if frugal:
+            give_back_memory()
+        accelerator.backward(loss)
+        if plan.clip_norm:
+            accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
+        optimizer.step()
+        if frugal:
+            give_back_memory()
+        window.append(value)
+        done = step + 1
+        if done % plan.log_every == 0 or done == plan.steps:
+            row = (done, float(np.mean(window)), factor * plan.learning_rate, round(seconds + time.monotonic() - clock, 2))
+            log.append(row)
+            window.clear()
+            bar.set_postfix(loss=f"{row[1]:.3f}", refresh=False)
+            if main:
+                with open(folder / "log.csv", "a") as file:
+                    file.write(_log_line(row))
+        bar.update()
+        if done % plan.checkpoint_every == 0 and done < plan.steps:
+            save(done)
+    bar.close()
+    if start < plan.steps:
+        save(plan.steps)
+    if recompute:
+        keep_blocks(model)
+    return seconds + time.monotonic() - clock
+
+
+def _number(words: list[int]) -> int:
+    """A seed from several whole numbers."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def _not_finite(config: RunConfig, step: int, checkpoint: Path, what: str) -> str:
+    kept = f"step {load_state(checkpoint)['step']}" if checkpoint.exists() else "no checkpoint yet"
+    return (f"{config.name}: {what} is not finite at step {step} (seed {config.train.seed}); the run stopped. Last good "
+            f"checkpoint: {kept}. Lower the learning rates, set warmup_steps or clip_norm, or use precision \"fp32\".")
+
+
+def _log_line(row: tuple) -> str:
+    return f"{row[0]},{row[1]:.6f},{row[2]:.8f},{row[3]:.2f}\n"
+
+
+def _log_text(log: list[tuple]) -> str:
+    return ",".join(LOG_COLUMNS) + "\n" + "".join(_log_line(tuple(row)) for row in log)
+
+
+def _random_state() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,29 @@
+"""Where the lab's own folders stand, wherever a notebook or a command is started from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+GALLERIES = Path(__file__).resolve().parents[1] / "pretrained" / "galleries"  # vectors of the shipped models' galleries
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"  # of a clone; a package alone has none
+
+
+def place(given: str | Path, own: str) -> Path:
+    """A folder as given; "" for the lab's own one of that name.
+
+    It is in the folder that the environment variable MAAF_LAB_HOME names; without it in a clone's top folder, and without a
+    clone where one stands.
+    """
+    if str(given) not in ("", "."):
+        return Path(given)
+    clone = NOTEBOOKS.parent if NOTEBOOKS.is_dir() else Path()
+    return Path(os.environ.get("MAAF_LAB_HOME") or clone) / own
+
+
+def records_place(given: str | Path) -> Path | None:
+    """Finished runs that are only read: "lab" for those that come with the lab's notebooks, "" for none, else a folder."""
+    if str(given) in ("", "."):
+        return None
+    return NOTEBOOKS / "records" if str(given) == "lab" else Path(given)

@@ -1,0 +1,197 @@
+"""The unpickler admits plain data from any Python and NumPy, and refuses everything else by name."""
+
+import io
+import os
+import pickle
+import pickletools
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+from maaf_lab.data.datasets.unpickle import load_pickled_npy, loads_pickled_npy
+from maaf_lab.errors import DataError
+
+PLAIN = {"train": {"mods": [{"from": [0, 1], "to": [2, 3], "to_str": "make red cube small"}],
+                   "objects_img": [[{"pos": (0.1, 0.5)}]]},
+         "more": [None, True, 1 << 80, 2.5, 1j, b"\x00\xff", {1, 2}, frozenset("a"), "gr\u00fcn"]}
+
+
+def npy(payload: bytes, shape=()) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": shape})
+    return file.getvalue() + payload
+
+
+def boxed(obj) -> np.ndarray:
+    box = np.empty((), dtype=object)
+    box[()] = obj
+    return box
+
+
+def as_old_numpy(payload: bytes) -> bytes:
+    """numpy.core for numpy._core; from protocol 4 on a pickle counts a name's bytes, and those of a frame."""
+    if payload[:2] >= b"\x80\x04" and payload[2:3] == b"\x95":
+        payload = payload[:2] + payload[11:]
+    for name in (b"multiarray", b"numeric"):
+        new, old = b"numpy._core." + name, b"numpy.core." + name
+        payload = payload.replace(b"\x8c" + bytes([len(new)]) + new, b"\x8c" + bytes([len(old)]) + old)
+        payload = payload.replace(b"c" + new, b"c" + old)
+    return payload
+
+
+def as_python2(payload: bytes) -> bytes:
+    """A protocol 2 pickle as Python 2 and old NumPy wrote it: byte strings for text, numpy.core for numpy._core."""
+    ops = list(pickletools.genops(payload))
+    ends = [pos for _, _, pos in ops[1:]] + [len(payload)]
+    out = b""
+    for (op, arg, pos), end in zip(ops, ends):
+        if op.name == "BINUNICODE":
+            raw = arg.encode("latin1")
+            out += b"T" + struct.pack("<i", len(raw)) + raw
+        else:
+            out += payload[pos:end]
+    return as_old_numpy(out)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_plain_objects_come_back(protocol):
+    assert loads_pickled_npy(npy(pickle.dumps(boxed(PLAIN), protocol=protocol)), "x.npy") == PLAIN
+
+
+def test_np_save_round_trip(tmp_path):
+    np.save(tmp_path / "x.npy", PLAIN, allow_pickle=True)
+    assert load_pickled_npy(tmp_path / "x.npy") == PLAIN
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_numpy_values_of_old_and_new_numpy(old, protocol):
+    values = {"i": np.arange(6).reshape(2, 3), "f": np.float32(1.5), "n": np.int64(7), "b": np.array([True, False]),
+              "s": np.array(["cube", "sphere"]), "big": np.arange(3, dtype=">i4"), "o": np.array([{"a": 1}, None], dtype=object),
+              "F": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "empty": np.empty((0, 4), np.uint8)}
+    payload = pickle.dumps(boxed(values), protocol=protocol)
+    if old:
+        payload = as_old_numpy(payload)
+        assert b"numpy.core." in payload and b"numpy._core." not in payload
+    found = loads_pickled_npy(npy(payload), "x.npy")
+    for key, value in values.items():
+        np.testing.assert_array_equal(found[key], value)
+        kinds = [np.asarray(v).dtype.newbyteorder("=") for v in (found[key], value)]  # NumPy may swap bytes on reading
+        assert kinds[0] == kinds[1]
+
+
+def test_python_2_file():
+    data = {"test": {"labels": np.array([3, 1]), "weight": np.float64(0.25), "mods": [{"to_str": "remove cube", "from": [1]}]}}
+    payload = as_python2(pickle.dumps(boxed(data), protocol=2))
+    assert b"numpy.core.multiarray" in payload and b"numpy._core" not in payload
+    found = loads_pickled_npy(npy(payload), "x.npy")
+    assert found["test"]["mods"] == data["test"]["mods"] and found["test"]["weight"] == 0.25
+    assert found["test"]["labels"].tolist() == [3, 1]
+
+
+class _Call:
+    def __init__(self, function, *args):
+        self.call = (function, args)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("function, args, name", [
+    (os.system, ("touch {mark}",), f"{os.system.__module__}.system"),
+    (subprocess.Popen, (["touch", "{mark}"],), ".Popen"),  # protocol 2 calls its module commands
+    (eval, ("open('{mark}', 'w')",), "eval"),
+    (exec, ("open('{mark}', 'w')",), "exec"),
+    (getattr, ("x", "upper"), "getattr"),
+    (np.load, ("{mark}",), "numpy.load"),
+    (np.memmap, ("{mark}", "u1", "w+", 0, 4), "numpy.memmap"),
+    (open, ("{mark}", "w"), "io.open"),
+    (np.random.RandomState, (), "RandomState"),
+])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_anything_else_is_refused_by_name_and_does_not_run(tmp_path, function, args, name, protocol):
+    mark = tmp_path / "ran"
+    args = eval(repr(args).replace("{mark}", str(mark)))
+    path = tmp_path / "bad.npy"
+    path.write_bytes(npy(pickle.dumps(boxed({"train": [1, 2], "x": [_Call(function, *args)]}), protocol=protocol)))
+    with pytest.raises(DataError) as error:
+        load_pickled_npy(path)
+    assert name in str(error.value) and str(path) in str(error.value) and "untrusted" in str(error.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("payload, name", [
+    (b"c__builtin__\neval\n(V1\ntR.", "__builtin__.eval"),  # Python 2's name of the module
+    (b"cposix\nsystem\n(Vtrue\ntR.", "posix.system"),
+    (b"(Vtrue\nios\nsystem\n.", "os.system"),  # the INST opcode of protocol 0
+    (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.", "os.system"),
+    (b"Pelsewhere\n.", "persistent id"),
+    (b"c_codecs\nencode\n(Va\nVrot13\ntR.", "rot13"),
+])
+def test_handwritten_pickles(payload, name):
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        loads_pickled_npy(npy(payload), "x.npy")
+
+
+def test_forged_arrays_and_dtypes_do_not_reach_memory():
+    reconstruct = np.empty(0).__reduce__()[0]
+
+    class Forged:  # an object array whose pointers are bytes of the file
+        def __reduce__(self):
+            return reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), np.dtype("O"), False, b"A" * 8)
+
+    class Dtype:  # an object dtype that claims to hold no objects
+        def __reduce__(self):
+            return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
+
+    class Hidden:
+        def __reduce__(self):
+            return reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), Dtype(), False, b"A" * 8)
+
+    class Long:  # more elements than bytes
+        def __reduce__(self):
+            return reconstruct, (np.ndarray, (0,), b"b"), (1, (10**9,), np.dtype("i8"), False, b"A" * 8)
+
+    for kind in (Forged, Hidden, Long):
+        with pytest.raises(DataError, match="damaged"):
+            loads_pickled_npy(npy(pickle.dumps(boxed([kind()]), protocol=4)), "x.npy")
+    with pytest.raises(DataError, match=r"numpy\.dtype"):
+        loads_pickled_npy(npy(pickle.dumps(boxed(np.zeros(2, [("a", "i4")])), protocol=4)), "x.npy")
+
+
+def test_admitted_functions_cannot_be_altered():
+    change = b"c_codecs\nencode\n(N(Vx\nVy\ndtb."  # BUILD with a slot state
+    with pytest.raises(DataError, match="attribute"):
+        loads_pickled_npy(npy(change), "x.npy")
+
+
+def test_cut_short_anywhere(tmp_path):
+    np.save(tmp_path / "x.npy", PLAIN, allow_pickle=True)
+    whole = (tmp_path / "x.npy").read_bytes()
+    for length in range(len(whole)):
+        with pytest.raises(DataError, match=r"empty|expected a \.npy|damaged or cut short"):
+            loads_pickled_npy(whole[:length], "x.npy")
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "empty"),
+    (b"<!DOCTYPE html><html>not found</html>", "expected a .npy file"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "expected a .npy file"),
+    (b"\x93NUMPY\x09\x00" + b"x" * 100, "not known here"),
+    (npy(b""), "cut short"),
+    (npy(pickle.dumps({"no": "array"})), "damaged"),
+])
+def test_what_is_no_pickled_npy(tmp_path, content, words):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        load_pickled_npy(tmp_path / "x.npy")
+
+
+def test_an_array_of_numbers_is_not_an_object(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3)))
+    with pytest.raises(DataError, match=r"array of float64 with shape \(2, 3\)"):
+        load_pickled_npy(tmp_path / "x.npy")
+    with pytest.raises(DataError, match="No such file"):
+        load_pickled_npy(tmp_path / "y.npy")

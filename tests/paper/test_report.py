@@ -1,0 +1,234 @@
+"""`maaf-lab tables`: trains what is missing, keeps going past what fails, does nothing twice, here and on a Ray cluster."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.experiments import executors as engines
+from maaf_lab.experiments.executors import Job, engine, first_line
+from maaf_lab.experiments.runs import Run
+from maaf_lab.notebooks import execute as real
+from maaf_lab.paper import report
+from maaf_lab.paper.report import chosen_keys, notebook_of, report_html, run_tables
+from maaf_lab.paper.table_experiment import open_table
+from maaf_lab.paper.tables import TABLES
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tables")
+    return {"data_root": root / "data", "runs_root": root / "runs", "out": root / "report"}
+
+
+@pytest.fixture(scope="module")
+def done(roots):
+    """Table S1 in the smoke profile, from nothing."""
+    return run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **roots)
+
+
+def test_a_table_from_nothing(done, roots):
+    assert [(entry.key, entry.status, entry.why) for entry in done] == [("S1", "done", "")]
+    assert len(list(roots["runs_root"].glob("*/metrics.json"))) == 2
+    page = (roots["out"] / "index.html").read_text()
+    assert "1 of 1 notebooks done" in page and "MADE DATA" in page and "id='S1'" in page
+    assert "Both resolutions over 7x7 alone" in page and "Holm over the 1 statement of all tables that ran" in page
+    shown = (roots["out"] / done[0].page).read_text()
+    assert f"href='{done[0].page}'" in page and "7x7+14x14" in shown and "MADE DATA" in shown
+    assert "<td" in page and "7x7+14x14" in page and "data:image/png;base64," in page, "table and picture stand on the page"
+    assert "check_parameters" in shown and "check_parameters" not in page, "the code does not"
+    assert "it/s]" not in page and "<iframe" not in page and not re.search(r"(src|href)='?\"?https?://[^']*\.(js|css)", page)
+    assert not any(str(roots["out"].parent) in part for part in (page,)), "no machine's paths"
+
+
+def test_a_second_call_does_nothing(done, roots, monkeypatch, no_training):
+    monkeypatch.setattr(report, "execute", lambda *a, **k: pytest.fail("a notebook was executed again"))
+    before = {path: path.stat().st_mtime_ns for path in roots["out"].rglob("*") if path.suffix in (".ipynb", "")}
+    assert run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **roots) == done
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_lost_page_is_made_again(done, roots, no_training):
+    page = roots["out"] / done[0].page
+    page.unlink()
+    assert run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **roots) == done
+    assert page.is_file()
+
+
+def test_what_fails_stops_nothing_else(done, roots, tmp_path, monkeypatch, no_training):
+    broken = tmp_path / "tableS2_width.ipynb"
+    notebook = nbformat.read(notebook_of("S1"), 4)
+    notebook.cells[2].source = "raise ValueError('this cell is broken')"
+    nbformat.write(notebook, broken)
+    good = notebook_of("S1")
+    monkeypatch.setattr(report, "notebook_of", lambda key: broken if key == "S2" else good)
+    monkeypatch.setattr(report, "_missing", lambda keys, parameters: [
+        Job(Run(next(roots["runs_root"].iterdir())).config, "", "", None)])
+    monkeypatch.setitem(engines.ENGINES, "local", lambda jobs, **o: ((job, "the loss is not finite") for job in jobs))
+    where = {**roots, "out": tmp_path / "out"}
+    bad, fine = run_tables(["S2", "S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+    assert (bad.status, fine.status) == ("failed", "done") and "this cell is broken" in bad.why
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "this cell is broken" in page and "Runs that failed" in page and "the loss is not finite" in page
+    assert "1 of 2 notebooks done" in page
+
+
+def test_a_failed_run_is_not_trained_again_by_the_notebook(done, roots, tmp_path, monkeypatch, no_training):
+    """Its row is left out there; where every row has one, the notebook is not run at all."""
+    bench = open_table("S1", profile="smoke", steps=3, data_root=roots["data_root"])
+    jobs = [Job(config, "", "") for config in bench.configs()]
+    asked = []
+    monkeypatch.setattr(report, "execute", lambda source, out, parameters, **o: asked.append(parameters["rows"]) or real(
+        source, out, parameters, **o))
+    for broken, rows in (({jobs[0].config.name}, ["7x7+14x14"]), ({job.config.name for job in jobs}, None)):
+        monkeypatch.setattr(report, "_missing", lambda keys, parameters: jobs)
+        monkeypatch.setitem(engines.ENGINES, "local", lambda jobs, **o: (
+            (job, "gone" if job.config.name in broken else "") for job in jobs))  # noqa: B023
+        asked.clear()
+        where = {**roots, "out": tmp_path / str(len(broken))}
+        entry, = run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+        assert asked == ([rows] if rows else []) and entry.status == ("done" if rows else "failed")
+        assert "every row has a run that failed" in entry.why or rows
+        assert "gone" in (where["out"] / "index.html").read_text()
+
+
+def test_a_damaged_report_is_made_anew(done, roots, tmp_path, no_training):
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "report.json").write_text("[{]")
+    assert run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **{**roots, "out": out})[0].status == "done"
+    assert json.loads((out / "report.json").read_text())[0]["key"] == "S1"
+
+
+def test_keys_and_engines():
+    assert chosen_keys([]) == chosen_keys(["all"]) == chosen_keys(["tables", "figures"])
+    assert chosen_keys(["tables"]) == list(TABLES) and chosen_keys(["all"])[:12] == list(TABLES)
+    assert [key for key in chosen_keys(["figures"]) if "figure" in key][1:3] == ["figure2", "figure3"]
+    assert chosen_keys(["s1", "FIGURE3", "2", "S1", "heads_css"]) == ["S1", "figure3", "2", "heads_css"]
+    with pytest.raises(ConfigError, match="no figure 'figure9' in the lab; known: figure1, figure2"):
+        chosen_keys(["figure9"])
+    with pytest.raises(ConfigError, match="no table '9'"):
+        chosen_keys(["9"])
+    with pytest.raises(ConfigError, match="no engine 'slurm'; known: local, ray"):
+        engine("slurm")
+
+
+def test_a_table_without_a_notebook_is_told(done, roots, tmp_path, monkeypatch, no_training):
+    (tmp_path / "notebooks").mkdir()
+    good = notebook_of("S1")
+    (tmp_path / "notebooks" / good.name).write_bytes(good.read_bytes())
+    monkeypatch.setattr(report, "NOTEBOOKS", tmp_path / "notebooks")
+    where = {**roots, "out": tmp_path / "out"}
+    found = run_tables(["S2", "S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+    assert [entry.status for entry in found] == ["failed", "done"] and "maaf-lab table S2" in found[0].why
+    with pytest.raises(RunError, match="table S2: expected one notebook"):
+        run_tables(["S2"], profile="smoke", progress=False, **where)
+
+
+def test_a_package_without_notebooks_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "NOTEBOOKS", tmp_path)
+    with pytest.raises(RunError, match="from a clone"):
+        notebook_of("1")
+
+
+def test_the_page_escapes():
+    entry = report.Entry("1", "a <b>", "failed", "x < y & z", "", "")
+    page = report_html([entry], {}, {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
+    assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "MADE DATA" not in page
+
+
+def test_the_page_corrects_over_all_tables():
+    """Five tables with one statement each, p 0.02: each holds in its table, none on the page that shows all five."""
+    line = {"statement": "a < b", "gained": 1.0, "low": 0.1, "high": 1.9, "p": 0.02, "direction": "holds", "p_holm": 0.02,
+            "verdict": "holds"}
+    entries = [report.Entry(key, "title", "done", "", "", "", [line]) for key in "12345"]
+    page = report_html(entries, {}, {}, {"profile": "paper", "seeds": [0]})
+    assert "Of 5: 5 undecided." in page and page.count("p 0.100") == 5 and "a &lt; b" in page
+    assert "Holm over the 5 statements of all tables that ran" in page
+    alone = report_html(entries[:1], {}, {}, {"profile": "paper", "seeds": [0]})
+    assert "Of 1: 1 holds." in alone
+
+
+def test_the_shell_command(shell, done, roots, no_training):
+    where = [part for name, path in roots.items() for part in (f"--{name.replace('_', '-')}", path)]
+    code, out, _ = shell("tables", "S1", "--profile", "smoke", "--steps", "3", "--device", "cpu", *where)
+    assert code == 0 and "Table S1: done" in out and "index.html" in out
+    code, _, err = shell("tables", "S9", "--profile", "smoke", *where)
+    assert code == 2 and "no table 'S9'" in err
+
+
+# --- a Ray cluster ----------------------------------------------------------------------------------------------------
+
+
+def _workers():
+    """Processes that are in the middle of a run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::_on_a_worker" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # gone meanwhile
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the workers in /proc")
+def test_a_worker_that_dies_loses_nothing(tmp_path, smoke, tiny_css, css_train_cache, css_test_cache):
+    cluster = pytest.importorskip("ray")
+    plan = {"train.steps": 30, "train.checkpoint_every": 3, "train.log_every": 5}
+    jobs = [Job(smoke(**plan, **{"train.seed": seed}), str(tiny_css), str(tmp_path), "cpu") for seed in range(3)]
+    killed = []
+
+    def kill_one():
+        end = time.monotonic() + 240
+        while not killed and time.monotonic() < end:
+            if list(tmp_path.glob("*/state/checkpoint.pt")) and (workers := _workers()):
+                os.kill(workers[0], signal.SIGKILL)
+                killed.append(workers[0])
+            time.sleep(0.02)
+
+    cluster.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        ended = list(engine("ray")(jobs, cpus=1, gpus=0))
+        killer.join()
+    finally:
+        cluster.shutdown()
+    assert killed, "no worker was killed in the middle of a run"
+    assert sorted(job.config.name for job, _ in ended) == sorted(job.config.name for job in jobs), "one lost, or one doubled"
+    assert [why for _, why in ended] == ["", "", ""]
+    for job in jobs:
+        run = Run(tmp_path / job.config.name)
+        assert run.finished and run.log["step"].tolist() == list(range(5, 31, 5)), "each step once"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_error_in_a_line():
+    assert (first_line(ValueError("a\nb")), first_line(OSError()), first_line(RunError("\nb"))) == ("a", "OSError", "RunError")
+
+
+def test_without_ray_the_engine_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"maaf-lab\[scale\]"):
+        list(engine("ray")([]))
+
+
+def test_the_local_engine_goes_on_past_what_fails(monkeypatch, smoke):
+    def train(config, *_args, **_options):
+        if config.train.seed == 1:
+            raise RunError("gone\nfor good")
+
+    monkeypatch.setattr(engines, "train_and_evaluate", train)
+    jobs = [Job(smoke(**{"train.seed": seed}), "", "") for seed in range(3)]
+    assert [why for _, why in engine("local")(jobs, progress=False)] == ["", "gone", ""]

@@ -1,0 +1,211 @@
+"""The one search and rank: against a naive oracle, through any index; rounded galleries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from maaf_lab.data.split import Image, Protocol, Query, Split
+from maaf_lab.errors import ConfigError, LabError
+from maaf_lab.retrieval.folder_gallery import Catalogue
+from maaf_lab.retrieval.gallery import Gallery, Relevance, Scan, rank
+from maaf_lab.retrieval.gallery_rounding import restored, rounded
+
+CATEGORIES = ("dress", "shirt", "toptee")
+
+
+def made(seed, images, queries, width, kind):
+    """Unit vectors (queries, gallery): "random", "tied" (few directions), "near" (last bits differ) or "zero" (one zero row)."""
+    random = np.random.default_rng(seed)
+    vectors = random.standard_normal((images + queries, width))
+    if kind in ("tied", "near"):
+        vectors = vectors[random.integers(min(4, len(vectors)), size=len(vectors))] if len(vectors) else vectors
+    if kind == "near":
+        vectors = vectors + 3e-8 * random.standard_normal(vectors.shape)
+    vectors = normalize(torch.from_numpy(vectors).float(), dim=1)
+    if kind == "zero" and images:
+        vectors[queries] = 0
+    return vectors[:queries], vectors[queries:]
+
+
+def full_sort(queries, gallery, gone):
+    """For each query: images in order and their cosines. The whole matrix in double precision, rounded; a stable sort."""
+    cosines = (queries.double() @ gallery.double().T).float().numpy()
+    orders = [[i for i in np.argsort(-row, kind="stable").tolist() if i not in out] for row, out in zip(cosines, gone)]
+    return orders, [row[order] for row, order in zip(cosines, orders)]
+
+
+cases = st.fixed_dictionaries({
+    "seed": st.integers(0, 10**6), "images": st.integers(0, 40), "queries": st.integers(0, 6), "width": st.integers(1, 20),
+    "kind": st.sampled_from(["random", "tied", "near", "zero"]),
+})
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(cases, st.integers(1, 50), st.integers(1, 7))
+def test_search_and_rank_equal_a_full_sort(case, keep, chunk):
+    queries, vectors = made(**case)
+    random, gallery = np.random.default_rng(case["seed"]), Gallery(vectors)
+    relevant, without = (
+        [set(np.flatnonzero(random.random(len(vectors)) < share).tolist()) for _ in queries] for share in (0.1, 0.3)
+    )
+    orders, cosines = full_sort(queries, vectors, without)
+    pairs = [tuple(np.array([(q, i) for q, some in enumerate(sets) for i in sorted(some, reverse=True)], np.int64)
+                   .reshape(-1, 2).T) for sets in (relevant, without)]
+    found = gallery.rank(queries, *pairs, keep=keep, chunk=chunk)
+    assert found.images.shape == found.scores.shape == (len(queries), min(keep, len(vectors)))
+    for q, (order, scores) in enumerate(zip(orders, cosines, strict=True)):
+        assert found.ranks[q] == next((n for n, i in enumerate(order, 1) if i in relevant[q]), 0)
+        some = np.isfinite(found.scores[q])
+        assert some.sum() == min(keep, len(order)) and some[: some.sum()].all()
+        assert found.images[q, some].tolist() == order[:keep] and np.array_equal(found.scores[q, some], scores[:keep])
+        hits = gallery.search(queries[q], keep, without[q])
+        assert hits.images.tolist() == order[:keep] and np.array_equal(hits.scores, scores[:keep])
+        mask = np.isin(np.arange(len(vectors)), sorted(without[q]))
+        assert gallery.search(queries[q], keep, mask).images.tolist() == order[:keep]
+
+
+class Some:
+    """An index that knows less than everything: the best k by rough cosines, shuffled."""
+
+    def __init__(self, vectors):
+        self.scan, self.asked = Scan(vectors), []
+
+    def nearest(self, queries, k):
+        self.asked.append(k)
+        found = self.scan.cosines(queries).topk(k, 1)
+        order = torch.randperm(k, generator=torch.Generator().manual_seed(k))
+        return found.values[:, order], found.indices[:, order]
+
+
+@pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
+def test_any_index_that_finds_the_nearest_gives_the_same_search(kind):
+    queries, vectors = made(3, 300, 8, 16, kind)
+    index = Some(vectors)
+    exact, other = Gallery(vectors), Gallery(vectors, index)
+    for asked in queries:
+        for k, without in ((1, ()), (7, range(0, 300, 3)), (299, [5]), (400, ())):
+            mine, theirs = exact.search(asked, k, without), other.search(asked, k, without)
+            assert mine.images.tolist() == theirs.images.tolist() and np.array_equal(mine.scores, theirs.scores)
+    if kind == "random":
+        assert min(index.asked) == 2, "no more candidates than are needed"
+
+
+def test_a_relevant_image_that_is_no_candidate_is_not_found():
+    found = Gallery(np.eye(3)).rank(np.eye(3), ([0, 0, 1], [0, 2, 1]), ([0, 1], [0, 1]))
+    assert found.ranks.tolist() == [2, 0, 0] and found.images[0, :2].tolist() == [1, 2]
+
+
+def test_precision_that_a_training_has_set_changes_nothing():
+    queries, vectors = made(1, 200, 20, 64, "near")
+    pairs = np.arange(20), np.arange(20)
+    plain = Gallery(vectors).rank(queries, pairs)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            other = Gallery(vectors).rank(queries, pairs)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert all(np.array_equal(a, b) for a, b in zip(plain, other, strict=True))
+
+
+def test_sums_in_any_order_give_the_same_cosine():
+    queries, vectors = made(2, 500, 2, 700, "random")
+    order = torch.randperm(700, generator=torch.Generator().manual_seed(0))
+    here = Gallery(vectors).search(queries[0], 500)
+    there = Gallery(vectors[:, order]).search(queries[0, order], 500)
+    assert np.array_equal(here.images, there.images) and np.array_equal(here.scores, there.scores)
+
+
+def test_what_is_no_unit_vector_is_refused():
+    broken = normalize(torch.randn(4, 8), dim=1)
+    broken[2, 3] = torch.nan
+    for vectors in (broken, 2 * np.eye(4, 8)):
+        with pytest.raises(ConfigError, match=r"expected vectors of length 1, found one of length (nan|2)"):
+            Gallery(vectors)
+        with pytest.raises(ConfigError, match="rank: expected vectors of length 1"):
+            Gallery(np.eye(4, 8)).rank(vectors, ([0], [0]))
+    with pytest.raises(ConfigError, match="search: expected vectors of length 1"):
+        Gallery(np.eye(4, 8)).search(np.ones(8), 1)
+    with pytest.raises(ConfigError, match=r"expected vectors \(G, D\), found \(8,\)"):
+        Gallery(np.ones(8))
+
+
+# --- a device ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
+def test_a_gpu_ranks_as_the_cpu_does(kind):
+    queries, vectors = made(7, 5000, 500, 128, kind)
+    pairs = (np.arange(500), np.arange(500)), (np.arange(500), np.arange(1, 501))
+    here, there = Gallery(vectors).rank(queries, *pairs), Gallery(vectors.cuda()).rank(queries, *pairs)
+    assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+# --- a split ----------------------------------------------------------------------------------------------------------
+
+def toy(gallery, images, queries, seed=0, exclude=True):
+    """Shared labels, several categories an image, queries without an answer, further images left out."""
+    random = np.random.default_rng(seed)
+    shown = [Image(f"im{i:03d}", None, f"label {random.integers(max(1, images // 2))}",
+                   tuple(c for c in CATEGORIES if random.random() < 0.5)) for i in range(images)]
+    asked = []
+    for i in range(queries):
+        target = None if i % 7 == 3 else int(random.integers(images))
+        asked.append(Query(int(random.integers(images)), (f"text {i}",), None if target is None else shown[target].label, target,
+                           CATEGORIES[i % 3] if gallery == "category" else None,
+                           tuple(random.integers(images, size=i % 3).tolist())))
+    return Split("toy", shown, asked, Protocol(gallery, exclude, (1, 5), "the label"), "toy", "a test")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases.filter(lambda case: case["images"] and case["queries"]), st.sampled_from(["split", "category"]), st.booleans())
+def test_table_explorer_and_search_agree(case, gallery, exclude):
+    """One query after another in the whole gallery, as explorers ask, and all at once in chunks, as tables do."""
+    queries, vectors = made(**case)
+    split = toy(gallery, case["images"], case["queries"], case["seed"], exclude)
+    table, relevance, whole = rank(queries, vectors, split, chunk=4, progress=False), Relevance(split), Gallery(vectors)
+    ids = np.array([image.id for image in split.images], object)
+    folder = Catalogue("folder", tuple(ids), tuple(ids), vectors.numpy())
+    for q, query in enumerate(split.queries):
+        gone = np.flatnonzero(~relevance.candidates(q))
+        expected = {query.source, *query.exclude} if exclude else set()
+        if gallery == "category":
+            expected |= {i for i, image in enumerate(split.images) if query.category not in image.categories}
+        assert set(gone.tolist()) == expected
+        place = table.column("rank")[q]
+        found = whole.rank(queries[q][None], relevance.relevant(np.array([q])), (0 * gone, gone), keep=0)
+        assert found.ranks.tolist() == [place]
+        hits = whole.search(queries[q], len(ids), gone)
+        right = relevance.is_relevant(hits.images, q)
+        assert place == (1 + right.argmax() if right.any() else 0)
+        assert ids[hits.images[:10]].tolist() == list(table.frame["top"][q])
+        assert np.array_equal(hits.scores[:10], table.frame["scores"][q])
+        assert folder.search(queries[q], len(ids), gone).images.tolist() == hits.images.tolist()
+
+
+# --- galleries as 16-bit numbers --------------------------------------------------------------------------------------
+
+def test_rounded_galleries_keep_every_rank():
+    queries, vectors = made(8, 1500, 1000, 16, "random")
+    split = toy("split", 1500, 1000)
+    plain, kept = rounded(vectors.numpy()), rounded(vectors.numpy(), queries.numpy(), split)
+    first, second, third = (
+        rank(queries, torch.from_numpy(gallery), split, progress=False).column("rank")
+        for gallery in (vectors.numpy(), restored(plain), restored(kept))
+    )
+    assert (second != first).any() and np.array_equal(third, first)
+    exact = vectors.numpy() / (np.abs(vectors.numpy()).max() / 32767)
+    assert kept.dtype == np.int16 and np.abs(kept - exact).max() < 1 and (kept != plain).sum() < 0.05 * kept.size
+
+
+def test_a_rounding_that_cannot_keep_ranks_says_so(monkeypatch):
+    monkeypatch.setattr("maaf_lab.retrieval.gallery_rounding.MARGIN", 1e-3)
+    queries, vectors = made(8, 400, 300, 16, "random")
+    with pytest.raises(LabError, match="keep this gallery as 32-bit numbers"):
+        rounded(vectors.numpy(), queries.numpy(), toy("split", 400, 300))
