@@ -63,7 +63,7 @@ endif
 
 demo: $(VENV)/.installed  ## draw data, train four systems on the CPU, fill the notebook; STEPS= shortens it
 	@set -e; \
-	echo "==> made CSS at $(DATA_ROOT)/css"; \
+	echo "==> synthetic CSS at $(DATA_ROOT)/css"; \
 	$(BIN)/maaf-lab make css --out "$(DATA_ROOT)/css" --size full --pixels 56 --seed 0; \
 	echo "==> training and notebook; runs at $(RUNS_ROOT)"; \
 	$(BIN)/maaf-lab demo --data-root "$(DATA_ROOT)" --runs-root "$(RUNS_ROOT)" $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)); \

@@ -4,7 +4,7 @@
     python benchmarks/authors.py --maaf A --tirg B [--part equality step ranking ...]
 
 equality: checkpoints written by their code (random weights, every parameter and statistic moved) read by
-`load_foreign_checkpoint`; largest difference of query and catalogue embeddings, before scaling, float32.
+`load_foreign_checkpoint`; largest difference of query and gallery embeddings, before scaling, float32.
 protocol: which queries hit, by their dataset classes and their ranking and by ours, on the same features, for all six datasets.
 step: one training step at the paper's configuration (ResNet-50, 224 px, 7x7 and 14x14 tokens, 2 blocks, batch 32).
 ranking: Fashion IQ's val size, 6,016 queries in three galleries, 512 wide.
@@ -129,7 +129,7 @@ def compare(
     model: nn.Module, options: argparse.Namespace, images: torch.Tensor, texts: list[str], **loading: str
 ) -> dict[str, Any]:
     """Their embeddings against ours, read from a checkpoint that their model saved: the largest differences of queries and of
-    catalogue images. `apart`: how far apart two different queries are at least, to show that there is something to differ in."""
+    gallery images. `apart`: how far apart two different queries are at least, to show that there is something to differ in."""
     from torch.nn.functional import normalize
 
     from maaf_lab import load_foreign_checkpoint
@@ -142,13 +142,13 @@ def compare(
         with torch.no_grad():
             features = ours.encode(images)
             pairs = {"query": (model.compose_img_text(images, texts), ours.fuse(features, ours.read(texts))[0]),
-                     "catalogue": (model.extract_img_feature(images), ours.project(features)[0])}
+                     "gallery": (model.extract_img_feature(images), ours.project(features)[0])}
         units = {name: [normalize(part, dim=1) for part in pair] for name, pair in pairs.items()}
         apart = float(torch.pdist(units["query"][0]).min())
         return {**{name: float((a - b).abs().max()) for name, (a, b) in units.items()}, "apart": apart}
 
     found = differences(images)
-    if not max(found["query"], found["catalogue"]) <= 1e-4:  # beyond float32's precision or range
+    if not max(found["query"], found["gallery"]) <= 1e-4:  # beyond float32's precision or range
         model.double()
         ours.double()
         torch.set_default_dtype(torch.float64)  # their LSTM starts from zeros of the default type
@@ -178,7 +178,7 @@ def equality(maaf: Path, tirg: Path | None) -> dict[str, Any]:
             lines.append(_bert(module, images))
         if tirg is not None:
             lines += _tirg(tirg, images)
-    return {"cases": lines, "largest": max(max(line["query"], line["catalogue"]) for line in lines)}
+    return {"cases": lines, "largest": max(max(line["query"], line["gallery"]) for line in lines)}
 
 
 def _bert(module: types.ModuleType, images: torch.Tensor) -> dict[str, Any]:
@@ -516,7 +516,7 @@ def _by_ours(dataset: str, folder: Path, split: str) -> Counter:
 
 
 def protocol(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
-    """Made sets of the smallest size, read by their dataset classes and by our loaders, ranked on the same features."""
+    """Synthetic sets of the smallest size, read by their dataset classes and by our loaders, ranked on the same features."""
     from maaf_lab.data import registry as datasets
     from maaf_lab.synthetic import registry as sets
 

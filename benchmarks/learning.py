@@ -1,4 +1,4 @@
-"""Are the made sets worth learning from? Image only, text only, TIRG and MAAF on each, equal steps, laptop settings, one seed.
+"""Are the synthetic sets worth learning from? Image only, text only, TIRG and MAAF on each, equal steps, laptop settings, one seed.
 
     python benchmarks/learning.py [--data-root data] [--runs-root runs] [--steps 300] [--dataset fashion_iq ...]
 
@@ -20,7 +20,7 @@ from maaf_lab.data.split import Split
 from maaf_lab.experiments.sources import dataset_root
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.retrieval.metrics import paired_difference, recall
-from maaf_lab.synthetic.registry import MADE
+from maaf_lab.synthetic.registry import SYNTHETIC
 
 MODELS = ("image_only", "text_only", "tirg", "maaf")
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--data-root", default=Path("data"), type=Path)
     parser.add_argument("--runs-root", default=Path("runs"), type=Path)
     parser.add_argument("--steps", default=300, type=int)
-    parser.add_argument("--dataset", nargs="*", default=[d for d in MADE if d != "css"])
+    parser.add_argument("--dataset", nargs="*", default=[d for d in SYNTHETIC if d != "css"])
     parser.add_argument("--out", default=Path(__file__).with_suffix(".json"), type=Path)
     arguments = parser.parse_args()
     result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}

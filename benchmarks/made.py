@@ -1,4 +1,4 @@
-"""How fast the made stand-ins are drawn: images a second at 224 px, drawn, encoded and written, on all cores of one machine.
+"""How fast the synthetic stand-ins are drawn: images a second at 224 px, drawn, encoded and written, on all cores of one machine.
 
     python benchmarks/made.py [--pixels 224] [--images 600]
 """
@@ -23,7 +23,7 @@ class _Enough(Exception):
 
 def measure(dataset: str, pixels: int, images: int) -> dict[str, float]:
     """Draw the first `images` jobs of a full set after a warm-up that starts the processes' imports."""
-    module = import_module(f"maaf_lab.synthetic.{sets.made_set(dataset).module}")
+    module = import_module(f"maaf_lab.synthetic.{sets.synthetic_set(dataset).module}")
     found: dict[str, float] = {}
 
     def timed(function, items, desc, **options):
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--out", default=Path(__file__).with_suffix(".json"), type=Path)
     arguments = parser.parse_args()
     result = {"pixels": arguments.pixels, "cores": cores(), "cpus": os.cpu_count(), "sets": {}}
-    for dataset in sets.MADE:
+    for dataset in sets.SYNTHETIC:
         if dataset == "css":
             continue  # drawn in torch: benchmarks/render.py
         result["sets"][dataset] = measure(dataset, arguments.pixels, arguments.images)

@@ -3,7 +3,7 @@
     python benchmarks/positions.py --data-root data/css [--run RUN_FOLDER]
 
 Without --run, the model that ships with the lab. Averages over every test example that has the word and over all heads; writes
-benchmarks/positions.json; notebooks/figure3_positions.ipynb draws them. Made data when the folder holds made data.
+benchmarks/positions.json; notebooks/figure3_positions.ipynb draws them. Synthetic data when the folder holds synthetic data.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast made CSS is drawn: pictures a second, drawn alone and drawn, encoded and written.
+"""How fast synthetic CSS is drawn: pictures a second, drawn alone and drawn, encoded and written.
 
     python benchmarks/render.py [--images N]
 

@@ -1,4 +1,4 @@
-"""All tables in the laptop profile: how long they take together, and which of the paper's orderings come out on made data.
+"""All tables in the laptop profile: how long they take together, and which of the paper's orderings come out on synthetic data.
 
     python benchmarks/tables.py [--records notebooks/records] [--runs-root runs] [--seeds 1]
 
@@ -33,12 +33,12 @@ def main() -> None:
 
     told, every, frames = {}, {}, []
     for key, table in TABLES.items():
-        bench = open_table(key, data_root="none", seeds=range(arguments.seeds))
+        experiment = open_table(key, data_root="none", seeds=range(arguments.seeds))
         lacking = []
         for dataset in table.datasets:
             runs: dict[str, list[Run]] = {}
             for row in table.rows:
-                for config in row_configs(key, row.label, "laptop", bench.origin(dataset), bench.seeds, dataset):
+                for config in row_configs(key, row.label, "laptop", experiment.origin(dataset), experiment.seeds, dataset):
                     run = find(config, (arguments.runs_root, arguments.records))
                     if run is None:
                         lacking.append(f"{row.label} ({dataset}, seed {config.train.seed})")
@@ -63,7 +63,7 @@ def main() -> None:
     verdicts = statements["verdict"].tolist()
     counts = {verdict: verdicts.count(verdict) for verdict in ("holds", "does not hold", "undecided", "not run")}
     print(f"{len(every)} distinct runs: {training:.0f} minutes of training, {ranking:.0f} of embedding and ranking; {counts}")
-    result = {"profile": "laptop, made data", "seeds": arguments.seeds, "runs": len(every), "training_minutes": round(training),
+    result = {"profile": "laptop, synthetic data", "seeds": arguments.seeds, "runs": len(every), "training_minutes": round(training),
               "ranking_minutes": round(ranking), "verdicts": counts, "tables": told}
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 

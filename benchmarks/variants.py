@@ -1,4 +1,4 @@
-"""What was tried to raise R1 on made CSS: a line a finished run, how its settings differ, and where it gains or loses.
+"""What was tried to raise R1 on synthetic CSS: a line a finished run, how its settings differ, and where it gains or loses.
 
     maaf-lab train ... --runs-root RUNS --set model.dropout=0        # one run a variant
     python benchmarks/variants.py RUNS [RUNS ...] --base NAME

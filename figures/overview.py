@@ -8,9 +8,9 @@ from pathlib import Path
 
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
-from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.experiments.runs import pretrained_run
 from maaf_lab.plots.overview import overview_figure
+from maaf_lab.retrieval.embed import embed_split
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -13,7 +13,7 @@ from maaf_lab.errors import LabError
 # Written out here so that the shell's help need not import torch; tests compare them with `models.build` and `made.sets`.
 SYSTEMS = ("maaf", "two_stream", "tirg", "tirg_last_conv", "image_only", "text_only", "concat", "addition", "show_and_tell",
            "parameter_hashing", "relationship", "film", "attributes_as_operators", "locally_bounded", "val")
-MADE_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
+SYNTHETIC_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="The lab for composed image retrieval: MAAF, the systems it is compared with, its tables and figures.")
@@ -31,13 +31,13 @@ Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when 
 
 @app.command()
 def make(
-    dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join(("css", "css2d", *MADE_TOO)))],
+    dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join(("css", "css2d", *SYNTHETIC_TOO)))],
     out: Annotated[Path, typer.Option(help="folder to write")],
     size: Annotated[str, typer.Option(help="tiny or full")] = "full",
     pixels: Annotated[int | None, typer.Option(help="side of the pictures; left out: 56 for css, 64 for css2d, else 224")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
-    """Draw a made dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
+    """Draw a synthetic dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
     if dataset == "css2d":
         from maaf_lab.synthetic.css.dataset import make_css2d
 
@@ -130,12 +130,12 @@ def table(
     from maaf_lab.paper.table_experiment import open_table
     from maaf_lab.plots.tables import statements_text, table_text
 
-    bench = open_table(
+    experiment = open_table(
         key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=range(seeds), rows=row or (),
         device=device or "",
     )
-    print(table_text(bench.frame(), bench.caption()))
-    print(f"\nThe paper's orderings, held against these runs:\n{statements_text(bench.statements())}")
+    print(table_text(experiment.frame(), experiment.caption()))
+    print(f"\nThe paper's orderings, held against these runs:\n{statements_text(experiment.statements())}")
 
 
 @app.command()
@@ -148,7 +148,7 @@ def tables(
     out: Annotated[Path, typer.Option(help="folder of the report")] = Path("report"),
     seeds: Seeds = 1,
     steps: Steps = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: each run a task of a Ray cluster")] = "local",
+    executor: Annotated[str, typer.Option(help="local, or ray: each run a task of a Ray cluster")] = "local",
     address: Annotated[str, typer.Option(help="of the Ray cluster; left out: RAY_ADDRESS, or one on this machine")] = "",
     device: Device = None,
 ) -> None:
@@ -157,7 +157,7 @@ def tables(
     from maaf_lab.paper.tables import TABLES
 
     entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records, out=out,
-                         seeds=seeds, steps=steps or 0, engine_name=engine, device=device or "", address=address)
+                         seeds=seeds, steps=steps or 0, executor_name=executor, device=device or "", address=address)
     for entry in entries:
         name = f"Table {entry.key}" if entry.key in TABLES else entry.key
         print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
@@ -196,7 +196,7 @@ def demo(
 @app.command()
 def search(
     image: Annotated[Path, typer.Option(help="the picture to start from")],
-    catalogue: Annotated[Path, typer.Option(help="folder of the images to search, with those in folders below it")],
+    gallery: Annotated[Path, typer.Option(help="folder of the images to search, with those in folders below it")],
     text: Annotated[str, typer.Option(help='what shall differ, e.g. "is red and has longer sleeves"; empty: nothing')] = "",
     run: Annotated[str, typer.Option(help="css-laptop, garments-laptop (shipped), or a run's folder")] = "garments-laptop",
     k: Annotated[int, typer.Option(help="how many images to list")] = 10,
@@ -220,14 +220,14 @@ def search(
     data = opened.config.data
     start = torch.from_numpy(square(image, data.pixels)).permute(2, 0, 1)[None]  # (1, 3, S, S)
     model = opened.load_model(make_accelerator("fp32", device).device)
-    made = "made data: " if data.origin.startswith("made") else ""
+    made = "synthetic data: " if data.origin.startswith("made") else ""
     _say(f"model {run} ({opened.config.model.name}), trained on {made}{data.origin or data.dataset}")
     if not model.vocabulary.ids(text):
         _say(f"no word in the text {text!r}: the picture alone is the query")
     elif words := model.vocabulary.unknown(text):
         _say(f"words that the model does not know: {', '.join(words)}")
-    found = open_folder(catalogue, model, pixels=data.pixels, name=run)
-    _say(f"{catalogue}: {found.summary}")
+    found = open_folder(gallery, model, pixels=data.pixels, name=run)
+    _say(f"{gallery}: {found.summary}")
     for name, why in found.broken[:5]:
         _say(f"  broken: {name}: {why}")
     if len(found.broken) > 5:

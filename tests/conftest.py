@@ -1,4 +1,4 @@
-"""Shared by the tests: a tiny made CSS folder, its splits, and smoke settings for it."""
+"""Shared by the tests: a tiny synthetic CSS folder, its splits, and smoke settings for it."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from maaf_lab.config import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
-from maaf_lab.explorers.session import open_explored
+from maaf_lab.explorers.session import open_session
 from maaf_lab.models.registry import build_model
 from maaf_lab.synthetic.css.dataset import make_css
 
@@ -37,7 +37,7 @@ def elsewhere():
 
 @pytest.fixture(scope="session")
 def tiny_css(tmp_path_factory):
-    """A tiny made CSS set of 56 px, drawn once for all tests; nobody writes to it but the pixel cache."""
+    """A tiny synthetic CSS set of 56 px, drawn once for all tests; nobody writes to it but the pixel cache."""
     return make_css(tmp_path_factory.mktemp("data") / "css-tiny", "tiny", 56, 0, progress=False)
 
 
@@ -90,14 +90,14 @@ def made_model(smoke, css_vocabulary):
 
 @pytest.fixture(scope="session")
 def css():
-    """The shipped model of made CSS on its test split, drawn as it is looked at."""
-    return open_explored("css-laptop")
+    """The shipped model of synthetic CSS on its test split, drawn as it is looked at."""
+    return open_session("css-laptop")
 
 
 @pytest.fixture(scope="session")
 def garments():
-    """The shipped model of made garments on its val split."""
-    return open_explored("garments-laptop")
+    """The shipped model of synthetic garments on its val split."""
+    return open_session("garments-laptop")
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ def test_a_script_fits_the_package_and_has_a_last_result(name):
 
 
 def test_every_switch_of_the_authors_code_was_compared():
-    """The committed result: queries and catalogue images, within what the issue of equality asks (1e-4)."""
+    """The committed result: queries and gallery images, within what the issue of equality asks (1e-4)."""
     result = json.loads((FOLDER / "authors.json").read_text())
     cases = result["equality"]["cases"]
-    assert len(cases) >= 60 and all(case["query"] <= 1e-4 and case["catalogue"] <= 1e-4 < case["apart"] for case in cases)
+    assert len(cases) >= 60 and all(case["query"] <= 1e-4 and case["gallery"] <= 1e-4 < case["apart"] for case in cases)
     assert {"att_layer_spec", "attn_positional_encoding", "attn_softmax_replacement", "resolutionwise_pool", "text_model_arch",
             "sequence_concat_img_through_attn", "sequence_concat_include_text", "attn_2stream_mode"} <= set().union(*cases)
     assert result["ranking"]["same_hits_query_by_query"]

@@ -1,6 +1,6 @@
 """Do words look at what they speak of? Beyond the paper's pictures: a score with an interval, against a chance baseline.
 
-Made CSS knows where each object shows. An object that a text picks out is the *referent* of the text's describing words.
+Synthetic CSS knows where each object shows. An object that a text picks out is the *referent* of the text's describing words.
 The score of one word in one query and head is (inside - outside) / (inside + outside), inside and outside being the mean
 attention on tokens that the referents' boxes cover and on the others, each token counted by how much of it is covered. -1: the
 word looks past its referent; 0: it makes no difference; 1: it looks at the referent alone. The baseline takes the boxes of
@@ -59,7 +59,7 @@ def avoidance(
 ) -> pd.DataFrame:
     """A line a kind of word, block and head: score, low, high (95% over queries), chance (the baseline), words.
 
-    split: made CSS; scenes: its objects image by image (`data.css.CSS(root).objects(split)`); sidecar: where they show
+    split: synthetic CSS; scenes: its objects image by image (`data.css.CSS(root).objects(split)`); sidecar: where they show
     (`made.css.load_sidecar`). Signed attention (identity) has no such score:
     ConfigError, as for a system without attention.
     """

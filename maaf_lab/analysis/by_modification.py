@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maaf_lab.analysis.modification_types import Taxonomy, has_modifier, holds
+from maaf_lab.analysis.modification_types import Taxonomy, has_modification_type, holds
 from maaf_lab.data.text import JOINER, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.runs import Run
@@ -95,7 +95,7 @@ class TypeTable:
         return rows[np.lexsort((rows, key))]
 
 
-def by_modifier(runs: Sequence[Run], kinds: Sequence[str], ks: Sequence[int] = (10, 50)) -> dict[str, Estimate]:
+def by_modification_type(runs: Sequence[Run], kinds: Sequence[str], ks: Sequence[int] = (10, 50)) -> dict[str, Estimate]:
     """Mean recall at `ks` over the queries that hold a keyword of each type (Table S4): percent, with interval.
 
     Several runs (seeds) of one row are averaged query by query. Types that no query has are left out.
@@ -104,13 +104,13 @@ def by_modifier(runs: Sequence[Run], kinds: Sequence[str], ks: Sequence[int] = (
     hits = np.mean([np.mean([r.hits(k) for k in ks], axis=0) for r in rankings], axis=0)
     found = {}
     for kind in kinds:
-        rows = has_modifier(rankings[0].frame["text"].tolist(), kind)
+        rows = has_modification_type(rankings[0].frame["text"].tolist(), kind)
         if rows.any():
             found[kind] = bootstrap_mean([hits[rows]])
     return found
 
 
-def modifier_counts(run: Run, kinds: Sequence[str]) -> dict[str, int]:
+def modification_counts(run: Run, kinds: Sequence[str]) -> dict[str, int]:
     """How many of a run's queries hold a keyword of each type (the row "N" of Table S4)."""
     texts = run.rankings.frame["text"].tolist()
-    return {kind: int(has_modifier(texts, kind).sum()) for kind in kinds}
+    return {kind: int(has_modification_type(texts, kind).sum()) for kind in kinds}

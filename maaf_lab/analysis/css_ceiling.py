@@ -2,7 +2,7 @@
 
 "add object to top-left" fits every scene that equals the reference plus one object there. A perfect reader of scenes and
 texts finds the k scenes that fit and can only guess among them: right 1/k of the time. It works from labels and texts, so
-for published files as well as made ones.
+for published files as well as synthetic ones.
 """
 
 from __future__ import annotations

@@ -41,22 +41,22 @@ _KEYWORDS = {
     ),
     "type": "tank tshirt polo blouse tunic vest jacket sweater sweatshirt gown hoodie cardigan romper jersey camisole coat suit",
 }
-MODIFIERS: dict[str, frozenset[str]] = {kind: frozenset(words.split()) for kind, words in _KEYWORDS.items()}
+MODIFICATION_TYPES: dict[str, frozenset[str]] = {kind: frozenset(words.split()) for kind, words in _KEYWORDS.items()}
 
 
-def has_modifier(texts: Sequence[str], kind: str) -> np.ndarray:
+def has_modification_type(texts: Sequence[str], kind: str) -> np.ndarray:
     """(Q,) bool: whether each text holds a keyword of the type. "all": every text. Unknown types list the known ones."""
     if kind == "all":
         return np.ones(len(texts), bool)
-    if kind not in MODIFIERS:
-        raise ValueError(f"expected all, {', '.join(MODIFIERS)}; found {kind!r}")
-    return holds(texts, {kind: MODIFIERS[kind]})[kind]
+    if kind not in MODIFICATION_TYPES:
+        raise ValueError(f"expected all, {', '.join(MODIFICATION_TYPES)}; found {kind!r}")
+    return holds(texts, {kind: MODIFICATION_TYPES[kind]})[kind]
 
 
-def modifiers_of(text: str) -> tuple[str, ...]:
-    """The types whose keywords a text holds, in the order of `MODIFIERS`."""
+def modification_types_of(text: str) -> tuple[str, ...]:
+    """The types whose keywords a text holds, in the order of `MODIFICATION_TYPES`."""
     found = set(tokenize(text))
-    return tuple(kind for kind, words in MODIFIERS.items() if not words.isdisjoint(found))
+    return tuple(kind for kind, words in MODIFICATION_TYPES.items() if not words.isdisjoint(found))
 
 
 Taxonomy = Mapping[str, frozenset[str]]  # type -> its keywords
@@ -69,7 +69,7 @@ _CSS: Taxonomy = {
 
 def taxonomy(dataset: str) -> Taxonomy:
     """The types of change to start from: the paper's five, and for CSS what its sentences are made of."""
-    return _CSS if dataset.startswith("css") else MODIFIERS
+    return _CSS if dataset.startswith("css") else MODIFICATION_TYPES
 
 
 def taxonomy_text(types: Taxonomy) -> str:

@@ -1,6 +1,6 @@
 """What every published dataset has in common: a folder, splits that annotations describe, pictures that may be missing.
 
-A dataset is a `Layout` with a `read` for its own files; loading, checking and naming a copy are here, the same for all.
+A dataset is a `Dataset` with a `read` for its own files; loading, checking and naming a copy are here, the same for all.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Counts:
     exact: bool = True
 
 
-class Layout(ABC):
+class Dataset(ABC):
     """One dataset in one folder. Subclasses say how its files become a `Part`; nothing is read before it is asked for.
 
     key: name in the registry. title: name in messages. splits: what `check` reads; `evaluation` is the one that is ranked.
@@ -123,11 +123,11 @@ class Layout(ABC):
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}): delete the folder and make the set again") from error
         good = isinstance(made, dict) and isinstance(made.get("origin"), str) and isinstance(made.get("counts", {}), dict)
-        if not good or made.get("dataset") != self.made_as():
-            raise DataError(f"{path}: expected dataset {self.made_as()!r}, an origin and counts; found {str(made)[:200]}")
+        if not good or made.get("dataset") != self.synthetic_as():
+            raise DataError(f"{path}: expected dataset {self.synthetic_as()!r}, an origin and counts; found {str(made)[:200]}")
         return made
 
-    def made_as(self) -> str:
+    def synthetic_as(self) -> str:
         """The name under which `made.json` knows this set, where several keys read one folder."""
         return self.key
 
@@ -188,7 +188,7 @@ class Layout(ABC):
         self.expect_folder()
         if (self.root / f"{MARK}.part").exists() and not (self.root / MARK).exists():
             raise DataError(f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
-                            f"`maaf-lab make {self.made_as()}` again; it starts over")
+                            f"`maaf-lab make {self.synthetic_as()}` again; it starts over")
         return self.read(split)
 
     def _looks_right(self, root: Path) -> bool:
@@ -238,7 +238,7 @@ class Layout(ABC):
         except OSError:
             state = "missing or unreadable"
         lines.append((f"{self.pictures}/", state))
-        lines.append((MARK, "present: made data" if (self.root / MARK).exists() else "absent: not made data"))
+        lines.append((MARK, "present: synthetic data" if (self.root / MARK).exists() else "absent: not synthetic data"))
         return tuple(lines)
 
     def _bad_images(self, split: str, part: Part, bad: Mapping[int, str], lost: int, nothing_left: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maaf_lab.data.check import CheckReport
-from maaf_lab.data.dataset import Layout
+from maaf_lab.data.dataset import Dataset
 from maaf_lab.data.datasets.birds_to_words import BirdsToWords
 from maaf_lab.data.datasets.css import CSS, CSS2D, CSS2Dto3D
 from maaf_lab.data.datasets.fashion200k import Fashion200k
@@ -15,11 +15,11 @@ from maaf_lab.data.datasets.spot_the_diff import SpotTheDiff
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError
 
-DATASETS: dict[str, type[Layout]] = {layout.key: layout for layout in (
+DATASETS: dict[str, type[Dataset]] = {layout.key: layout for layout in (
     CSS, CSS2D, CSS2Dto3D, FashionIQ, Fashion200k, MITStates, BirdsToWords, SpotTheDiff)}
 
 
-def layout(dataset: str, root: str | Path) -> Layout:
+def open_dataset(dataset: str, root: str | Path) -> Dataset:
     """A dataset in a folder; nothing is read yet. Raises ConfigError for an unknown dataset, listing the known ones."""
     if dataset not in DATASETS:
         raise ConfigError(f"unknown dataset {dataset!r}; known: {', '.join(DATASETS)}")
@@ -28,19 +28,19 @@ def layout(dataset: str, root: str | Path) -> Layout:
 
 def evaluation(dataset: str) -> str:
     """The split that is ranked for the paper's tables."""
-    return layout(dataset, "").evaluation
+    return open_dataset(dataset, "").evaluation
 
 
 def load(dataset: str, root: str | Path, split: str, missing: str = "error") -> Split:
     """A split of a dataset. Raises ConfigError for an unknown dataset or split, DataError for what is wrong with the files."""
-    return layout(dataset, root).load(split, missing)
+    return open_dataset(dataset, root).load(split, missing)
 
 
 def check(dataset: str, root: str | Path, progress: bool = True) -> CheckReport:
     """What a copy of a dataset holds and lacks, and how many queries that costs."""
-    return layout(dataset, root).check(progress)
+    return open_dataset(dataset, root).check(progress)
 
 
 def origin(dataset: str, root: str | Path) -> str:
     """What the files are ("made css ..." or "published sha256:..."): `DataConfig.origin`."""
-    return layout(dataset, root).origin()
+    return open_dataset(dataset, root).origin()

@@ -58,7 +58,7 @@ def ray(
     try:
         import ray as cluster
     except ImportError as error:
-        raise ConfigError('engine "ray": expected the package ray, found none; pip install "maaf-lab[scale]"') from error
+        raise ConfigError('executor "ray": expected the package ray, found none; pip install "maaf-lab[scale]"') from error
     started = not cluster.is_initialized()
     if started:
         running = address or os.environ.get("RAY_ADDRESS", "")
@@ -87,11 +87,11 @@ def _on_a_worker(job: Job, threads: int) -> str:
     return run_job(job)
 
 
-ENGINES: dict[str, Callable[..., Iterator[tuple[Job, str]]]] = {"local": local, "ray": ray}
+EXECUTORS: dict[str, Callable[..., Iterator[tuple[Job, str]]]] = {"local": local, "ray": ray}
 
 
-def engine(name: str) -> Callable[..., Iterator[tuple[Job, str]]]:
-    """The engine of that name; unknown names list the known ones."""
-    if name not in ENGINES:
-        raise ConfigError(f"no engine {name!r}; known: {', '.join(ENGINES)}")
-    return ENGINES[name]
+def executor(name: str) -> Callable[..., Iterator[tuple[Job, str]]]:
+    """The executor of that name; unknown names list the known ones."""
+    if name not in EXECUTORS:
+        raise ConfigError(f"no executor {name!r}; known: {', '.join(EXECUTORS)}")
+    return EXECUTORS[name]

@@ -24,7 +24,7 @@ from maaf_lab.errors import RunError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_model
 from maaf_lab.retrieval.rankings import Rankings
-from maaf_lab.utils.paths import place, records_place
+from maaf_lab.utils.paths import own_folder, records_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,7 +203,7 @@ def pretrained_run(name: str = "css-laptop") -> Run:
 def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
     """A run by its folder, its name in `runs_root`, among the lab's records, or a shipped one's name; else RunError."""
     text = str(run)
-    for folder in (Path(text), place(runs_root, "runs") / text, (records_place("lab") or Path()) / text):
+    for folder in (Path(text), own_folder(runs_root, "runs") / text, (records_folder("lab") or Path()) / text):
         if text and (folder / "config.json").is_file():
             return Run(folder)
     try:
@@ -212,4 +212,4 @@ def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
         if Path(text).is_dir():
             why = f"{text}: expected a run's folder with its config.json, found none; name a run that was trained"
             raise RunError(why) from None
-        raise RunError(f"{text!r} is no run's folder, no run in {place(runs_root, 'runs')}, and {error}") from None
+        raise RunError(f"{text!r} is no run's folder, no run in {own_folder(runs_root, 'runs')}, and {error}") from None

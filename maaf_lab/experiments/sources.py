@@ -6,9 +6,9 @@ from pathlib import Path
 
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
-from maaf_lab.synthetic.registry import made_origin, make
+from maaf_lab.synthetic.registry import make, synthetic_origin
 
-MADE_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from made data, and how much of it
+SYNTHETIC_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from synthetic data, and how much of it
 
 
 def drawn_pixels(dataset: str, pixels: int) -> int:
@@ -21,23 +21,23 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
 
     The smoke profile's tiny set has a folder of its own, `{dataset}-tiny`.
     """
-    data_root, layout = Path(data_root), datasets.layout(dataset, data_root)
+    data_root, layout = Path(data_root), datasets.open_dataset(dataset, data_root)
     if layout.looks_right():
         return data_root
-    return data_root / (layout.made_as() + ("-tiny" if profile == "smoke" else ""))
+    return data_root / (layout.synthetic_as() + ("-tiny" if profile == "smoke" else ""))
 
 
 def dataset_origin(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0) -> str:
     """What the data below `data_root` is; of data that the profile makes and nobody has drawn yet, what it will be."""
     root = dataset_folder(dataset, data_root, profile)
-    if profile not in MADE_SIZE or (root / MARK).is_file():
+    if profile not in SYNTHETIC_SIZE or (root / MARK).is_file():
         return datasets.origin(dataset, root)
-    return made_origin(dataset, MADE_SIZE[profile], pixels, seed)
+    return synthetic_origin(dataset, SYNTHETIC_SIZE[profile], pixels, seed)
 
 
 def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:
     """The folder of a dataset below `data_root`; the smoke and laptop profiles make it where it is missing."""
     root = dataset_folder(dataset, data_root, profile)
-    if profile in MADE_SIZE and not (root / MARK).is_file():
-        make(dataset, root, MADE_SIZE[profile], pixels, seed, progress=progress)
+    if profile in SYNTHETIC_SIZE and not (root / MARK).is_file():
+        make(dataset, root, SYNTHETIC_SIZE[profile], pixels, seed, progress=progress)
     return root

@@ -10,21 +10,21 @@ import ipywidgets
 
 from maaf_lab.explorers.attention.widget import AttentionExplorer
 from maaf_lab.explorers.base import saved, static_bundle
-from maaf_lab.explorers.modifications.widget import ModifierExplorer
+from maaf_lab.explorers.modifications.widget import ModificationExplorer
 from maaf_lab.explorers.page.html import pages
 from maaf_lab.explorers.page.svg import stacked, to_png
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
-from maaf_lab.explorers.session import Explored
+from maaf_lab.explorers.session import Session
 from maaf_lab.retrieval.rankings import Rankings
 
 
-class Together(ipywidgets.VBox):
+class LinkedExplorers(ipywidgets.VBox):
     """modifiers, retrieval, attention: the explorers. query: the first one that shows."""
 
-    def __init__(self, explored: Explored, rankings: Mapping[str, Rankings], query: int = 0) -> None:
-        self.retrieval = RetrievalExplorer([explored], query)
-        self.attention = AttentionExplorer([explored], query)
-        self.modifiers = ModifierExplorer(rankings, explored, details=False)
+    def __init__(self, session: Session, rankings: Mapping[str, Rankings], query: int = 0) -> None:
+        self.retrieval = RetrievalExplorer([session], query)
+        self.attention = AttentionExplorer([session], query)
+        self.modifiers = ModificationExplorer(rankings, session, details=False)
         for other in (self.retrieval, self.attention):
             self.modifiers.observe(lambda change, other=other: setattr(other, "query", change["new"]), "query")
         ipywidgets.link((self.retrieval, "query"), (self.attention, "query"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maaf_lab.explorers.session import Explored, open_explored, second_rankings, told
+from maaf_lab.explorers.session import Session, open_session, second_rankings, told
 
 if TYPE_CHECKING:
     from maaf_lab.explorers.attention.widget import AttentionExplorer
-    from maaf_lab.explorers.linked import Together
-    from maaf_lab.explorers.modifications.widget import ModifierExplorer
+    from maaf_lab.explorers.linked import LinkedExplorers
+    from maaf_lab.explorers.modifications.widget import ModificationExplorer
     from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
     from maaf_lab.retrieval.rankings import Rankings
 
@@ -59,12 +59,12 @@ def explore_modifiers(
     data_root: str | Path = "",
     runs_root: str | Path = "",
     device: str = "",
-) -> ModifierExplorer:
+) -> ModificationExplorer:
     """Show recall by type of change, and the queries behind it. compare: any run of the same queries; a record is enough."""
-    from maaf_lab.explorers.modifications.widget import ModifierExplorer
+    from maaf_lab.explorers.modifications.widget import ModificationExplorer
 
-    explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
-    return ModifierExplorer(_rankings(explored, compare, runs_root), explored, beside=str(compare))
+    session = open_session(run, data_root=data_root, runs_root=runs_root, device=device)
+    return ModificationExplorer(_rankings(session, compare, runs_root), session, beside=str(compare))
 
 
 def explore(
@@ -75,19 +75,19 @@ def explore(
     data_root: str | Path = "",
     runs_root: str | Path = "",
     device: str = "",
-) -> Together:
+) -> LinkedExplorers:
     """Show all three, linked: a query opened in one shows in the others."""
-    from maaf_lab.explorers.linked import Together
+    from maaf_lab.explorers.linked import LinkedExplorers
 
-    explored = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
-    return Together(explored, _rankings(explored, compare, runs_root), query)
+    session = open_session(run, data_root=data_root, runs_root=runs_root, device=device)
+    return LinkedExplorers(session, _rankings(session, compare, runs_root), query)
 
 
-def _models(run: str | Path, compare: str | Path, data_root: str | Path, runs_root: str | Path, device: str) -> list[Explored]:
-    first = open_explored(run, data_root=data_root, runs_root=runs_root, device=device)
+def _models(run: str | Path, compare: str | Path, data_root: str | Path, runs_root: str | Path, device: str) -> list[Session]:
+    first = open_session(run, data_root=data_root, runs_root=runs_root, device=device)
     return [first, first.with_second(compare)] if str(compare) else [first]
 
 
-def _rankings(explored: Explored, compare: str | Path, runs_root: str | Path) -> dict[str, Rankings]:
-    found = {told(explored.run): explored.rankings()}
-    return found | second_rankings(explored, compare, runs_root) if str(compare) else found
+def _rankings(session: Session, compare: str | Path, runs_root: str | Path) -> dict[str, Rankings]:
+    found = {told(session.run): session.rankings()}
+    return found | second_rankings(session, compare, runs_root) if str(compare) else found

@@ -32,11 +32,11 @@ from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import Gallery, Hits, Relevance, rank
 from maaf_lab.retrieval.gallery_rounding import restored, rounded
 from maaf_lab.retrieval.rankings import Rankings
-from maaf_lab.synthetic.lazy import DrawnPixels
-from maaf_lab.synthetic.registry import can_draw, undrawn
+from maaf_lab.synthetic.lazy import LazyPixels
+from maaf_lab.synthetic.registry import can_draw_lazily, lazy_split
 from maaf_lab.utils.files import write_atomically
 from maaf_lab.utils.parallel import in_threads
-from maaf_lab.utils.paths import GALLERIES, place
+from maaf_lab.utils.paths import GALLERIES, own_folder
 
 Head = tuple[int, int]  # block and head, both from 0
 Progress = Callable[[int, int], None]  # done, total
@@ -61,10 +61,10 @@ class Look:
 
 
 @dataclass(eq=False)
-class Explored:
+class Session:
     """One run's model on its dataset's usual split. Nothing is read, drawn or embedded before somebody asks for it.
 
-    name: how people call the run. data_root: its dataset's folder, None for made data that is drawn picture by picture.
+    name: how people call the run. data_root: its dataset's folder, None for synthetic data that is drawn picture by picture.
     kept: folder of gallery vectors that were computed before. data_of: another run on the same data, which is read, and drawn,
     once for both.
     """
@@ -74,7 +74,7 @@ class Explored:
     data_root: Path | None
     kept: Path
     device: str | None = None
-    data_of: Explored | None = None
+    data_of: Session | None = None
     _gallery: np.ndarray | None = field(default=None, init=False)
 
     @cached_property
@@ -89,7 +89,7 @@ class Explored:
         settings = self.run.config.data
         name = datasets.evaluation(settings.dataset)
         if self.data_root is None:
-            found = undrawn(settings.origin, name, settings.pixels)
+            found = lazy_split(settings.origin, name, settings.pixels)
             if found is None:
                 raise RunError(
                     f"{self.name} was trained on {settings.origin!r}, which is not drawn picture by picture; "
@@ -117,12 +117,12 @@ class Explored:
 
     def caption(self) -> str:
         """What is looked at: data, split, model."""
-        kind = "made data" if self.made else "published data"
+        kind = "synthetic data" if self.made else "published data"
         return f"{self.name} on {self.split.title} ({kind}: {self.split.origin})"
 
-    def with_second(self, run: str | Path) -> Explored:
+    def with_second(self, run: str | Path) -> Session:
         """Another run on this one's data, to compare with. ConfigError where it is of another dataset, RunError for no run."""
-        other = open_explored(run, data_root=self.data_root or "", runs_root=self.kept.parent, device=self.device or "")
+        other = open_session(run, data_root=self.data_root or "", runs_root=self.kept.parent, device=self.device or "")
         if other.dataset != self.dataset or (other.data_root is None and other.run.config.data.origin != self.split.origin):
             raise ConfigError(
                 f"expected two models of one dataset to compare, found {other.name} ({other.run.config.data.origin}) beside "
@@ -140,7 +140,7 @@ class Explored:
 
     def pictures(self, images: Sequence[int], pixels: int = 160) -> list[np.ndarray]:
         """Several at once, which all cores share."""
-        if isinstance(self.pixels, DrawnPixels):
+        if isinstance(self.pixels, LazyPixels):
             return list(self.pixels.pictures(images, pixels)) if len(images) else []
         return list(in_threads(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
 
@@ -280,7 +280,7 @@ class Explored:
 
         None without attention, or where its operations have different numbers of heads.
 
-        The catalogue keeps its vectors: what is asked is what the head does for this query.
+        The gallery keeps its vectors: what is asked is what the head does for this query.
         """
         try:
             named = attentions(self.model)
@@ -315,15 +315,15 @@ class Explored:
         return rank(*embed_split(self.model, split, self.pixels, transform=self.run.config.data.transform), split)
 
     def __repr__(self) -> str:
-        return f"Explored({self.caption()})"
+        return f"Session({self.caption()})"
 
 
-def open_explored(
+def open_session(
     run: str | Path = "css-laptop", *, data_root: str | Path = "", runs_root: str | Path = "", device: str = ""
-) -> Explored:
+) -> Session:
     """A run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
 
-    data_root: the run's dataset, or the folder that holds it; "" draws made data picture by picture, where that can be done,
+    data_root: the run's dataset, or the folder that holds it; "" draws synthetic data picture by picture, where that can be done,
     and otherwise looks into the lab's data/. Raises RunError for what is no run with a model, DataError for missing data.
     """
     found = find_run(run, runs_root)
@@ -333,23 +333,23 @@ def open_explored(
             "Take a shipped model (css-laptop, garments-laptop) or train the run"
         )
     settings = found.config.data
-    root: Path | None = place(data_root, "data")
-    if str(data_root) in ("", ".") and can_draw(settings.origin):
+    root: Path | None = own_folder(data_root, "data")
+    if str(data_root) in ("", ".") and can_draw_lazily(settings.origin):
         root = None
     else:
         root = dataset_folder(settings.dataset, root, found.config.profile)
         origin = datasets.origin(settings.dataset, root)
-        trained_on_made, looks_made = (o.startswith("made ") for o in (settings.origin, origin))
-        if settings.origin and origin != settings.origin and trained_on_made != looks_made:
+        trained_on_synthetic, looks_synthetic = (o.startswith("made ") for o in (settings.origin, origin))
+        if settings.origin and origin != settings.origin and trained_on_synthetic != looks_synthetic:
             raise ConfigError(
                 f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "
                 "pictures says nothing about photographs, nor the other way round; pass the data it was trained on"
             )
-    return Explored(
+    return Session(
         str(run) if Path(str(run)).name == str(run) else found.name,
         found,
         root,
-        place(runs_root, "runs") / "galleries",
+        own_folder(runs_root, "runs") / "galleries",
         device or None,
     )
 
@@ -363,7 +363,7 @@ def told(run: Run) -> str:
     return f"{run.name}: {name}" if run.folder.parent == GALLERIES.parent else f"{name} ({run.name[-4:]})"
 
 
-def second_rankings(first: Explored, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
+def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
     """Another run's rankings under its name for people; a record without weights will do. ConfigError for the same run."""
     other = find_run(run, runs_root)
     if told(other) == told(first.run):

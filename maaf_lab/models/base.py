@@ -1,4 +1,4 @@
-"""What every system does: images once through the backbone, then queries and catalogue images to unit vectors.
+"""What every system does: images once through the backbone, then queries and gallery images to unit vectors.
 
 Shapes: U distinct images, B queries, N tokens, D width.
 """
@@ -23,7 +23,7 @@ Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a fea
 
 
 class ComposedModel(nn.Module):
-    """Base of all systems. A system writes `features_of` (images, once each), `fuse` (queries) and `project` (catalogue images).
+    """Base of all systems. A system writes `features_of` (images, once each), `fuse` (queries) and `project` (gallery images).
 
     The last two work on features, so an image that serves several queries and is a target too goes through the backbone once.
     Most systems start from `TokenModel` or `VectorModel` below.
@@ -64,8 +64,8 @@ class ComposedModel(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """Catalogue vectors (B, D), not yet normalised, and on request their attention."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it represents a catalogue image")
+        """FolderGallery vectors (B, D), not yet normalised, and on request their attention."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it represents a gallery image")
 
     def embed_query(
         self, images: Tensor, texts: Sequence[str] | TextBatch, return_attention: bool = False
@@ -79,7 +79,7 @@ class ComposedModel(nn.Module):
         return (vectors, record) if return_attention else vectors
 
     def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
-        """Catalogue images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
+        """FolderGallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
         vectors, record = self.project(self.encode(images), return_attention)
         vectors = normalize(vectors.float(), dim=-1)
         return (vectors, record) if return_attention else vectors
@@ -158,7 +158,7 @@ class FusedTokens(TokenModel):
     """Systems that fuse image tokens with word tokens and pool the outcome: MAAF, and the two-stream variants.
 
     Where paper and code differ (`pooling_weights`, `token_projection`, `text_projection`, `layer_norm`) the default is the code.
-    A caption without words is the paper's "null caption": the query is then the image alone, as a catalogue image is under ITA.
+    A caption without words is the paper's "null caption": the query is then the image alone, as a gallery image is under ITA.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:

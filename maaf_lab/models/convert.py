@@ -3,7 +3,7 @@
 Two programs write them: the MAAF authors' (yahoo/maaf, its 2020 code, commit 49a0df9) and TIRG's (google/tirg). Both save
 {"it", "opt" (argparse.Namespace), "model_state_dict"}; the vocabulary is not saved, so the training texts are needed again, in
 the order in which that code read them. What those programs compute is honoured exactly: order of the tokens, layer norm (unbiased
-deviation, epsilon outside), pooling, the dummy word of two-stream catalogue images.
+deviation, epsilon outside), pooling, the dummy word of two-stream gallery images.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def load_foreign_checkpoint(
     if word_order not in ("auto", "first", "alphabet"):
         raise ConfigError(f"word_order: expected \"auto\", \"first\" or \"alphabet\", found {word_order!r}")
     by_alphabet = word_order == "alphabet" or (word_order == "auto" and "img_model.conv1.weight" in state)
-    config = foreign_config(options, state)
+    config = converted_config(options, state)
     if config.text_encoder == "bert":
         vocabulary = word_pieces(bert)
     else:
@@ -69,7 +69,7 @@ def load_foreign_checkpoint(
     return model.eval()
 
 
-def foreign_config(options: dict[str, Any], state: dict[str, Tensor]) -> ModelConfig:
+def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> ModelConfig:
     """Their options as our settings. google/tirg's checkpoints have few; its network is a ResNet-18 under `img_model.`."""
     name = _one(options, "model", SYSTEMS)
     if "img_model.conv1.weight" in state or "img_model.model.conv1.weight" not in state:

@@ -15,16 +15,16 @@ from maaf_lab.analysis.positions import PositionMaps, position_maps
 from maaf_lab.config import profile_config
 from maaf_lab.data.datasets.css import CSS
 from maaf_lab.errors import ConfigError
-from maaf_lab.experiments.sources import MADE_SIZE
+from maaf_lab.experiments.sources import SYNTHETIC_SIZE
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.registry import build_model, build_vocabulary
-from maaf_lab.paper.figure_experiment import FigureBench
+from maaf_lab.paper.figure_experiment import FigureExperiment
 from maaf_lab.paper.garment_figures import GarmentFigures
 from maaf_lab.synthetic.css.dataset import load_sidecar
-from maaf_lab.utils.paths import place, records_place
+from maaf_lab.utils.paths import own_folder, records_folder
 
 
-class CSSFigures(FigureBench):
+class CSSFigures(FigureExperiment):
     """Figures 3 and 5, and beyond the paper the avoidance score and head ablation."""
 
     dataset, shipped = "css", "css-laptop"
@@ -46,9 +46,9 @@ class CSSFigures(FigureBench):
         return ColorImages(*self._kept_words("colors", "images", np.float16, compute))
 
     def avoidance(self) -> pd.DataFrame:
-        """Scores of every kind of word and head (`analysis.avoidance`); made data only."""
-        if self.profile not in MADE_SIZE:
-            raise ConfigError("the avoidance score needs each object's box, which only made CSS has; take the laptop profile")
+        """Scores of every kind of word and head (`analysis.avoidance`); synthetic data only."""
+        if self.profile not in SYNTHETIC_SIZE:
+            raise ConfigError("the avoidance score needs each object's box, which only synthetic CSS has; take the laptop profile")
 
         def compute() -> pd.DataFrame:
             scenes, sidecar = CSS(self.folder).objects("test"), load_sidecar(self.folder, "test")
@@ -75,22 +75,22 @@ class CSSFigures(FigureBench):
         return arrays, dict(zip(words, kept["counts"].tolist(), strict=True))
 
 
-BENCHES: dict[str, type[FigureBench]] = {bench.dataset: bench for bench in (CSSFigures, GarmentFigures)}
+EXPERIMENTS: dict[str, type[FigureExperiment]] = {experiment.dataset: experiment for experiment in (CSSFigures, GarmentFigures)}
 
 
 def open_figures(
     dataset: str = "css", *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
     records: str | Path = "", out: str | Path = "figures", steps: int = 0, device: str = "",
-) -> FigureBench:
+) -> FigureExperiment:
     """The analyses behind the figures on a dataset, "css" or "fashion_iq".
 
     steps: of a run that has to be trained, 0 for the profile's own. Folders: as in `open_table`; out: "" for figures/.
     """
-    if dataset not in BENCHES:
-        raise ConfigError(f"the paper has figures on {' and '.join(BENCHES)}, found {dataset!r}")
+    if dataset not in EXPERIMENTS:
+        raise ConfigError(f"the paper has figures on {' and '.join(EXPERIMENTS)}, found {dataset!r}")
     profile_config(profile, dataset)  # an unknown profile is refused here
-    return BENCHES[dataset](profile, place(data_root, "data"), place(runs_root, "runs"), records_place(records),
-                            place(out, "figures"), int(steps), device or None)
+    return EXPERIMENTS[dataset](profile, own_folder(data_root, "data"), own_folder(runs_root, "runs"), records_folder(records),
+                            own_folder(out, "figures"), int(steps), device or None)
 
 
 def untrained(profile: str, dataset: str, text: str) -> ComposedModel:

@@ -18,7 +18,7 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Split
 from maaf_lab.paper.printed import paper_captions
 from maaf_lab.synthetic import registry as sets
-from maaf_lab.utils.paths import place
+from maaf_lab.utils.paths import own_folder
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class DatasetTour:
 
     @property
     def title(self) -> str:
-        kind = "MADE DATA" if self.made else "published data"
-        return f"{datasets.layout(self.dataset, self.root).title} ({kind}: {self.ranked.origin})"
+        kind = "SYNTHETIC DATA" if self.made else "published data"
+        return f"{datasets.open_dataset(self.dataset, self.root).title} ({kind}: {self.ranked.origin})"
 
     def protocol(self) -> str:
         """How the ranked split is ranked, and the recalls that are reported."""
@@ -78,7 +78,7 @@ class DatasetTour:
         return pd.DataFrame(lines)
 
     def captions(self) -> pd.DataFrame:
-        """Caption statistics of the training split, and for a made set of the whole set whatever part of it was drawn."""
+        """Caption statistics of the training split, and for a synthetic set of the whole set whatever part of it was drawn."""
         texts = {"train, this copy": self.splits["train"].texts}
         if self.made:
             texts["train, made at full size"] = sets.training_texts(self.dataset)
@@ -94,14 +94,14 @@ class DatasetTour:
 def open_tour(
     dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool | None = None
 ) -> DatasetTour:
-    """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a made set.
+    """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a synthetic set.
 
-    The made set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".
+    The synthetic set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".
     data_root: "" for the lab's own data/. progress: a bar; None for one at size "full" alone.
     """
-    data_root = place(data_root, "data")
+    data_root = own_folder(data_root, "data")
     own = data_root / dataset
-    if datasets.layout(dataset, own).looks_right():
+    if datasets.open_dataset(dataset, own).looks_right():
         return DatasetTour(dataset, own)
     drawn = data_root / f"{dataset}-{size}"
     if not (drawn / MARK).is_file():

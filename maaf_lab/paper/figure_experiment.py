@@ -19,7 +19,7 @@ from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.split import Split
 from maaf_lab.experiments.runs import Run, pretrained_run
-from maaf_lab.experiments.sources import MADE_SIZE, dataset_origin, dataset_root, drawn_pixels
+from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.plots.save import save
@@ -28,7 +28,7 @@ from maaf_lab.utils.files import write_atomically
 
 
 @dataclass(frozen=True)
-class FigureBench:
+class FigureExperiment:
     """Analyses of one model on a dataset's usual split. Nothing is made, trained or computed before somebody asks for it.
 
     The laptop profile looks at the model that ships with the lab; smoke and paper train one, with softmax attention as the
@@ -53,7 +53,7 @@ class FigureBench:
 
     @cached_property
     def origin(self) -> str:
-        """What the data is; for made data known before a byte of it is drawn."""
+        """What the data is; for synthetic data known before a byte of it is drawn."""
         return dataset_origin(self.dataset, self.data_root, self.profile, pixels=self._drawn)
 
     @cached_property
@@ -94,7 +94,7 @@ class FigureBench:
 
     def data_caption(self) -> str:
         """What a figure shows that no model has a part in."""
-        kind = "made data" if self.profile in MADE_SIZE else "published data"
+        kind = "synthetic data" if self.profile in SYNTHETIC_SIZE else "published data"
         return f"{kind}: {self.origin}, {datasets.evaluation(self.dataset)} split"
 
     def _kept(self, name: str, compute: Callable[[], dict[str, np.ndarray]], *asked: Any) -> dict[str, np.ndarray]:

@@ -18,13 +18,13 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
-from maaf_lab.experiments.sources import MADE_SIZE
-from maaf_lab.paper.figure_experiment import FigureBench
+from maaf_lab.experiments.sources import SYNTHETIC_SIZE
+from maaf_lab.paper.figure_experiment import FigureExperiment
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.synthetic.garments.fashion_iq import redraw
-from maaf_lab.synthetic.registry import made_origin
+from maaf_lab.synthetic.registry import synthetic_origin
 
 CATEGORIES = ("dress", "toptee", "shirt")  # the paper's order
 
@@ -72,7 +72,7 @@ class SentenceMaps(NamedTuple):
     count: int
 
 
-class GarmentFigures(FigureBench):
+class GarmentFigures(FigureExperiment):
     """Figures 1, 4, 6, S1 and S2."""
 
     dataset, shipped = "fashion_iq", "garments-laptop"
@@ -131,7 +131,7 @@ class GarmentFigures(FigureBench):
     def retrievals(self, count: int, keep: int, *, within: int = 0, seed: int = 0, pixels: int = 160) -> list[Retrieval]:
         """Figures 1 and S2: random queries and the first `keep` images of their gallery; within: see `analysis.retrievals`.
 
-        Made pictures are drawn once more at `pixels`; published ones are scaled. The model saw them at its own size.
+        Synthetic pictures are drawn once more at `pixels`; published ones are scaled. The model saw them at its own size.
         """
         def compute() -> dict[str, np.ndarray]:
             frame, ids = self._rankings.frame, {image.id: i for i, image in enumerate(self.split.images)}
@@ -180,8 +180,8 @@ class GarmentFigures(FigureBench):
         return {}
 
     def _pictures(self, images: Sequence[int], pixels: int) -> list[np.ndarray]:
-        size = MADE_SIZE.get(self.profile)
-        if size and self.origin == made_origin(self.dataset, size, self._drawn):
+        size = SYNTHETIC_SIZE.get(self.profile)
+        if size and self.origin == synthetic_origin(self.dataset, size, self._drawn):
             return redraw([self.split.images[i].id for i in images], self.split.name, size, pixels)
         return [to_square(decode(self.split.images[i].path), pixels) for i in images]
 

@@ -14,14 +14,14 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from maaf_lab.errors import ConfigError, LabError, RunError
-from maaf_lab.experiments.executors import Job, engine
+from maaf_lab.experiments.executors import Job, executor
 from maaf_lab.experiments.runs import find
 from maaf_lab.notebooks import NotebookError, declared_parameters, execute, to_article
 from maaf_lab.paper.report_page import report_html
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.paper.tables import TABLES, table
 from maaf_lab.utils.files import write_json, write_text
-from maaf_lab.utils.paths import NOTEBOOKS, place, records_place
+from maaf_lab.utils.paths import NOTEBOOKS, own_folder, records_folder
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def _title(key: str) -> str:
 
 def run_tables(
     keys: Sequence[str] = (), *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
-    records: str | Path = "", out: str | Path = "report", seeds: int = 1, steps: int = 0, engine_name: str = "local",
-    device: str = "", progress: bool = True, **engine_options: Any,
+    records: str | Path = "", out: str | Path = "report", seeds: int = 1, steps: int = 0, executor_name: str = "local",
+    device: str = "", progress: bool = True, **executor_options: Any,
 ) -> list[Entry]:
     """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
@@ -105,11 +105,11 @@ def run_tables(
     a notebook is executed again only where it, its parameters or the runs it shows have changed. Pictures of the figures go to
     `out/figures`.
     """
-    out, keys, run_engine = Path(out).resolve(), chosen_keys(keys), engine(engine_name)
+    out, keys, run_executor = Path(out).resolve(), chosen_keys(keys), executor(executor_name)
     if seeds < 1:
         raise ConfigError(f"seeds: expected at least 1, found {seeds}")
     # notebooks run in their own folder, so all paths are made absolute
-    data_root, runs_root, records = place(data_root, "data").resolve(), place(runs_root, "runs").resolve(), records_place(records)
+    data_root, runs_root, records = own_folder(data_root, "data").resolve(), own_folder(runs_root, "runs").resolve(), records_folder(records)
     records = records.resolve() if records else ""
     sources: dict[str, Path] = {}
     absent: dict[str, str] = {}
@@ -126,7 +126,7 @@ def run_tables(
 
     jobs, failed = _missing([key for key in sources if key in TABLES], parameters), {}
     bar = tqdm(total=len(jobs), desc="runs", unit="run", disable=not progress or not jobs)
-    for job, why in run_engine(jobs, progress=progress, **engine_options):
+    for job, why in run_executor(jobs, progress=progress, **executor_options):
         if why:
             failed[job.config.name] = why
         bar.update()
@@ -162,26 +162,26 @@ def _figure_parameters(notebook: Path, parameters: dict[str, Any], out: Path) ->
 
 
 def _missing(keys: Sequence[str], parameters: dict[str, Any]) -> list[Job]:
-    """The runs that neither folder has, each once; made data is drawn first where there is none."""
+    """The runs that neither folder has, each once; synthetic data is drawn first where there is none."""
     jobs: dict[str, Job] = {}
     roots = parameters["runs_root"], parameters["records"]
     for key in keys:
-        bench = open_table(key, **parameters)
-        for dataset in bench.table.datasets:
-            lacking = [c for c in bench.configs(dataset) if c.name not in jobs and find(c, roots) is None]
+        experiment = open_table(key, **parameters)
+        for dataset in experiment.table.datasets:
+            lacking = [c for c in experiment.configs(dataset) if c.name not in jobs and find(c, roots) is None]
             if lacking:
-                folder = str(bench.data(dataset))
+                folder = str(experiment.data(dataset))
                 jobs |= {c.name: Job(c, folder, parameters["runs_root"], parameters["device"] or None) for c in lacking}
     return list(jobs.values())
 
 
 def _whole_rows(key: str, parameters: dict[str, Any], failed: dict[str, str]) -> list[str]:
     """The rows that a notebook may show without training again what has just failed; [], which is all, where nothing has."""
-    bench, whole = open_table(key, **parameters), []
-    rows = [row.label for row in bench.table.rows if row.changes is not None]
+    experiment, whole = open_table(key, **parameters), []
+    rows = [row.label for row in experiment.table.rows if row.changes is not None]
     for label in rows:
         alone = open_table(key, **{**parameters, "rows": [label]})
-        if not any(config.name in failed for dataset in bench.table.datasets for config in alone.configs(dataset)):
+        if not any(config.name in failed for dataset in experiment.table.datasets for config in alone.configs(dataset)):
             whole.append(label)
     if not whole:
         raise RunError(f"table {key}: expected a row whose runs are finished, found none: every row has a run that failed. They "
@@ -198,9 +198,9 @@ def _statements(key: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
 def _state(notebook: Path, parameters: dict[str, Any], key: str) -> str:
     """A digest of the notebook's cells, its parameters and, for a table, the finished runs that it shows."""
     cells = [cell["source"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
-    bench, shown = open_table(key, **parameters) if key in TABLES else None, []
-    for dataset in bench.table.datasets if bench else ():
-        for config in bench.configs(dataset):
+    experiment, shown = open_table(key, **parameters) if key in TABLES else None, []
+    for dataset in experiment.table.datasets if experiment else ():
+        for config in experiment.configs(dataset):
             run = find(config, (parameters["runs_root"], parameters["records"]))
             shown.append([config.name, (run.folder / "metrics.json").read_text() if run else ""])
     return hashlib.sha256(json.dumps([cells, parameters, shown]).encode()).hexdigest()[:16]

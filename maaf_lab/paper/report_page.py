@@ -22,7 +22,7 @@ def report_html(
     """
     bad = [entry for entry in entries if entry.status != "done"]
     told = f"{len(entries) - len(bad)} of {len(entries)} notebooks done"
-    made = "" if parameters["profile"] == "paper" else " <b>MADE DATA: not comparable with the paper's numbers.</b>"
+    made = "" if parameters["profile"] == "paper" else " <b>SYNTHETIC DATA: not comparable with the paper's numbers.</b>"
     links = "".join(f"<li><a href='#{escape(e.key)}'>{escape(e.title)}</a>{'' if e.status == 'done' else ' – failed'}</li>"
                     for e in entries)
     trouble = "".join(f"<li><code>{escape(name)}</code>: {escape(why)}</li>" for name, why in failed.items())

@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from maaf_lab.analysis.modification_types import has_modifier
+from maaf_lab.analysis.modification_types import has_modification_type
 from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.data.images import decode
 from maaf_lab.errors import ConfigError
-from maaf_lab.experiments.sources import MADE_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
+from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import Table, row_configs, table
-from maaf_lab.utils.paths import place, records_place
+from maaf_lab.utils.paths import own_folder, records_folder
 
-MADE_SEED = 0  # of the made sets that the profiles learn from
+SYNTHETIC_SEED = 0  # of the synthetic sets that the profiles learn from
 
 
 @dataclass(eq=False)
-class TableBench:
+class TableExperiment:
     """One table, one profile. Nothing is made or trained before somebody asks for what needs it.
 
     Where a method takes a dataset, None is the table's first; only Table 6 has two.
@@ -55,12 +55,12 @@ class TableBench:
     @property
     def made(self) -> bool:
         """Whether this profile's data is drawn by the lab."""
-        return self.profile in MADE_SIZE
+        return self.profile in SYNTHETIC_SIZE
 
     def origin(self, dataset: str | None = None) -> str:
-        """What the data is; for made data known before a byte of it is drawn."""
+        """What the data is; for synthetic data known before a byte of it is drawn."""
         dataset = self._dataset(dataset)
-        return dataset_origin(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=MADE_SEED)
+        return dataset_origin(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=SYNTHETIC_SEED)
 
     def drawn(self, dataset: str | None = None) -> int:
         """Side of the pictures that the lab draws for this profile."""
@@ -70,9 +70,9 @@ class TableBench:
         return dataset_folder(self._dataset(dataset), self.data_root, self.profile)
 
     def data(self, dataset: str | None = None) -> Path:
-        """The dataset's folder; made data is drawn into it where there is none."""
+        """The dataset's folder; synthetic data is drawn into it where there is none."""
         dataset = self._dataset(dataset)
-        return dataset_root(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=MADE_SEED)
+        return dataset_root(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=SYNTHETIC_SEED)
 
     def configs(self, dataset: str | None = None) -> list[RunConfig]:
         """The settings of every run that the table shows on a dataset."""
@@ -97,7 +97,7 @@ class TableBench:
 
     def caption(self) -> str:
         """What a number of this table means: data, protocol, queries, interval."""
-        kind = "MADE DATA: not comparable with the paper's numbers" if self.made else "published data"
+        kind = "SYNTHETIC DATA: not comparable with the paper's numbers" if self.made else "published data"
         parts = [f"Table {self.table.key}: {self.table.title}", f"profile {self.profile}", kind]
         for dataset in self.table.datasets:
             one = next(iter(self.run(dataset).values()))[0].metrics
@@ -123,7 +123,7 @@ class TableBench:
     def title(self, dataset: str | None = None) -> str:
         """A figure's: the table, the dataset, and whether it is synthetic."""
         kind = "synthetic data" if self.made else "published data"
-        name = datasets.layout(self._dataset(dataset), self.data_root).title
+        name = datasets.open_dataset(self._dataset(dataset), self.data_root).title
         return f"Table {self.table.key}: {name}, {kind}, {self.profile} profile"
 
     def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
@@ -148,7 +148,7 @@ class TableBench:
             texts = rankings[0].frame["text"]
             if self.table.by_type:
                 names = [column.metric for column in self.table.columns]
-                ks, kinds = (10, 50), {kind: has_modifier(texts.tolist(), kind) for kind in names}
+                ks, kinds = (10, 50), {kind: has_modification_type(texts.tolist(), kind) for kind in names}
             else:
                 first = texts.str.split().str[0].replace({"make": "change"})
                 ks, kinds = (k,), {kind: (first == kind).to_numpy() for kind in sorted(first.dropna().unique())}
@@ -169,7 +169,7 @@ class TableBench:
         from maaf_lab.synthetic.css.scenes import css_annotations
 
         if self.made and not (self.folder() / MARK).is_file():
-            fitting = ceiling_of_annotation(css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split])
+            fitting = ceiling_of_annotation(css_annotations(SYNTHETIC_SIZE[self.profile], SYNTHETIC_SEED)[split])
         else:
             fitting = ceiling(datasets.load(self.table.datasets[0], self.folder(), split))
         return 100 * best_recall(fitting)
@@ -180,7 +180,7 @@ class TableBench:
         """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); of CSS each kind of change in turn.
 
         split: None for the one that is evaluated. CSS's pictures are drawn again from the seed where its files are not there;
-        any other made set is written first.
+        any other synthetic set is written first.
         """
         dataset = self._dataset(dataset)
         split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
@@ -188,7 +188,7 @@ class TableBench:
             from maaf_lab.synthetic.css.dataset import draw
             from maaf_lab.synthetic.css.scenes import css_annotations
 
-            part = css_annotations(MADE_SIZE[self.profile], MADE_SEED)[split]
+            part = css_annotations(SYNTHETIC_SIZE[self.profile], SYNTHETIC_SEED)[split]
             pairs = [(a, b, mod["to_str"]) for mod in part["mods"] for a, b in zip(mod["from"], mod["to"], strict=True)]
             show = lambda i: draw([part["objects_img"][i]], self.drawn(dataset))[0]  # noqa: E731
         else:
@@ -214,7 +214,7 @@ def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> li
 def open_table(
     key: str | int, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
     records: str | Path = "", seeds: Sequence[int] = (0,), rows: Sequence[str] = (), steps: int = 0, device: str = "",
-) -> TableBench:
+) -> TableExperiment:
     """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
 
     data_root, runs_root: "" for the lab's own folders, data/ and runs/ of a clone. records: a folder of finished runs that are
@@ -226,6 +226,6 @@ def open_table(
     for dataset in chosen.datasets:
         profile_config(profile, dataset)  # an unknown profile is refused here
     changes = {"train.steps": int(steps)} if steps else {}
-    return TableBench(chosen, profile, place(data_root, "data"), place(runs_root, "runs"), str(records_place(records) or ""),
+    return TableExperiment(chosen, profile, own_folder(data_root, "data"), own_folder(runs_root, "runs"), str(records_folder(records) or ""),
                       tuple(int(s) for s in seeds),
                       tuple(chosen.row(label).label for label in rows), device or None, changes)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from maaf_lab.analysis.by_modification import by_modifier
+from maaf_lab.analysis.by_modification import by_modification_type
 from maaf_lab.experiments.executors import FAILURES, first_line
 from maaf_lab.experiments.runs import Run, find
 from maaf_lab.experiments.train import train_and_evaluate
@@ -105,7 +105,7 @@ def table_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | No
 def _value(chosen: Table, run: Run, metric: str) -> dict[str, float]:
     if not chosen.by_type:
         return run.metrics["metrics"][metric]
-    found = by_modifier([run], (metric,)).get(metric, Estimate(np.nan, np.nan, np.nan))
+    found = by_modification_type([run], (metric,)).get(metric, Estimate(np.nan, np.nan, np.nan))
     return {"value": found.value, "low": found.low, "high": found.high}
 
 

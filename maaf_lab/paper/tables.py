@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maaf_lab.analysis.modification_types import MODIFIERS
+from maaf_lab.analysis.modification_types import MODIFICATION_TYPES
 from maaf_lab.config import RunConfig, profile_config
 from maaf_lab.errors import ConfigError
 
@@ -26,7 +26,7 @@ class Row:
     """A line of a table. paper: its name in the paper's table, None where the paper has no such row there.
 
     changes: the settings that make it; None for a row of reported numbers alone (`note` says why). small: settings on top in the
-    profiles that learn from made data.
+    profiles that learn from synthetic data.
     """
 
     label: str
@@ -100,7 +100,7 @@ def _columns(dataset: str, metrics: dict[str, str]) -> tuple[Column, ...]:
 
 _MAAF = {"model.name": "maaf"}
 _RELATIONSHIP = Row("Relationship", "Relationship", {"model.name": "relationship"},
-                    "made data: its networks are 64 wide instead of 256; 2,401 pairs of places a picture take their time",
+                    "synthetic data: its networks are 64 wide instead of 256; 2,401 pairs of places a picture take their time",
                     {"model.feedforward": 64})
 _STANDARD = Row("MAAF", "MAAF", _MAAF)
 
@@ -126,7 +126,7 @@ def _without(switch: str) -> tuple[str, ...]:
 _GLOVE = {"model.word_vectors": "glove", "model.freeze_text": True}
 _SLOW = "text model at the image model's smaller rate"
 _MINILM = {"model.bert": "minilm"}
-_BERT_NOTE = "made data: the packaged MiniLM encoder (6 layers, 384 wide), not bert-base-uncased"
+_BERT_NOTE = "synthetic data: the packaged MiniLM encoder (6 layers, 384 wide), not bert-base-uncased"
 _HALF = {"train.learning_rate": 0.005, "train.image_learning_rate": 0.0005}
 
 
@@ -221,7 +221,7 @@ _TABLES = (
         Row(str(blocks), str(blocks), {**_MAAF, "model.blocks": blocks}) for blocks in (1, 2, 3, 4)
     ), "2", (Comparison("Two blocks over four", ("2",), ("4",)),)),
     Table("S4", "Fashion IQ by type of modifier, mean of R10 and R50", tuple(
-        Column(kind, kind, "fashion_iq") for kind in ("all", *MODIFIERS)
+        Column(kind, kind, "fashion_iq") for kind in ("all", *MODIFICATION_TYPES)
     ), (_STANDARD, _system("TIRG", "tirg")), "MAAF", (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),), by_type=True),
     Table("S5", "MIT-States", tuple(Column(f"R{k}", f"R{k}", "mit_states") for k in (1, 5, 10)), (
         _system("Show and Tell", "show_and_tell"), _system("Attributes as Operators", "attributes_as_operators"),

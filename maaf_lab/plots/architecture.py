@@ -37,7 +37,7 @@ def model_shapes(model: MAAF, pixels: int, text: str) -> dict[str, Any]:
 
 
 def architecture_figure(model: MAAF, pixels: int, text: str = "is blue and has longer sleeves") -> Figure:
-    """Image and words to tokens, one row of tokens, attention blocks, pooling, one vector; catalogue images below, with ITA."""
+    """Image and words to tokens, one row of tokens, attention blocks, pooling, one vector; gallery images below, with ITA."""
     shapes, config = model_shapes(model, pixels, text), model.config
     figure = Figure(figsize=(11, 4.9))
     axis = figure.add_axes((0, 0, 1, 1))
@@ -84,12 +84,12 @@ def architecture_figure(model: MAAF, pixels: int, text: str = "is blue and has l
     pool = box(92, 22, 14, 13, "pooling\n" + "\n".join(pooled) + f"\n→ {shapes['vector'][0]}, length 1", _OUT)
     arrow(fusion, pool)
     total = sum(t for t, _ in shapes["tokens"].values())
-    catalogue = box(1, 2, 12, 6, "catalogue image", _IMAGE)
+    gallery = box(1, 2, 12, 6, "gallery image", _IMAGE)
     same = box(17, 2, 36, 6, f"the same image model → {total} tokens of {config.width}", _IMAGE)
     through = "the same blocks, no words (ITA)" if config.image_through_attention else "pooled as they are (no ITA)"
     blocks_too = box(57, 2, 31, 6, through, _FUSION)
     vector = box(92, 2, 14, 6, f"pooling → {shapes['vector'][0]}", _OUT)
-    for a, b in ((catalogue, same), (same, blocks_too), (blocks_too, vector)):
+    for a, b in ((gallery, same), (same, blocks_too), (blocks_too, vector)):
         arrow(a, b)
     axis.add_patch(FancyArrowPatch((99, 8.5), (99, 21.5), arrowstyle="<|-|>", mutation_scale=9, color="#444444", linewidth=1))
     axis.text(98, 15, "cosine", fontsize=8.5, ha="right", va="center")

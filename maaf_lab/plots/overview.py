@@ -21,7 +21,7 @@ def overview_figure(model: ComposedModel, split: Split, cache: PixelCache, galle
     """
     prepare, searched, relevance = build_transform("plain", cache.size), Gallery(gallery), Relevance(split)
     figure = Figure(figsize=(11, 1.75 * len(rows) + 0.5), layout="constrained")
-    figure.suptitle(f"{split.title}: {split.origin.split(' v')[0].replace('made css', 'made data')}", fontsize=10)
+    figure.suptitle(f"{split.title}: {split.origin.split(' v')[0].replace('made css', 'synthetic data')}", fontsize=10)
     axes = figure.subplots(len(rows), 8, squeeze=False, width_ratios=[1, 1.35, 1, 1, 1, 1, 1, 1])
     for line, row in enumerate(rows):
         query = split.queries[row]

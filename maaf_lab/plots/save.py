@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from maaf_lab.utils.paths import place
+from maaf_lab.utils.paths import own_folder
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
@@ -15,7 +15,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
 
     folder: "" for the lab's own figures/.
     """
-    folder = place(folder, "figures")
+    folder = own_folder(folder, "figures")
     folder.mkdir(parents=True, exist_ok=True)
     _settle(figure)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"

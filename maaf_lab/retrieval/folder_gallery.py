@@ -1,4 +1,4 @@
-"""A folder of the user's own images as a catalogue: embedded once, searched by vector.
+"""A folder of the user's own images as a gallery: embedded once, searched by vector.
 
 Shapes: N images, D width, S side of the square in pixels. What is kept on disk: `catalogue_store`.
 """
@@ -39,7 +39,7 @@ LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG of more is read at reduced
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Catalogue:
+class FolderGallery:
     """Images of a folder and their vectors, in the order of their names.
 
     names: paths below the folder, with "/" between parts. vectors: (N, D) float32 unit vectors, often a read-only memory map.
@@ -68,7 +68,7 @@ class Catalogue:
         return counted(len(self), "image") + broken
 
     def __repr__(self) -> str:
-        return f"Catalogue({self.title}: {self.summary}{f'; {self.model}' if self.model else ''})"
+        return f"FolderGallery({self.title}: {self.summary}{f'; {self.model}' if self.model else ''})"
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -141,7 +141,7 @@ def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
 def open_folder(
     folder: str | Path, model: ComposedModel, *, pixels: int, name: str, progress: bool | Callable[[int, int], object] = True,
     kept: str | Path | None = None, chunk: int = 64,
-) -> Catalogue:
+) -> FolderGallery:
     """All images below a folder, embedded by `model` at `pixels`; what an earlier call embedded is not even decoded again.
 
     Files count by their suffix (`SUFFIXES`); names that begin with a dot are left out, linked folders are followed once.
@@ -193,7 +193,7 @@ def open_folder(
         vectors = store.finish(keep, vectors)
     elif len(known) > len(whole):
         store.sweep()
-    return Catalogue(title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors,
+    return FolderGallery(title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors,
                      tuple(broken), name)
 
 
@@ -307,4 +307,4 @@ def _progress(
     yield tell
 
 
-__all__ = ["Catalogue", "Hits", "model_key", "open_folder", "square"]
+__all__ = ["FolderGallery", "Hits", "model_key", "open_folder", "square"]

@@ -1,7 +1,7 @@
-"""What a `Catalogue` keeps on disk, by default in the folder's own .cache:
+"""What a `FolderGallery` keeps on disk, by default in the folder's own .cache:
 
-    catalogue-{model}-{pixels}px-{folder}.vectors     the whole catalogue
-    catalogue-{model}-{pixels}px-{folder}.{n}.part    what a call embedded so far; gone when the catalogue is whole
+    gallery-{model}-{pixels}px-{folder}.vectors     the whole gallery
+    gallery-{model}-{pixels}px-{folder}.{n}.part    what a call embedded so far; gone when the gallery is whole
 
 Each file is a line with the hash of the rest, a line of JSON with an entry [name, bytes, mtime in ns, why it is broken] per
 image file, and the float32 vectors of the entries that are not broken. Shapes: N images, D width.
@@ -63,11 +63,11 @@ class Store:
         except ValueError:  # another drive
             where = str(folder.resolve())
         tag = hashlib.sha256(os.fsencode(f"{VERSION} {PIXELS_VERSION} {pixels} {where}")).hexdigest()[:8]
-        self.stem = f"catalogue-{model_key(model)}-{pixels}px-{tag}"
+        self.stem = f"gallery-{model_key(model)}-{pixels}px-{tag}"
         self.whole = place / f"{self.stem}.vectors"
 
     def read(self) -> tuple[list[Line], np.ndarray, dict[str, Line]]:
-        """The lines and vectors of the last whole catalogue, and what is known by name, parts of a later one included."""
+        """The lines and vectors of the last whole gallery, and what is known by name, parts of a later one included."""
         whole, vectors = read_lines(self.whole, self.width)
         known = {line.name: line for line in whole}
         for part in self._parts():
@@ -93,7 +93,7 @@ class Store:
             self._write(self.place / f"{self.stem}.{last + 1:06d}.part", lines)
 
     def finish(self, lines: Sequence[Line], vectors: np.ndarray) -> np.ndarray:
-        """Keep the whole catalogue; -> its vectors, mapped from the file where there is one."""
+        """Keep the whole gallery; -> its vectors, mapped from the file where there is one."""
         if not self._write(self.whole, lines):
             return vectors
         self.sweep()

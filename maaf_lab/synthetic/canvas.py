@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 Color = tuple[int, ...]
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}  # of the random streams
 
 
-def between(dice: Dice, low: float, high: float) -> float:
+def between(dice: RandomStream, low: float, high: float) -> float:
     """A uniform number from low to high."""
     return low + (high - low) * float(dice.uniform(1)[0])
 
@@ -29,12 +29,12 @@ def mix(a: Color, b: Color, share: float) -> Color:
     return tuple(round(x + (y - x) * share) for x, y in zip(a[:3], b[:3]))
 
 
-def jitter(dice: Dice, color: Color, by: int = 10) -> Color:
+def jitter(dice: RandomStream, color: Color, by: int = 10) -> Color:
     """A colour near `color`: every channel moved by at most `by`."""
     return tuple(int(np.clip(c + d, 0, 255)) for c, d in zip(color, (dice.uniform(3) * 2 - 1) * by))
 
 
-def shuffled(dice: Dice, items: Sequence) -> list:
+def shuffled(dice: RandomStream, items: Sequence) -> list:
     """The items in random order."""
     return [items[i] for i in dice.uniform(len(items)).argsort(kind="stable")]
 
@@ -70,7 +70,7 @@ class Frame:
         return points * self.unit + (self.x, self.y)
 
 
-class Brush:
+class Canvas:
     """A canvas of `pixels` a side, drawn `zoom` times larger. Colours with a fourth number are laid over what is there."""
 
     def __init__(self, pixels: int, mode: str = "RGB", color: Color | int = (0, 0, 0), zoom: int | None = None) -> None:
@@ -80,7 +80,7 @@ class Brush:
         self.frame = Frame()
         self._draw = ImageDraw.Draw(self.image, "RGBA" if mode == "RGB" else None)
 
-    def on(self, background: PILImage.Image) -> Brush:
+    def on(self, background: PILImage.Image) -> Canvas:
         """Fill the canvas with a picture of any size."""
         self.image.paste(background.resize((self.side, self.side), PILImage.Resampling.BICUBIC))
         return self
@@ -112,7 +112,7 @@ class Brush:
         return np.asarray(self.reduced())
 
 
-def soft(dice: Dice, colors: Sequence[Color], cells: int = 7, spread: float = 14) -> PILImage.Image:
+def soft(dice: RandomStream, colors: Sequence[Color], cells: int = 7, spread: float = 14) -> PILImage.Image:
     """A small picture of blotches around the colours from top to bottom; enlarged, it looks out of focus."""
     ramp = np.array(colors, float)
     rows = np.linspace(0, len(colors) - 1, cells)
@@ -124,14 +124,14 @@ def soft(dice: Dice, colors: Sequence[Color], cells: int = 7, spread: float = 14
     return PILImage.fromarray(np.clip(field, 0, 255).astype(np.uint8))
 
 
-def blotches(dice: Dice, pixels: int, cells: int) -> np.ndarray:
+def blotches(dice: RandomStream, pixels: int, cells: int) -> np.ndarray:
     """A smooth random field: float (pixels, pixels) with values from 0 to 1."""
     small = PILImage.fromarray((dice.uniform(cells, cells) * 255).astype(np.uint8))
     return np.asarray(small.resize((pixels, pixels), PILImage.Resampling.BICUBIC), float) / 255
 
 
 def photographed(
-    picture: np.ndarray, dice: Dice, light: float = 0.12, cast: float = 0.04, noise: int = 4, block: int = 1
+    picture: np.ndarray, dice: RandomStream, light: float = 0.12, cast: float = 0.04, noise: int = 4, block: int = 1
 ) -> np.ndarray:
     """What a camera adds to a picture (height, width, 3): brightness and colour cast within `light` and `cast` (shares), and
     grain of up to `noise` grey levels in blocks of so many pixels, as compressed video has it."""

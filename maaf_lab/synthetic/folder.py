@@ -1,4 +1,4 @@
-"""What every made set on disk keeps: whole or plainly unfinished, never mixed with foreign files, found again by its settings.
+"""What every synthetic set on disk keeps: whole or plainly unfinished, never mixed with foreign files, found again by its settings.
 
     out/made.json.part   there while a set is being made: its settings
     out/made.json        written last: the settings, the counts of each split, the number of pictures
@@ -24,7 +24,7 @@ def checked_settings(
     dataset: str, version: int, size: str, pixels: int, seed: int, *, sizes: Sequence[str] = ("tiny", "full"),
     least_pixels: int = 16,
 ) -> dict[str, Any]:
-    """The settings that name a made set, `origin` among them. Raises ConfigError for a value that makes no sense."""
+    """The settings that name a synthetic set, `origin` among them. Raises ConfigError for a value that makes no sense."""
     if size not in sizes:
         raise ConfigError(f"make {dataset}: expected size {' or '.join(map(repr, sizes))}, found {size!r}")
     for name, value, low in (("pixels", pixels, least_pixels), ("seed", seed, 0)):
@@ -38,7 +38,7 @@ def make_set(
     out: str | Path, settings: Mapping[str, Any], owned: Sequence[str], fill: Callable[[Path], Mapping[str, tuple[int, int]]],
     progress: bool = True,
 ) -> Path:
-    """Fill the folder `out` with a made set and return it.
+    """Fill the folder `out` with a synthetic set and return it.
 
     settings: from `checked_settings`. owned: names of the files and folders directly in `out` that make up the set.
     fill(out) writes them all and returns {split: (images, queries)}. A finished folder with these settings is left as it is;

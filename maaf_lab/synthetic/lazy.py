@@ -1,4 +1,4 @@
-"""Made sets without files: a split as its loader reads it, and pictures that are drawn when somebody looks at them.
+"""Synthetic sets without files: a split as its loader reads it, and pictures that are drawn when somebody looks at them.
 
 So the lab's explorers open in seconds on a machine where nothing has been drawn. Pixels are those of the files, byte for byte.
 """
@@ -18,7 +18,7 @@ from maaf_lab.data.split import Split
 Draw = Callable[[Sequence[int], int], np.ndarray]  # images by number, side -> uint8 (B, side, side, 3)
 
 
-class DrawnPixels(PixelCache):
+class LazyPixels(PixelCache):
     """A `PixelCache` whose images are drawn when they are first asked for, then kept in memory. size: S of the squares."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-class Dice:
+class RandomStream:
     """A stream of random numbers that no numpy release changes."""
 
     def __init__(self, *seed: int) -> None:

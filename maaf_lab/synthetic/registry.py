@@ -14,7 +14,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.synthetic.css.lazy import _css
 from maaf_lab.synthetic.folder import checked_settings
 from maaf_lab.synthetic.garments.lazy import _garments
-from maaf_lab.synthetic.lazy import DrawnPixels
+from maaf_lab.synthetic.lazy import LazyPixels
 
 _ORIGIN = re.compile(r"made (\w+) v\d+ size=(\w+) pixels=(\d+) seed=(\d+)")
 
@@ -22,7 +22,7 @@ _OF = {"css": _css, "fashion_iq": _garments}
 
 
 @dataclass(frozen=True)
-class MadeSet:
+class SyntheticSet:
     """Where a maker stands, and what it draws unless told otherwise.
 
     module, function: `function(out, size, pixels, seed, progress) -> Path`; the module's VERSION names its bytes.
@@ -35,50 +35,50 @@ class MadeSet:
     stands_for: str
 
 
-MADE: dict[str, MadeSet] = {
-    "css": MadeSet("css.dataset", "make_css", 56, "CSS3D: scenes of cubes, spheres and cylinders"),
-    "fashion_iq": MadeSet("garments.fashion_iq", "make_fashion_iq", 224, "Fashion IQ: garments with relative captions"),
-    "fashion200k": MadeSet("garments.fashion200k", "make_fashion200k", 224, "Fashion200k: garments with product captions"),
-    "mit_states": MadeSet("states.dataset", "make_mit_states", 224, "MIT-States: objects in visible states"),
-    "birds_to_words": MadeSet("birds.dataset", "make_birds_to_words", 224, "Birds-to-Words: birds and paragraphs on how two differ"),
-    "spot_the_diff": MadeSet("streets.dataset", "make_spot_the_diff", 224, "Spot-the-Diff: street scenes from fixed viewpoints"),
+SYNTHETIC: dict[str, SyntheticSet] = {
+    "css": SyntheticSet("css.dataset", "make_css", 56, "CSS3D: scenes of cubes, spheres and cylinders"),
+    "fashion_iq": SyntheticSet("garments.fashion_iq", "make_fashion_iq", 224, "Fashion IQ: garments with relative captions"),
+    "fashion200k": SyntheticSet("garments.fashion200k", "make_fashion200k", 224, "Fashion200k: garments with product captions"),
+    "mit_states": SyntheticSet("states.dataset", "make_mit_states", 224, "MIT-States: objects in visible states"),
+    "birds_to_words": SyntheticSet("birds.dataset", "make_birds_to_words", 224, "Birds-to-Words: birds and paragraphs on how two differ"),
+    "spot_the_diff": SyntheticSet("streets.dataset", "make_spot_the_diff", 224, "Spot-the-Diff: street scenes from fixed viewpoints"),
 }
 
 
-def made_set(dataset: str) -> MadeSet:
-    """Raises ConfigError for a dataset that has no made stand-in, listing those that have one."""
-    if dataset not in MADE:
-        raise ConfigError(f"no made stand-in for {dataset!r}; known: {', '.join(MADE)}")
-    return MADE[dataset]
+def synthetic_set(dataset: str) -> SyntheticSet:
+    """Raises ConfigError for a dataset that has no synthetic stand-in, listing those that have one."""
+    if dataset not in SYNTHETIC:
+        raise ConfigError(f"no synthetic stand-in for {dataset!r}; known: {', '.join(SYNTHETIC)}")
+    return SYNTHETIC[dataset]
 
 
 def make(
     dataset: str, out: str | Path, size: str = "full", pixels: int | None = None, seed: int = 0, progress: bool = True
 ) -> Path:
-    """Draw a made set into the folder `out`, in the published layout, and return the folder.
+    """Draw a synthetic set into the folder `out`, in the published layout, and return the folder.
 
     size: "full" or "tiny". pixels: side of the pictures, None for the set's own. Same settings, same bytes.
     """
-    chosen = made_set(dataset)
+    chosen = synthetic_set(dataset)
     function = getattr(import_module(f"maaf_lab.synthetic.{chosen.module}"), chosen.function)
     return function(out, size, chosen.pixels if pixels is None else pixels, seed, progress)
 
 
-def made_origin(dataset: str, size: str = "full", pixels: int | None = None, seed: int = 0) -> str:
+def synthetic_origin(dataset: str, size: str = "full", pixels: int | None = None, seed: int = 0) -> str:
     """What `make` would write, as `DataConfig.origin` says it; nothing is drawn."""
-    chosen = made_set(dataset)
+    chosen = synthetic_set(dataset)
     version = import_module(f"maaf_lab.synthetic.{chosen.module}").VERSION
     return checked_settings(dataset, version, size, chosen.pixels if pixels is None else pixels, seed)["origin"]
 
 
 def training_texts(dataset: str, size: str = "full", seed: int = 0) -> list[str]:
-    """The training captions of a made set, without drawing it."""
-    return import_module(f"maaf_lab.synthetic.{made_set(dataset).module}").training_texts(size, seed)
+    """The training captions of a synthetic set, without drawing it."""
+    return import_module(f"maaf_lab.synthetic.{synthetic_set(dataset).module}").training_texts(size, seed)
 
 
 @lru_cache(maxsize=2)  # explorers of one notebook share it, and what was drawn
-def undrawn(origin: str, split: str, size: int) -> tuple[Split, DrawnPixels] | None:
-    """The split of a made set, named as `DataConfig.origin` does, and its pictures as squares of `size`.
+def lazy_split(origin: str, split: str, size: int) -> tuple[Split, LazyPixels] | None:
+    """The split of a synthetic set, named as `DataConfig.origin` does, and its pictures as squares of `size`.
 
     None where the set is not made by this version of the lab, or has pictures that cannot be drawn one by one.
     """
@@ -94,8 +94,8 @@ def undrawn(origin: str, split: str, size: int) -> tuple[Split, DrawnPixels] | N
             gc.enable()
 
 
-def can_draw(origin: str) -> bool:
-    """Whether `undrawn` has the set, without making it."""
+def can_draw_lazily(origin: str) -> bool:
+    """Whether `lazy_split` has the set, without making it."""
     return _settings(origin) is not None
 
 
@@ -105,4 +105,4 @@ def _settings(origin: str) -> tuple[str, str, int, int] | None:
     if named is None or named[1] not in _OF:
         return None
     settings = named[1], named[2], int(named[3]), int(named[4])
-    return settings if made_origin(*settings) == origin else None
+    return settings if synthetic_origin(*settings) == origin else None

@@ -10,7 +10,7 @@ GALLERIES = Path(__file__).resolve().parents[1] / "pretrained" / "galleries"  # 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"  # of a clone; a package alone has none
 
 
-def place(given: str | Path, own: str) -> Path:
+def own_folder(given: str | Path, own: str) -> Path:
     """A folder as given; "" for the lab's own one of that name.
 
     It is in the folder that the environment variable MAAF_LAB_HOME names; without it in a clone's top folder, and without a
@@ -22,7 +22,7 @@ def place(given: str | Path, own: str) -> Path:
     return Path(os.environ.get("MAAF_LAB_HOME") or clone) / own
 
 
-def records_place(given: str | Path) -> Path | None:
+def records_folder(given: str | Path) -> Path | None:
     """Finished runs that are only read: "lab" for those that come with the lab's notebooks, "" for none, else a folder."""
     if str(given) in ("", "."):
         return None

@@ -179,7 +179,7 @@ def test_make_and_check(shell, tmp_path, tiny_css):
     code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
     assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
     code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
-    assert code == 2 and "no made stand-in for 'fashion'; known: css, fashion_iq" in err
+    assert code == 2 and "no synthetic stand-in for 'fashion'; known: css, fashion_iq" in err
 
 
 def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
@@ -190,8 +190,8 @@ def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
 
 
 def test_the_shell_names_every_made_set():
-    assert set(cli.MADE_TOO) | {"css"} == set(sets.MADE)
-    assert set(sets.MADE) <= set(datasets.DATASETS)
+    assert set(cli.SYNTHETIC_TOO) | {"css"} == set(sets.SYNTHETIC)
+    assert set(sets.SYNTHETIC) <= set(datasets.DATASETS)
 
 
 def test_a_datasets_folder(tmp_path, tiny_css):

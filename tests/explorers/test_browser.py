@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from maaf_lab.explorers.session import open_explored
+from maaf_lab.explorers.session import open_session
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: `make test-browser` installs it")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -293,7 +293,7 @@ def test_retrieval_of_ones_own_pictures(opened, tmp_path, shot):
     assert "dropped.png" in one.inner_text()
     photos = tmp_path / "photos"
     photos.mkdir()
-    shipped = open_explored("css-laptop")
+    shipped = open_session("css-laptop")
     for name in (443, 1012, 2627, 3356, 4315, 6405, 8160, 9600, 10382, 13647, 14120, 15513):
         PILImage.fromarray(shipped.picture(name, 160)).save(photos / f"scene{name:05}.png")
     (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff no more")

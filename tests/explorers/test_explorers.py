@@ -22,7 +22,7 @@ from maaf_lab.explorers.attention.paint import PATCHES, color, number, packed, u
 from maaf_lab.explorers.attention.state import AttentionState, Seen, start_selection
 from maaf_lab.explorers.attention.widget import AttentionExplorer
 from maaf_lab.explorers.base import Explorer
-from maaf_lab.explorers.modifications.widget import ModifierExplorer
+from maaf_lab.explorers.modifications.widget import ModificationExplorer
 from maaf_lab.explorers.page.html import HERE, page
 from maaf_lab.explorers.page.svg import document, font_folder, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
@@ -363,7 +363,7 @@ def test_interactions_leave_nothing_behind(attention, retrieval, rankings, garme
     def alive() -> int:
         return len(ipywidgets.Widget.get_manager_state()["state"])
 
-    modifiers = ModifierExplorer(rankings, garments, details=False)
+    modifiers = ModificationExplorer(rankings, garments, details=False)
     before = None
     for n in range(30):
         attention.query = 40 + n % 7
@@ -406,7 +406,7 @@ def test_two_models_side_by_side(css):
 
 def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, garments):
     """And one that does not fit, or is none, is a message; what was shown stays."""
-    modifiers = ModifierExplorer(rankings, garments)
+    modifiers = ModificationExplorer(rankings, garments)
     shown = repr(attention), repr(retrieval), repr(modifiers)
     for explorer in (attention, retrieval):
         explorer.control("beside it").value = "garments-laptop"
@@ -603,7 +603,7 @@ def test_retrieval_refuses_nonsense(css, garments):
 
 
 def test_modifiers(rankings, garments):
-    explorer = ModifierExplorer(rankings, garments)
+    explorer = ModificationExplorer(rankings, garments)
     root = sound(explorer.svg())
     bars = [e.get("data-value") for e in root.iter() if e.get("data-act") == "type"]
     assert bars == ["all", "color", "texture", "shape", "parts", "type"]
@@ -637,7 +637,7 @@ def test_modifiers(rankings, garments):
 
 
 def test_types_of_change_in_code(rankings, garments):
-    explorer = ModifierExplorer(rankings, garments, details=False)
+    explorer = ModificationExplorer(rankings, garments, details=False)
     explorer.filter("stripes", category="dress", longest=8)
     labels = ("only with the words", "category", "words")
     assert [explorer.control(label).value for label in labels] == ["stripes", "dress", (0, 8)]
@@ -653,7 +653,7 @@ def test_types_of_change_in_code(rankings, garments):
 
 
 def test_types_are_edited_in_place(rankings, garments):
-    explorer = ModifierExplorer(rankings, garments)
+    explorer = ModificationExplorer(rankings, garments)
     explorer.pick("texture")
     shown = repr(explorer)
     explorer.control("types and their words").value = "color: red\nnonsense"
@@ -665,7 +665,7 @@ def test_types_are_edited_in_place(rankings, garments):
 
 
 def test_a_query_opens_its_retrievals_and_its_attention(rankings, garments):
-    explorer = ModifierExplorer(rankings, garments)
+    explorer = ModificationExplorer(rankings, garments)
     query = explorer.state.lines[2].query
     press(explorer, "query", query)
     retrieval, attention = explorer.retrieval, explorer.attention
@@ -680,7 +680,7 @@ def test_a_query_opens_its_retrievals_and_its_attention(rankings, garments):
 
 def test_rankings_have_to_fit_the_split(css, garments):
     with pytest.raises(ConfigError, match="expected rankings of the queries of css test"):
-        ModifierExplorer({"one": garments.run.rankings}, css)
+        ModificationExplorer({"one": garments.run.rankings}, css)
 
 
 # --- all --------------------------------------------------------------------------------------------------------------
@@ -702,7 +702,7 @@ def test_saved_files(kind, css, rankings, garments, tmp_path):
     make = {
         "attention": lambda: AttentionExplorer([css], 12),
         "retrieval": lambda: RetrievalExplorer([css], 12),
-        "modifiers": lambda: ModifierExplorer(rankings, garments),
+        "modifiers": lambda: ModificationExplorer(rankings, garments),
         "together": lambda: maaf_lab.explore("css-laptop", query=12),
     }[kind]
     explorer = make()

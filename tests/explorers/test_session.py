@@ -10,7 +10,14 @@ import torch
 
 from maaf_lab.analysis.by_modification import SORTS, Filter, TypeTable
 from maaf_lab.analysis.heads import head_ablation
-from maaf_lab.analysis.modification_types import MODIFIERS, has_modifier, holds, parse_taxonomy, taxonomy, taxonomy_text
+from maaf_lab.analysis.modification_types import (
+    MODIFICATION_TYPES,
+    has_modification_type,
+    holds,
+    parse_taxonomy,
+    taxonomy,
+    taxonomy_text,
+)
 from maaf_lab.analysis.referents import referents
 from maaf_lab.analysis.word_groups import word_groups
 from maaf_lab.data import registry as datasets
@@ -18,18 +25,18 @@ from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import JOINER, for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError, LabError, RunError
 from maaf_lab.experiments.train import train_and_evaluate
-from maaf_lab.explorers.session import open_explored, read_gallery, save_gallery
+from maaf_lab.explorers.session import open_session, read_gallery, save_gallery
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
 from maaf_lab.synthetic.css.dataset import load_sidecar
 from maaf_lab.synthetic.garments.fashion_iq import make_fashion_iq
-from maaf_lab.synthetic.registry import undrawn
+from maaf_lab.synthetic.registry import lazy_split
 from maaf_lab.utils.paths import GALLERIES
 
 
 @pytest.fixture(scope="session")
 def trained(tiny_css, smoke, tmp_path_factory):
-    """trained("maaf", **changes) -> a run of two steps on tiny made CSS."""
+    """trained("maaf", **changes) -> a run of two steps on tiny synthetic CSS."""
     root = tmp_path_factory.mktemp("runs")
 
     def make(model="maaf", **changes):
@@ -44,13 +51,13 @@ def trained(tiny_css, smoke, tmp_path_factory):
 
 def test_css_on_demand_is_css_on_disk(tiny_css):
     loaded = datasets.load("css", tiny_css, "test")
-    split, pixels = undrawn(loaded.origin, "test", 56)
+    split, pixels = lazy_split(loaded.origin, "test", 56)
     assert [(i.id, i.label, i.categories) for i in split.images] == [(i.id, i.label, i.categories) for i in loaded.images]
     assert list(split.queries) == list(loaded.queries) and split.protocol == loaded.protocol and split.origin == loaded.origin
     cache = pixel_cache(loaded, 56, progress=False)
     some = np.array([3, 0, 359, 3])
     assert torch.equal(pixels.batch(some), cache.batch(some)) and np.array_equal(pixels.image(7), cache.image(7))
-    assert undrawn(loaded.origin, "test", 40)[1].image(5).shape == (40, 40, 3)
+    assert lazy_split(loaded.origin, "test", 40)[1].image(5).shape == (40, 40, 3)
     assert pixels.pictures([3, 5], 90).shape == (2, 90, 90, 3)
     sidecar = load_sidecar(tiny_css, "test")
     rows = np.flatnonzero(sidecar["image"] == 11)
@@ -63,7 +70,7 @@ def test_css_on_demand_is_css_on_disk(tiny_css):
 def test_garments_on_demand_are_garments_on_disk(tmp_path):
     folder = make_fashion_iq(tmp_path / "garments", "tiny", 64, 3, progress=False)
     loaded = datasets.load("fashion_iq", folder, "val")
-    split, pixels = undrawn(loaded.origin, "val", 56)
+    split, pixels = lazy_split(loaded.origin, "val", 56)
     assert [(i.id, i.label, i.categories) for i in split.images] == [(i.id, i.label, i.categories) for i in loaded.images]
     assert list(split.queries) == list(loaded.queries) and split.protocol == loaded.protocol
     cache = pixel_cache(loaded, 56, progress=False)
@@ -76,7 +83,7 @@ def test_garments_on_demand_are_garments_on_disk(tmp_path):
     ["published sha256:123", "made css v0 size=tiny pixels=56 seed=0", "made birds_to_words v1 size=tiny pixels=64 seed=0"],
 )
 def test_what_cannot_be_drawn_on_demand(origin):
-    assert undrawn(origin, "test", 56) is None and gc.isenabled()
+    assert lazy_split(origin, "test", 56) is None and gc.isenabled()
 
 
 # --- galleries --------------------------------------------------------------------------------------------------------
@@ -84,11 +91,11 @@ def test_what_cannot_be_drawn_on_demand(origin):
 
 @pytest.mark.parametrize("name", ["css-laptop", "garments-laptop"])
 def test_a_shipped_gallery_is_the_models(name):
-    explored = open_explored(name)
-    images = [0, 5, 1001, len(explored.split.images) - 1]
-    vectors = np.stack([explored.embed_picture(explored.pixels.image(i)) for i in images])
-    assert np.abs(explored.gallery[images] - vectors).max() < 2e-5
-    assert np.allclose(np.linalg.norm(explored.gallery, axis=1), 1, atol=1e-6)
+    session = open_session(name)
+    images = [0, 5, 1001, len(session.split.images) - 1]
+    vectors = np.stack([session.embed_picture(session.pixels.image(i)) for i in images])
+    assert np.abs(session.gallery[images] - vectors).max() < 2e-5
+    assert np.allclose(np.linalg.norm(session.gallery, axis=1), 1, atol=1e-6)
 
 
 HARD = {  # queries that get another rank from plainly rounded vectors, and (2218) from a reference embedded alone
@@ -100,13 +107,13 @@ HARD = {  # queries that get another rank from plainly rounded vectors, and (221
 @pytest.mark.parametrize("name", list(HARD))
 def test_ranks_are_the_records(name):
     """From a gallery of 16-bit numbers: the same rank for every query, and what is found there is right."""
-    explored = open_explored(name)
-    recorded = explored.run.rankings.column("rank")
+    session = open_session(name)
+    recorded = session.run.rankings.column("rank")
     for q in [*np.random.default_rng(0).choice(len(recorded), 60, replace=False).tolist(), *HARD[name]]:
-        vector = explored.look(explored.split.queries[q].source, explored.text_of(q), attention=False).vector
-        assert explored.rank_of(vector, q) == recorded[q]
-        found = explored.search(vector, int(recorded[q]), explored.candidates(q)).images
-        assert explored.right(found, q).tolist() == [False] * (recorded[q] - 1) + [True]
+        vector = session.look(session.split.queries[q].source, session.text_of(q), attention=False).vector
+        assert session.rank_of(vector, q) == recorded[q]
+        found = session.search(vector, int(recorded[q]), session.candidates(q)).images
+        assert session.right(found, q).tolist() == [False] * (recorded[q] - 1) + [True]
 
 
 def test_a_gallery_on_disk(tmp_path):
@@ -120,16 +127,16 @@ def test_a_gallery_on_disk(tmp_path):
 
 def test_a_gallery_is_embedded_once_and_kept(trained, tiny_css, tmp_path):
     run, told = trained(), []
-    first = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
+    first = open_session(run.folder, data_root=tiny_css, runs_root=tmp_path)
     vectors = first.embed_gallery(lambda done, total: told.append((done, total)))
     assert told[-1] == (360, 360) and first.embed_gallery() is vectors
-    second = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
+    second = open_session(run.folder, data_root=tiny_css, runs_root=tmp_path)
     kept = next((tmp_path / "galleries").glob("*.npy"))
     written = kept.stat().st_mtime_ns
     assert np.array_equal(second.embed_gallery(lambda *_: pytest.fail("embedded again")), vectors)
     assert kept.stat().st_mtime_ns == written
     kept.write_bytes(b"torn")
-    third = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
+    third = open_session(run.folder, data_root=tiny_css, runs_root=tmp_path)
     assert np.array_equal(third.gallery, vectors), "a damaged file is made again"
 
 
@@ -162,76 +169,76 @@ def test_unknown_words_and_no_words(css):
 
 @pytest.mark.parametrize("run", ["css-laptop", "garments-laptop"])
 def test_search_and_rank_against_a_full_sort(run):
-    explored = open_explored(run)
+    session = open_session(run)
     for q in (0, 777, 4321):
-        vector = explored.look(explored.split.queries[q].source, explored.text_of(q), attention=False).vector
-        among = explored.candidates(q)
-        asked = explored.split.queries[q]
+        vector = session.look(session.split.queries[q].source, session.text_of(q), attention=False).vector
+        among = session.candidates(q)
+        asked = session.split.queries[q]
         for i in (0, 5, asked.source, asked.target):
-            inside = explored.dataset == "css" or asked.category in explored.split.images[i].categories
+            inside = session.dataset == "css" or asked.category in session.split.images[i].categories
             assert among[i] == (inside and i != asked.source)
-        scores = explored.gallery @ vector
+        scores = session.gallery @ vector
         order = [i for i in np.argsort(-scores, kind="stable") if among[i]]
-        hits = explored.search(vector, 7, among)
+        hits = session.search(vector, 7, among)
         assert hits.images.tolist() == order[:7] and np.allclose(hits.scores, scores[order[:7]])
-        place = 1 + next(n for n, i in enumerate(order) if explored.split.images[i].label == asked.target_label)
-        assert explored.rank_of(vector, q) == place
-        assert explored.right(hits.images, q).tolist() == [
-            explored.split.images[i].label == asked.target_label for i in order[:7]
+        place = 1 + next(n for n, i in enumerate(order) if session.split.images[i].label == asked.target_label)
+        assert session.rank_of(vector, q) == place
+        assert session.right(hits.images, q).tolist() == [
+            session.split.images[i].label == asked.target_label for i in order[:7]
         ]
-    assert len(explored.search(vector, 5, np.zeros(len(explored.split.images), bool)).images) == 0
+    assert len(session.search(vector, 5, np.zeros(len(session.split.images), bool)).images) == 0
 
 
 def test_heads_are_turned_off_and_on_again(trained, tiny_css, tmp_path):
-    explored = open_explored(trained(**{"model.blocks": 2}).folder, data_root=tiny_css, runs_root=tmp_path)
-    image, text = explored.split.queries[3].source, explored.text_of(3)
-    before = explored.look(image, text).vector
-    off = explored.look(image, text, off=[(0, 1), (1, 2)]).vector
-    assert not np.allclose(off, before) and np.array_equal(explored.look(image, text).vector, before)
-    table = explored.ranks_without_each(3)
+    session = open_session(trained(**{"model.blocks": 2}).folder, data_root=tiny_css, runs_root=tmp_path)
+    image, text = session.split.queries[3].source, session.text_of(3)
+    before = session.look(image, text).vector
+    off = session.look(image, text, off=[(0, 1), (1, 2)]).vector
+    assert not np.allclose(off, before) and np.array_equal(session.look(image, text).vector, before)
+    table = session.ranks_without_each(3)
     assert table.shape == (2, 4)
     for b, h in np.ndindex(table.shape):
-        assert table[b, h] == explored.rank_of(explored.look(image, text, off=[(b, h)]).vector, 3)
+        assert table[b, h] == session.rank_of(session.look(image, text, off=[(b, h)]).vector, 3)
     for bad in ((2, 0), (0, 4), (-1, 0)):
         with pytest.raises(ConfigError, match=r"expected a (block|head) from 0"):
-            explored.look(image, text, off=[bad])
-    queries, _ = embed_split(explored.model, explored.split, explored.pixels, progress=False)
-    with explored.heads_off([(0, 0)]):
-        gone, _ = embed_split(explored.model, explored.split, explored.pixels, progress=False)
+            session.look(image, text, off=[bad])
+    queries, _ = embed_split(session.model, session.split, session.pixels, progress=False)
+    with session.heads_off([(0, 0)]):
+        gone, _ = embed_split(session.model, session.split, session.pixels, progress=False)
     assert (
-        not torch.equal(queries, gone) and len(head_ablation(explored.model, explored.split, explored.pixels, progress=False)) > 8
+        not torch.equal(queries, gone) and len(head_ablation(session.model, session.split, session.pixels, progress=False)) > 8
     )
 
 
 def test_systems_without_attention_have_none(trained, tiny_css, tmp_path):
-    explored = open_explored(trained("tirg").folder, data_root=tiny_css, runs_root=tmp_path)
-    look = explored.look(0, "make cube red")
+    session = open_session(trained("tirg").folder, data_root=tiny_css, runs_root=tmp_path)
+    look = session.look(0, "make cube red")
     assert look.weights is None and np.linalg.norm(look.vector) == pytest.approx(1, abs=1e-5)
-    assert explored.ranks_without_each(0) is None
+    assert session.ranks_without_each(0) is None
 
 
 def test_opening_says_what_is_wrong(trained, tiny_css, tmp_path):
     with pytest.raises(RunError, match=r"'nothing' is no run's folder.*css-laptop, garments-laptop"):
-        open_explored("nothing", runs_root=tmp_path)
+        open_session("nothing", runs_root=tmp_path)
     with pytest.raises(RunError, match="found none; records of runs have no weights"):
-        open_explored("fashion_iq-tirg-b7f40134c7")
+        open_session("fashion_iq-tirg-b7f40134c7")
     with pytest.raises(DataError):
-        open_explored(trained().folder, data_root=tmp_path)
+        open_session(trained().folder, data_root=tmp_path)
     published = tmp_path / "css"
     published.mkdir()
     for name in ("css_toy_dataset_novel2_small.dup.npy", "images"):
         (published / name).symlink_to(tiny_css / name)
     with pytest.raises(ConfigError, match=r"was trained on 'made css.*a model of drawn pictures"):
-        open_explored(trained().folder, data_root=published)
+        open_session(trained().folder, data_root=published)
     assert GALLERIES.is_dir()
 
 
 def test_rankings_come_from_the_record_or_are_made(trained, tiny_css, tmp_path):
     run = trained()
-    explored = open_explored(run.folder, data_root=tiny_css, runs_root=tmp_path)
+    session = open_session(run.folder, data_root=tiny_css, runs_root=tmp_path)
     recorded = run.rankings.frame["rank"].tolist()
-    assert explored.rankings().frame["rank"].tolist() == recorded
-    made = rank(*embed_split(explored.model, explored.split, explored.pixels, progress=False), explored.split, progress=False)
+    assert session.rankings().frame["rank"].tolist() == recorded
+    made = rank(*embed_split(session.model, session.split, session.pixels, progress=False), session.split, progress=False)
     assert made.frame["rank"].tolist() == recorded
 
 
@@ -251,28 +258,28 @@ def test_referents(css):
         assert len(named) == 0 and words == {}
 
 
-def asked(explored):
-    return explored.model, explored.split, explored.pixels
+def asked(session):
+    return session.model, session.split, session.pixels
 
 
 def test_word_groups_against_a_loop(trained, tiny_css, tmp_path):
-    explored = open_explored(trained(**{"model.blocks": 2}).folder, data_root=tiny_css, runs_root=tmp_path)
+    session = open_session(trained(**{"model.blocks": 2}).folder, data_root=tiny_css, runs_root=tmp_path)
     told = []
-    found = word_groups(*asked(explored), "a word", "cube", progress=lambda done, total: told.append((done, total)))
-    rows = [q for q in range(len(explored.split.queries)) if "cube" in tokenize(explored.text_of(q))]
+    found = word_groups(*asked(session), "a word", "cube", progress=lambda done, total: told.append((done, total)))
+    rows = [q for q in range(len(session.split.queries)) if "cube" in tokenize(session.text_of(q))]
     total, images = 0, []
     for q in rows:
-        look = explored.look(explored.split.queries[q].source, explored.text_of(q))
-        total = total + look.weights[:, :, 49 + tokenize(explored.text_of(q)).index("cube"), :49].reshape(2, 4, 7, 7)
-        images.append(explored.pixels.image(explored.split.queries[q].source).astype(float))
+        look = session.look(session.split.queries[q].source, session.text_of(q))
+        total = total + look.weights[:, :, 49 + tokenize(session.text_of(q)).index("cube"), :49].reshape(2, 4, 7, 7)
+        images.append(session.pixels.image(session.split.queries[q].source).astype(float))
     assert found.counts == {"cube": len(rows)} and np.allclose(found.maps["cube"], total / len(rows), atol=1e-6)
     assert np.abs(found.pictures["cube"] - np.mean(images, 0)).max() <= 0.51 and told[-1] == (len(rows), len(rows))
     assert found.operations == ("block 1", "block 2")
-    places = word_groups(*asked(explored), "position")
+    places = word_groups(*asked(session), "position")
     assert list(places.maps) == [p for p in places.counts] and places.contrast["top-left"].shape == (2, 5)
-    colors = word_groups(*asked(explored), "color")
+    colors = word_groups(*asked(session), "color")
     assert set(colors.ignored) == set(colors.maps)
-    types = word_groups(*asked(explored), "type of change")
+    types = word_groups(*asked(session), "type of change")
     assert set(types.maps) == {"add", "remove", "change", "color", "shape", "size", "position"}
 
 
@@ -291,7 +298,7 @@ def test_word_groups_say_what_is_wrong(css, garments):
 
 
 def test_a_taxonomy_is_text_and_back():
-    for types in (MODIFIERS, taxonomy("css")):
+    for types in (MODIFICATION_TYPES, taxonomy("css")):
         assert parse_taxonomy(taxonomy_text(types)) == dict(types)
     assert parse_taxonomy("neck: V-neck, crewneck\n\n two words : a b\n") == {
         "neck": {"vneck", "crewneck"},
@@ -308,8 +315,8 @@ def test_a_taxonomy_is_text_and_back():
         with pytest.raises(ConfigError, match=message):
             parse_taxonomy(text)
     texts = ["is plaid blue", "longer", "nothing of it"]
-    found = holds(texts, MODIFIERS)
-    assert all(np.array_equal(found[kind], has_modifier(texts, kind)) for kind in ("all", *MODIFIERS))
+    found = holds(texts, MODIFICATION_TYPES)
+    assert all(np.array_equal(found[kind], has_modification_type(texts, kind)) for kind in ("all", *MODIFICATION_TYPES))
 
 
 def test_texts_for_people():

@@ -246,7 +246,7 @@ def slow_words(ids, p):
 
 
 def slow_maaf(model, images, text):
-    """One picture and one caption ("" under ITA: a catalogue picture) -> unit vector, by loops."""
+    """One picture and one caption ("" under ITA: a gallery picture) -> unit vector, by loops."""
     config, p = model.config, as_numpy(model)
     with torch.no_grad():
         features = [t[0].numpy().astype(np.float64) for t in model.encode(images[None]).values()]
@@ -280,10 +280,10 @@ def test_maaf_equals_the_loops(made_model, changes):
     images = pictures(2)
     captions = CAPTIONS[:2]  # of different lengths, so one is padded
     with torch.no_grad():
-        queries, catalogue = model.embed_query(images, captions), model.embed_images(images)
+        queries, gallery = model.embed_query(images, captions), model.embed_images(images)
     for b in range(2):
         assert close(queries[b], slow_maaf(model, images[b], captions[b]))
-    assert close(catalogue[0], slow_maaf(model, images[0], ""))
+    assert close(gallery[0], slow_maaf(model, images[0], ""))
 
 
 def test_without_ita_catalogue_images_are_pooled_as_they_are(made_model):
@@ -307,7 +307,7 @@ def test_sinusoidal_positions():
 # --- every switch does something --------------------------------------------------------------------------------------
 
 def outputs(made_model, **changes):
-    """Queries, catalogue, parameter shapes and the model; parameters that fit are the same in every model."""
+    """Queries, gallery, parameter shapes and the model; parameters that fit are the same in every model."""
     model = made_model("maaf", **changes)
     random = {}
     for name, value in model.state_dict().items():
@@ -317,14 +317,14 @@ def outputs(made_model, **changes):
     model.load_state_dict(random, strict=False)
     images = pictures(3)
     with torch.no_grad():
-        queries, catalogue = model.embed_query(images, CAPTIONS), model.embed_images(images)
-    return queries, catalogue, {name: value.shape for name, value in model.state_dict().items()}
+        queries, gallery = model.embed_query(images, CAPTIONS), model.embed_images(images)
+    return queries, gallery, {name: value.shape for name, value in model.state_dict().items()}
 
 
 BOTH = {"model.resolutions": (7, 14)}
 
 
-@pytest.mark.parametrize(("change", "query", "catalogue"), [
+@pytest.mark.parametrize(("change", "query", "gallery"), [
     ({"model.attention": "identity"}, True, True),
     ({"model.positions": "sinusoidal"}, True, True),
     ({"model.resolutionwise_pooling": False}, True, True),
@@ -335,11 +335,11 @@ BOTH = {"model.resolutions": (7, 14)}
     ({"model.heads": 2}, True, True),
     ({"model.dropout": 0.5, "model.text_dropout": 0.5}, False, False),
 ], ids=str)
-def test_a_switch_changes_the_vectors_that_it_should(made_model, change, query, catalogue):
+def test_a_switch_changes_the_vectors_that_it_should(made_model, change, query, gallery):
     before, after = outputs(made_model, **BOTH), outputs(made_model, **{**BOTH, **change})
     assert before[2] == after[2]  # the same parameters
     assert (not close(before[0], after[0], 1e-6)) == query
-    assert (not close(before[1], after[1], 1e-6)) == catalogue
+    assert (not close(before[1], after[1], 1e-6)) == gallery
 
 
 @pytest.mark.parametrize("change", [
@@ -387,10 +387,10 @@ def test_padding_never_changes_a_vector(made_model, name, attention):
 def test_an_empty_caption_is_the_image_alone(made_model, attention):
     model, images = shaken(made_model("maaf", **{"model.attention": attention})), pictures(2)
     with torch.no_grad():
-        catalogue = model.embed_images(images)
-        assert close(model.embed_query(images, ["", "..."]), catalogue)
+        gallery = model.embed_images(images)
+        assert close(model.embed_query(images, ["", "..."]), gallery)
         mixed = model.embed_query(images, ["", "red cube"])
-    assert close(mixed[0], catalogue[0]) and not close(mixed[1], catalogue[1])
+    assert close(mixed[0], gallery[0]) and not close(mixed[1], gallery[1])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -484,13 +484,13 @@ def test_record(made_model, attention):
 def test_tokens_can_be_counted_and_walked(made_model):
     model = made_model("maaf")
     _, query = model.embed_query(pictures(3), CAPTIONS, return_attention=True)
-    _, catalogue = model.embed_images(pictures(2), return_attention=True)
+    _, gallery = model.embed_images(pictures(2), return_attention=True)
     assert len(query.tokens) == len(list(query.tokens)) == 3
-    assert len(catalogue.tokens) == 2
+    assert len(gallery.tokens) == 2
     with pytest.raises(IndexError):
-        catalogue.tokens[2]
-    assert catalogue.tokens[1] == tuple(f"7x7:{i},{j}" for i in range(7) for j in range(7))
-    assert catalogue.spans == {"7x7": (0, 49)}
+        gallery.tokens[2]
+    assert gallery.tokens[1] == tuple(f"7x7:{i},{j}" for i in range(7) for j in range(7))
+    assert gallery.spans == {"7x7": (0, 49)}
 
 
 def test_later_calls_leave_a_record_alone(made_model):
@@ -523,7 +523,7 @@ def test_tirg_equals_its_formula(made_model):
         model.weights.copy_(weights)
         mean = model.encode(images)[7].mean((-2, -1)).double().numpy()
         found = model.embed_query(images, CAPTIONS)
-        catalogue = model.embed_images(images)
+        gallery = model.embed_images(images)
     p = as_numpy(model)
     x = linear(mean, p, "image_map")
 
@@ -537,7 +537,7 @@ def test_tirg_equals_its_formula(made_model):
     residual = linear(np.maximum(linear(bn_relu(both, "residual.0"), p, "residual.2"), 0), p, "residual.4")
     expected = 1 * gate * x + 10 * residual
     assert close(found, expected / np.linalg.norm(expected, axis=1, keepdims=True))
-    assert close(catalogue, x / np.linalg.norm(x, axis=1, keepdims=True))
+    assert close(gallery, x / np.linalg.norm(x, axis=1, keepdims=True))
 
 
 def test_image_only_ignores_the_text(made_model):

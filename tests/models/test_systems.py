@@ -151,7 +151,7 @@ def test_dropped_attention_equals_autograd(monkeypatch, kind, masked, chunk):
     if masked:
         mask[2] = False  # an example with nothing to attend to
     torch.manual_seed(3)
-    found = dropped.dropped_attention(q, k, v, mask, kind, 0.3)
+    found = dropped.attention_with_dropout(q, k, v, mask, kind, 0.3)
     torch.manual_seed(3)
     drawn = [dropped.keep_mask((len(q[part]), 2, 4, 7), 0.3) for part in dropped._chunks(q, k)]
     keep, factor = torch.cat([mask for mask, _ in drawn]), drawn[0][1]

@@ -39,12 +39,12 @@ def roots(tmp_path_factory, tiny_css):
 
 
 @pytest.fixture(scope="module")
-def bench(roots, tmp_path_factory):
+def experiment(roots, tmp_path_factory):
     return open_figures(profile="smoke", steps=3, device="cpu", out=tmp_path_factory.mktemp("out"), **roots)
 
 
-def test_what_was_computed_is_kept(bench, roots, tmp_path, monkeypatch):
-    positions, colors, avoidance, heads = bench.positions(), bench.colors(), bench.avoidance(), bench.heads()
+def test_what_was_computed_is_kept(experiment, roots, tmp_path, monkeypatch):
+    positions, colors, avoidance, heads = experiment.positions(), experiment.colors(), experiment.avoidance(), experiment.heads()
     assert len(positions.maps) == 9 and 4 <= len(colors.images) <= 8 and set(heads["head"]) == {0, 1, 2, 3, 4}
     assert len(list((Path(roots["runs_root"]) / "figures").glob("*.npz"))) == 4
     for name in ("position_maps", "color_images", "avoidance", "head_ablation"):
@@ -58,24 +58,24 @@ def test_what_was_computed_is_kept(bench, roots, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(again.heads(), heads, check_dtype=False)
     assert not list(tmp_path.iterdir()), "records are only read"
     other = open_figures(profile="smoke", steps=4, **where)
-    assert other.config_name != bench.config_name
+    assert other.config_name != experiment.config_name
 
 
-def test_files_are_the_same_again(bench):
-    draw = [lambda: color_images_figure(bench.colors().images, bench.colors().counts, bench.caption()),
-            lambda: avoidance_figure(bench.avoidance(), bench.caption()), lambda: head_ablation_figure(bench.heads(), "x")]
+def test_files_are_the_same_again(experiment):
+    draw = [lambda: color_images_figure(experiment.colors().images, experiment.colors().counts, experiment.caption()),
+            lambda: avoidance_figure(experiment.avoidance(), experiment.caption()), lambda: head_ablation_figure(experiment.heads(), "x")]
     for number, figure in enumerate(draw):
-        bench.save(figure(), f"a{number}")
-        before = [(bench.out / f"a{number}.{kind}").read_bytes() for kind in ("png", "svg")]
-        bench.save(figure(), f"a{number}")
-        assert before == [(bench.out / f"a{number}.{kind}").read_bytes() for kind in ("png", "svg")]
+        experiment.save(figure(), f"a{number}")
+        before = [(experiment.out / f"a{number}.{kind}").read_bytes() for kind in ("png", "svg")]
+        experiment.save(figure(), f"a{number}")
+        assert before == [(experiment.out / f"a{number}.{kind}").read_bytes() for kind in ("png", "svg")]
         assert before[0].startswith(b"\x89PNG") and b"<svg" in before[1]
 
 
 def test_places_of_a_saved_figure_are_rounded(tmp_path):
     """So that the last digits of the layout, which differ between processes, cannot change the file's bytes."""
     figure = retrievals_figure([Retrieval(np.zeros((4, 4, 3), np.uint8), ("a",), (np.zeros((4, 4, 3), np.uint8),) * 3,
-                                          (False, True, False), 2)], "made data")
+                                          (False, True, False), 2)], "synthetic data")
     save(figure, tmp_path, "a")
     for axis in figure.axes:
         assert axis.get_in_layout() and all(number == round(number, 6) for number in axis.get_position(True).bounds[:2])
@@ -185,20 +185,20 @@ def test_heads_show_what_is_lost_and_its_interval():
 # --- captions ---------------------------------------------------------------------------------------------------------
 
 
-def test_captions_say_what_the_data_is(bench):
-    assert bench.caption().startswith("made data: made css") and bench.config_name in bench.caption()
+def test_captions_say_what_the_data_is(experiment):
+    assert experiment.caption().startswith("synthetic data: made css") and experiment.config_name in experiment.caption()
 
 
 def test_the_papers_data_has_no_boxes(roots):
-    with pytest.raises(ConfigError, match="only made CSS has"):
+    with pytest.raises(ConfigError, match="only synthetic CSS has"):
         open_figures(profile="paper", **roots).avoidance()
     with pytest.raises(ConfigError, match="unknown profile"):
         open_figures(profile="laptop top")
 
 
 def test_the_shipped_model_needs_no_data_to_be_named(tmp_path):
-    bench = open_figures(data_root=tmp_path, runs_root=tmp_path)
-    assert "size=full" in bench.origin and bench.config_name.startswith("css-maaf-") and not list(tmp_path.iterdir())
+    experiment = open_figures(data_root=tmp_path, runs_root=tmp_path)
+    assert "size=full" in experiment.origin and experiment.config_name.startswith("css-maaf-") and not list(tmp_path.iterdir())
 
 
 ON_CSS = ("figure3_positions", "figure5_colors", "heads_css")
@@ -215,7 +215,7 @@ def test_notebooks_in_the_smoke_profile(name, roots, garment_roots, tmp_path):
     done = execute(FOLDER / f"{name}.ipynb", tmp_path, settings, progress=False)
     outputs = [output for cell in nbformat.read(done.ipynb, 4).cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == len(list((tmp_path / "out").glob("*.svg"))) >= 1
-    assert "made data" in "".join(output.get("text", "") for output in outputs)
+    assert "synthetic data" in "".join(output.get("text", "") for output in outputs)
 
 
 # --- on Fashion IQ (Figures 1, 4, 6, S1, S2) ---------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_a_made_picture_is_drawn_as_it_was(garments):
 def test_the_target_is_told_without_colour(garments):
     found = [Retrieval(np.zeros((4, 4, 3), np.uint8), ("a", "b"), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, True), 2),
              Retrieval(np.zeros((4, 4, 3), np.uint8), ("c",), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, False), 0)]
-    figure = retrievals_figure(found, "made data")
+    figure = retrievals_figure(found, "synthetic data")
     told = [axis.get_xlabel() for axis in figure.axes]
     assert told.count("target") == 1 and told.index("target") == 3
     assert figure.axes[3].spines["top"].get_linewidth() == 3 and not figure.axes[2].spines["top"].get_visible()

@@ -23,7 +23,7 @@ def test_smoke_profile_trains_from_nothing_and_fills_the_table(tmp_path):
     for expected in ("made css v1 size=tiny", "ceiling of R1", "TIRG", "87.8", "MAAF", "gained", "remove"):
         assert expected in printed, expected
     page = done.html.read_text()
-    assert "MADE DATA" in page and "320 test queries" in page and "not run" in page
+    assert "SYNTHETIC DATA" in page and "320 test queries" in page and "not run" in page
     assert page.count("data:image/png") >= 3
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/model.safetensors")}

@@ -28,15 +28,15 @@ def test_smoke_profile_trains_from_nothing_and_fills_the_table(key, roots, tmp_p
     cells = nbformat.read(done.ipynb, 4).cells
     printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
     page = done.html.read_text()
-    bench = open_table(key, **settings)
-    frame = bench.frame()
-    for row in bench.table.rows:
+    experiment = open_table(key, **settings)
+    frame = experiment.frame()
+    for row in experiment.table.rows:
         lines = frame[frame["row"] == row.label]
         assert (lines["status"] == ("reported only" if row.changes is None else "run")).all(), row.label
         assert row.label in printed
         assert all(run in page for run in lines["runs"].iloc[0].split())
-    assert "MADE DATA" in page and "not run" not in page
+    assert "SYNTHETIC DATA" in page and "not run" not in page
     images = sum("image/png" in output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
-    assert images == 2 * len(bench.table.datasets) + bench.table.by_type, "training curves, ranks, and recall by type in S4"
+    assert images == 2 * len(experiment.table.datasets) + experiment.table.by_type, "training curves, ranks, and recall by type in S4"
     assert "Holm over the" in printed
-    assert all(statement.statement in printed for statement in bench.table.comparisons)
+    assert all(statement.statement in printed for statement in experiment.table.comparisons)

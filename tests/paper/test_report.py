@@ -12,8 +12,8 @@ import nbformat
 import pytest
 
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.experiments import executors as engines
-from maaf_lab.experiments.executors import Job, engine, first_line
+from maaf_lab.experiments import executors as executors
+from maaf_lab.experiments.executors import Job, executor, first_line
 from maaf_lab.experiments.runs import Run
 from maaf_lab.notebooks import execute as real
 from maaf_lab.paper import report
@@ -40,10 +40,10 @@ def test_a_table_from_nothing(done, roots):
     assert [(entry.key, entry.status, entry.why) for entry in done] == [("S1", "done", "")]
     assert len(list(roots["runs_root"].glob("*/metrics.json"))) == 2
     page = (roots["out"] / "index.html").read_text()
-    assert "1 of 1 notebooks done" in page and "MADE DATA" in page and "id='S1'" in page
+    assert "1 of 1 notebooks done" in page and "SYNTHETIC DATA" in page and "id='S1'" in page
     assert "Both resolutions over 7x7 alone" in page and "Holm over the 1 statement of all tables that ran" in page
     shown = (roots["out"] / done[0].page).read_text()
-    assert f"href='{done[0].page}'" in page and "7x7+14x14" in shown and "MADE DATA" in shown
+    assert f"href='{done[0].page}'" in page and "7x7+14x14" in shown and "SYNTHETIC DATA" in shown
     assert "<td" in page and "7x7+14x14" in page and "data:image/png;base64," in page, "table and picture stand on the page"
     assert "check_parameters" in shown and "check_parameters" not in page, "the code does not"
     assert "it/s]" not in page and "<iframe" not in page and not re.search(r"(src|href)='?\"?https?://[^']*\.(js|css)", page)
@@ -73,7 +73,7 @@ def test_what_fails_stops_nothing_else(done, roots, tmp_path, monkeypatch, no_tr
     monkeypatch.setattr(report, "notebook_of", lambda key: broken if key == "S2" else good)
     monkeypatch.setattr(report, "_missing", lambda keys, parameters: [
         Job(Run(next(roots["runs_root"].iterdir())).config, "", "", None)])
-    monkeypatch.setitem(engines.ENGINES, "local", lambda jobs, **o: ((job, "the loss is not finite") for job in jobs))
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda jobs, **o: ((job, "the loss is not finite") for job in jobs))
     where = {**roots, "out": tmp_path / "out"}
     bad, fine = run_tables(["S2", "S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
     assert (bad.status, fine.status) == ("failed", "done") and "this cell is broken" in bad.why
@@ -84,14 +84,14 @@ def test_what_fails_stops_nothing_else(done, roots, tmp_path, monkeypatch, no_tr
 
 def test_a_failed_run_is_not_trained_again_by_the_notebook(done, roots, tmp_path, monkeypatch, no_training):
     """Its row is left out there; where every row has one, the notebook is not run at all."""
-    bench = open_table("S1", profile="smoke", steps=3, data_root=roots["data_root"])
-    jobs = [Job(config, "", "") for config in bench.configs()]
+    experiment = open_table("S1", profile="smoke", steps=3, data_root=roots["data_root"])
+    jobs = [Job(config, "", "") for config in experiment.configs()]
     asked = []
     monkeypatch.setattr(report, "execute", lambda source, out, parameters, **o: asked.append(parameters["rows"]) or real(
         source, out, parameters, **o))
     for broken, rows in (({jobs[0].config.name}, ["7x7+14x14"]), ({job.config.name for job in jobs}, None)):
         monkeypatch.setattr(report, "_missing", lambda keys, parameters: jobs)
-        monkeypatch.setitem(engines.ENGINES, "local", lambda jobs, **o: (
+        monkeypatch.setitem(executors.EXECUTORS, "local", lambda jobs, **o: (
             (job, "gone" if job.config.name in broken else "") for job in jobs))  # noqa: B023
         asked.clear()
         where = {**roots, "out": tmp_path / str(len(broken))}
@@ -118,8 +118,8 @@ def test_keys_and_engines():
         chosen_keys(["figure9"])
     with pytest.raises(ConfigError, match="no table '9'"):
         chosen_keys(["9"])
-    with pytest.raises(ConfigError, match="no engine 'slurm'; known: local, ray"):
-        engine("slurm")
+    with pytest.raises(ConfigError, match="no executor 'slurm'; known: local, ray"):
+        executor("slurm")
 
 
 def test_a_table_without_a_notebook_is_told(done, roots, tmp_path, monkeypatch, no_training):
@@ -143,7 +143,7 @@ def test_a_package_without_notebooks_says_so(monkeypatch, tmp_path):
 def test_the_page_escapes():
     entry = report.Entry("1", "a <b>", "failed", "x < y & z", "", "")
     page = report_html([entry], {}, {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
-    assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "MADE DATA" not in page
+    assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "SYNTHETIC DATA" not in page
 
 
 def test_the_page_corrects_over_all_tables():
@@ -201,7 +201,7 @@ def test_a_worker_that_dies_loses_nothing(tmp_path, smoke, tiny_css, css_train_c
     try:
         killer = threading.Thread(target=kill_one)
         killer.start()
-        ended = list(engine("ray")(jobs, cpus=1, gpus=0))
+        ended = list(executor("ray")(jobs, cpus=1, gpus=0))
         killer.join()
     finally:
         cluster.shutdown()
@@ -221,7 +221,7 @@ def test_an_error_in_a_line():
 def test_without_ray_the_engine_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ConfigError, match=r"maaf-lab\[scale\]"):
-        list(engine("ray")([]))
+        list(executor("ray")([]))
 
 
 def test_the_local_engine_goes_on_past_what_fails(monkeypatch, smoke):
@@ -229,6 +229,6 @@ def test_the_local_engine_goes_on_past_what_fails(monkeypatch, smoke):
         if config.train.seed == 1:
             raise RunError("gone\nfor good")
 
-    monkeypatch.setattr(engines, "train_and_evaluate", train)
+    monkeypatch.setattr(executors, "train_and_evaluate", train)
     jobs = [Job(smoke(**{"train.seed": seed}), "", "") for seed in range(3)]
-    assert [why for _, why in engine("local")(jobs, progress=False)] == ["", "gone", ""]
+    assert [why for _, why in executor("local")(jobs, progress=False)] == ["", "gone", ""]

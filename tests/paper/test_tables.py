@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maaf_lab.analysis.by_modification import by_modifier, modifier_counts
-from maaf_lab.analysis.modification_types import MODIFIERS, has_modifier, modifiers_of
+from maaf_lab.analysis.by_modification import by_modification_type, modification_counts
+from maaf_lab.analysis.modification_types import MODIFICATION_TYPES, has_modification_type, modification_types_of
 from maaf_lab.config import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, TrainingError
@@ -115,52 +115,52 @@ FEW = ("Image only", "Text only", "TIRG", "MAAF")
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory, tiny_css):
+def experiment(tmp_path_factory, tiny_css):
     """Four rows of Table 1 run in the smoke profile, three steps a row."""
     runs_root = tmp_path_factory.mktemp("table")
-    bench = open_table("1", profile="smoke", data_root=tiny_css.parent, runs_root=runs_root, steps=3, device="cpu", rows=FEW)
-    bench.run()
-    return bench
+    experiment = open_table("1", profile="smoke", data_root=tiny_css.parent, runs_root=runs_root, steps=3, device="cpu", rows=FEW)
+    experiment.run()
+    return experiment
 
 
-def test_table_1_stands_beside_the_paper(bench):
-    frame = bench.frame().set_index("row")
+def test_table_1_stands_beside_the_paper(experiment):
+    frame = experiment.frame().set_index("row")
     assert frame.loc["TIRG", "paper"] == 73.7 and frame.loc["MAAF", "paper"] == 87.8
     here = frame["here"].notna()
     assert set(frame.index[here]) == set(FEW) and (frame.loc[here, "status"] == "run").all()
     assert set(frame.index[~here]) == {"Show and Tell", "Parameter hashing", "Relationship", "FiLM", "Locally Bounded Features"}
     assert (frame.loc[~here, "seeds"] == 0).all() and frame.loc[~here, "paper"].notna().all()
     assert (frame.loc[~here, "status"] == "not run").all()
-    run = bench.run()["TIRG"][0]
+    run = experiment.run()["TIRG"][0]
     assert run.config.model.name == "tirg" and frame.loc["TIRG", "here"] == run.metrics["metrics"]["R1"]["value"]
     assert frame.loc["TIRG", "runs"] == run.name and frame.loc["TIRG", "steps"] == 3
-    assert bench.run()["MAAF"][0].config.model.attention == "identity"
+    assert experiment.run()["MAAF"][0].config.model.attention == "identity"
 
 
-def test_printed_tables(bench):
-    text, html = table_text(bench.frame(), bench.caption()), table_html(bench.frame(), bench.caption())
+def test_printed_tables(experiment):
+    text, html = table_text(experiment.frame(), experiment.caption()), table_html(experiment.frame(), experiment.caption())
     lines = {line.split("  ")[0]: line for line in text.splitlines()}
     assert "not run" in lines["FiLM"] and "not run" not in lines["TIRG"] and "73.7" in lines["TIRG"] and "87.8" in lines["MAAF"]
     assert "1 seed, 3 steps" in lines["MAAF"]
-    assert html.count("<tr") == 1 + len(bench.frame()) and html.count("not run") == 5 and "MADE DATA" in html
-    assert bench.run()["MAAF"][0].name in html
+    assert html.count("<tr") == 1 + len(experiment.frame()) and html.count("not run") == 5 and "SYNTHETIC DATA" in html
+    assert experiment.run()["MAAF"][0].name in html
     assert html.index("f = identity") < html.index("87.8"), "a note stands with its row's name"
 
 
-def test_a_table_that_is_run_trains_nothing_again(bench, no_training):
-    again = open_table("1", profile="smoke", data_root=bench.data_root, runs_root=bench.runs_root, steps=3, rows=FEW)
-    pd.testing.assert_frame_equal(again.frame(), bench.frame())
+def test_a_table_that_is_run_trains_nothing_again(experiment, no_training):
+    again = open_table("1", profile="smoke", data_root=experiment.data_root, runs_root=experiment.runs_root, steps=3, rows=FEW)
+    pd.testing.assert_frame_equal(again.frame(), experiment.frame())
 
 
-def test_records_stand_in_for_runs_and_data(bench, tmp_path, no_training):
+def test_records_stand_in_for_runs_and_data(experiment, tmp_path, no_training):
     """With records of finished runs neither data nor runs are made."""
     nowhere = {"data_root": tmp_path / "data", "runs_root": tmp_path / "runs"}
-    read = open_table("1", profile="smoke", **nowhere, records=bench.runs_root, steps=3, rows=FEW)
-    pd.testing.assert_frame_equal(read.frame(), bench.frame())
+    read = open_table("1", profile="smoke", **nowhere, records=experiment.runs_root, steps=3, rows=FEW)
+    pd.testing.assert_frame_equal(read.frame(), experiment.frame())
     assert not list(tmp_path.iterdir())
 
 
-def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(bench, tmp_path, monkeypatch, tiny_css):
+def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(experiment, tmp_path, monkeypatch, tiny_css):
     """A plain function gives the folder: nothing is drawn because somebody turned a path into text."""
     asked, given = [], []
 
@@ -170,19 +170,19 @@ def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(b
 
     def train(_config, folder, *_args, **_options):
         given.append(folder)
-        return bench.run()["MAAF"][0]
+        return experiment.run()["MAAF"][0]
 
     monkeypatch.setattr(table_runs, "train_and_evaluate", train)
 
-    settings = {"origin": bench.origin(), "rows": FEW, "progress": False, **bench.changes}
-    found = table_runs.run_table("1", "smoke", draw, bench.runs_root, **settings)
+    settings = {"origin": experiment.origin(), "rows": FEW, "progress": False, **experiment.changes}
+    found = table_runs.run_table("1", "smoke", draw, experiment.runs_root, **settings)
     assert not asked and found.keys() == set(FEW)
     table_runs.run_table("1", "smoke", draw, tmp_path, **settings)
     assert asked and set(given) == {tiny_css}
 
 
-def test_seeds_give_a_spread(bench):
-    runs_of = TableRuns(bench.run())
+def test_seeds_give_a_spread(experiment):
+    runs_of = TableRuns(experiment.run())
     runs_of["MAAF"] = [*runs_of["MAAF"], *runs_of["TIRG"]]  # two runs, as if of two seeds
     values = [run.metrics["metrics"]["R1"]["value"] for run in runs_of["MAAF"]]
     frame = table_frame("1", runs_of)
@@ -192,7 +192,7 @@ def test_seeds_give_a_spread(bench):
     assert f"± {line['spread']:.1f}" in table_text(frame, "") and "2 seeds" in table_html(frame, "")
 
 
-def test_a_row_that_fails_leaves_the_others(bench, tmp_path, monkeypatch):
+def test_a_row_that_fails_leaves_the_others(experiment, tmp_path, monkeypatch):
     real = table_runs.train_and_evaluate
 
     def fail(config, *args, **options):
@@ -201,9 +201,9 @@ def test_a_row_that_fails_leaves_the_others(bench, tmp_path, monkeypatch):
         return real(config, *args, **options)
 
     monkeypatch.setattr(table_runs, "train_and_evaluate", fail)
-    where = {"data_root": bench.data_root, "runs_root": tmp_path, "records": bench.runs_root, "device": "cpu"}
+    where = {"data_root": experiment.data_root, "runs_root": tmp_path, "records": experiment.runs_root, "device": "cpu"}
     (tmp_path / "some").mkdir()
-    for run in bench.run()["MAAF"]:
+    for run in experiment.run()["MAAF"]:
         (tmp_path / "some" / run.name).symlink_to(run.folder)
     part = open_table("1", profile="smoke", steps=3, rows=["Text only", "MAAF"], **{**where, "records": tmp_path / "some"})
     line = part.frame().set_index("row").loc["Text only"]
@@ -215,11 +215,11 @@ def test_a_row_that_fails_leaves_the_others(bench, tmp_path, monkeypatch):
         alone.run()
 
 
-def test_what_figures_are_drawn_from(bench):
+def test_what_figures_are_drawn_from(experiment):
     """Rows, seeds, ranks and hits by type are those of the runs."""
-    runs = bench.run()
-    ranks, logs, hits = bench.ranks(), bench.logs(), bench.hits_by_kind()
-    assert bench.title() == "Table 1: CSS, synthetic data, smoke profile"
+    runs = experiment.run()
+    ranks, logs, hits = experiment.ranks(), experiment.logs(), experiment.hits_by_kind()
+    assert experiment.title() == "Table 1: CSS, synthetic data, smoke profile"
     for label, (run,) in runs.items():
         assert ranks.loc[ranks["row"] == label, "rank"].tolist() == run.rankings.column("rank").tolist()
         assert logs[label]["loss"].tolist() == run.log["loss"].tolist() and set(logs[label]["seed"]) == {0}
@@ -228,15 +228,15 @@ def test_what_figures_are_drawn_from(bench):
         assert mine.sort_values("query")["hit"].tolist() == run.rankings.hits(1).tolist()
         first = run.rankings.frame["text"].str.split().str[0].replace({"make": "change"})
         expected = 100 * pd.Series(run.rankings.hits(1)).groupby(first).mean()
-        assert bench.by_kind()[label].to_dict() == pytest.approx(expected.to_dict())
+        assert experiment.by_kind()[label].to_dict() == pytest.approx(expected.to_dict())
 
 
-def test_table_command(shell, bench, no_training):
-    where = ["--data-root", bench.data_root, "--runs-root", bench.runs_root]
+def test_table_command(shell, experiment, no_training):
+    where = ["--data-root", experiment.data_root, "--runs-root", experiment.runs_root]
     rows = [part for row in FEW for part in ("--row", row)]
     code, out, _ = shell("table", "1", "--profile", "smoke", *where, "--steps", "3", *rows)
-    assert code == 0 and out.startswith(table_text(bench.frame(), bench.caption()))
-    assert out.rstrip().endswith(statements_text(bench.statements()))
+    assert code == 0 and out.startswith(table_text(experiment.frame(), experiment.caption()))
+    assert out.rstrip().endswith(statements_text(experiment.statements()))
     code, _, err = shell("table", "17", "--profile", "smoke")
     assert code == 2 and "no table '17'" in err
 
@@ -433,11 +433,11 @@ def test_one_among_several_that_change_little():
 
 def test_modifiers_by_keyword():
     texts = ["Is plaid blue and black.", "longer sleeves", "is a T-shirt", "more elegant", "V-neck"]
-    assert [modifiers_of(text) for text in texts] == [("color", "texture"), ("shape", "parts"), ("type",), (), ("shape",)]
-    assert has_modifier(texts, "color").tolist() == [True, False, False, False, False]
-    assert has_modifier(texts, "all").all()
+    assert [modification_types_of(text) for text in texts] == [("color", "texture"), ("shape", "parts"), ("type",), (), ("shape",)]
+    assert has_modification_type(texts, "color").tolist() == [True, False, False, False, False]
+    assert has_modification_type(texts, "all").all()
     with pytest.raises(ValueError, match="expected all, color, texture, shape, parts, type; found 'colour'"):
-        has_modifier(texts, "colour")
+        has_modification_type(texts, "colour")
 
 
 @pytest.mark.skipif(not CAPTIONS.exists(), reason="the published Fashion IQ captions are not beside this checkout")
@@ -446,7 +446,7 @@ def test_subset_sizes_are_close_to_the_papers():
     texts = [" ".join(entry["captions"]) for name in ("dress", "shirt", "toptee")
              for entry in json.loads((CAPTIONS / f"cap.{name}.val.json").read_text())]
     printed = paper_table("S4").query("row == 'N'").set_index("column")["value"]
-    counts = {kind: int(has_modifier(texts, kind).sum()) for kind in ("all", *MODIFIERS)}
+    counts = {kind: int(has_modification_type(texts, kind).sum()) for kind in ("all", *MODIFICATION_TYPES)}
     assert counts == {"all": 6016, "color": 5096, "texture": 1490, "shape": 2971, "parts": 3005, "type": 309}
     for kind, count in counts.items():
         assert count == pytest.approx(printed[kind], rel=0.05), kind
@@ -455,11 +455,11 @@ def test_subset_sizes_are_close_to_the_papers():
 def test_table_s4_is_recall_by_type():
     texts = ["is blue", "longer sleeves", "is blue with stripes", "nicer"]
     maaf, tirg = FakeRun([1, 20, 60, 3], texts), FakeRun([60, 20, 60, 60], texts)
-    found = by_modifier([maaf], ("all", "color", "texture", "type"))
+    found = by_modification_type([maaf], ("all", "color", "texture", "type"))
     assert {kind: e.value for kind, e in found.items()} == {"all": 62.5, "color": 50.0, "texture": 0.0}
     assert all(isinstance(e, Estimate) for e in found.values())
-    assert modifier_counts(maaf, ("all", *MODIFIERS)) == {"all": 4, "color": 2, "texture": 1, "shape": 1, "parts": 1, "type": 0}
-    assert by_modifier([maaf, tirg], ("color",))["color"].value == 25.0
+    assert modification_counts(maaf, ("all", *MODIFICATION_TYPES)) == {"all": 4, "color": 2, "texture": 1, "shape": 1, "parts": 1, "type": 0}
+    assert by_modification_type([maaf, tirg], ("color",))["color"].value == 25.0
     assert statements_frame("S4", {"MAAF": [maaf], "TIRG": [tirg]})["gained"].tolist() == [50.0]
 
 

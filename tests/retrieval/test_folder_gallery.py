@@ -15,7 +15,7 @@ from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.retrieval import folder_gallery as module
 from maaf_lab.retrieval import gallery_store as catalogue_store
-from maaf_lab.retrieval.folder_gallery import SUFFIXES, Catalogue, model_key, open_folder, square
+from maaf_lab.retrieval.folder_gallery import SUFFIXES, FolderGallery, model_key, open_folder, square
 
 PIXELS = 56
 
@@ -49,7 +49,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def opened(model):
-    """opened(folder, ...) -> its catalogue, without a bar."""
+    """opened(folder, ...) -> its gallery, without a bar."""
     return lambda folder, **options: open_folder(folder, model, **{"pixels": PIXELS, "name": "css-laptop", "progress": False,
                                                                   **options})
 
@@ -96,11 +96,11 @@ def unit(rows):
 
 def of_vectors(vectors):
     names = tuple(f"{i}.png" for i in range(len(vectors)))
-    return Catalogue("vectors", names, tuple(module.Path(name) for name in names), vectors)
+    return FolderGallery("vectors", names, tuple(module.Path(name) for name in names), vectors)
 
 
 def kept_files(folder, kind=""):
-    return sorted((folder / ".cache").glob(f"catalogue-*{kind}"))
+    return sorted((folder / ".cache").glob(f"gallery-*{kind}"))
 
 
 # --- search -----------------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_what_search_refuses():
         with pytest.raises(IndexError, match="0 to 3"):
             found.search(np.ones(8), 1, [outside])
     with pytest.raises(DataError, match="2 names"):
-        Catalogue("odd", ("a", "b"), (), np.zeros((2, 8), np.float32))
+        FolderGallery("odd", ("a", "b"), (), np.zeros((2, 8), np.float32))
 
 
 # --- a folder ---------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_a_folder_equals_each_image_embedded_alone(folder, model, opened):
         for i in range(6):
             hits = found.search(torch.from_numpy(want[i]), 6)
             assert hits.images.tolist() == full_sort(np.asarray(found.vectors), want[i], 6)[0] and hits.images[0] == i
-    assert repr(found) == "Catalogue(my photos: 6 images; css-laptop)" and len(found) == 6
+    assert repr(found) == "FolderGallery(my photos: 6 images; css-laptop)" and len(found) == 6
     np.testing.assert_array_equal(found.picture(5, 40), to_square(decode(folder / names[5]), 40))
     assert not (folder / ".cache").exists()
 
@@ -343,7 +343,7 @@ def test_broken_files_are_listed_once_tried_and_never_fatal(folder, opened, deco
     for name, data in (("cut.jpg", whole[: len(whole) // 2]), ("empty.png", b""), ("text.png", b"some words")):
         (folder / name).write_bytes(data)
     found = opened(folder)
-    assert len(found) == 6 and repr(found) == "Catalogue(my photos: 6 images, 3 broken left out; css-laptop)"
+    assert len(found) == 6 and repr(found) == "FolderGallery(my photos: 6 images, 3 broken left out; css-laptop)"
     why = dict(found.broken)
     assert sorted(why) == ["cut.jpg", "empty.png", "text.png"] and "truncated" in why["cut.jpg"]
     assert "0 bytes" in why["empty.png"] and "no image format" in why["text.png"] and str(folder) not in why["cut.jpg"]
@@ -509,7 +509,7 @@ def test_the_shell_searches(tiny_css, tmp_path, model, shell):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "bad.png").write_text("no image")
     image, text = tmp_path / pictures[4].name, "make yellow sphere chartreuse chartreuse"
-    asked = ("search", "--image", image, "--text", text, "--catalogue", tmp_path, "--run", "css-laptop", "--k", 3)
+    asked = ("search", "--image", image, "--text", text, "--gallery", tmp_path, "--run", "css-laptop", "--k", 3)
     code, out, err = shell(*asked)
     batch = build_transform("plain", PIXELS).eval(torch.from_numpy(square(image, PIXELS)).permute(2, 0, 1)[None])
     with torch.inference_mode():
@@ -518,7 +518,7 @@ def test_the_shell_searches(tiny_css, tmp_path, model, shell):
     order, scores = full_sort(by_hand(model, paths), query, 3, [paths.index(image)])
     want = [f"{place:>3}  {score:.3f}  {paths[i]}" for place, (i, score) in enumerate(zip(order, scores), 1)]
     assert code == 0 and out.splitlines() == want
-    assert "css-laptop (maaf), trained on made data: made css" in err and "12 images, 1 broken" in err
+    assert "css-laptop (maaf), trained on synthetic data: made css" in err and "12 images, 1 broken" in err
     assert "broken: bad.png: " in err and "does not know: chartreuse\n" in err
 
     code, out, err = shell(*asked, "--json", "--device", "cpu")
@@ -532,11 +532,11 @@ def test_the_shell_says_what_it_leaves_out(tmp_path, shell):
         (tmp_path / "photos" / f"{i}.png").parent.mkdir(exist_ok=True)
         (tmp_path / "photos" / f"{i}.png").touch()
     own = draw(tmp_path / "photos" / "own.png")
-    code, out, err = shell("search", "--image", own, "--catalogue", tmp_path / "photos", "--run", "css-laptop", "--text", " ")
+    code, out, err = shell("search", "--image", own, "--gallery", tmp_path / "photos", "--run", "css-laptop", "--text", " ")
     assert (code, out) == (0, "") and "holds the picture itself and no other" in err
     assert "the picture alone is the query" in err and err.count("broken: ") == 5 and "and 2 more" in err
     other = draw(tmp_path / "photos" / "other.png", 1)
-    code, out, _ = shell("search", "--image", own, "--catalogue", tmp_path / "photos", "--text", "is red and has long sleeves")
+    code, out, _ = shell("search", "--image", own, "--gallery", tmp_path / "photos", "--text", "is red and has long sleeves")
     assert code == 0 and out.endswith(f"  {other}\n") and out.startswith("  1  ") and out.count("\n") == 1  # the default model
 
 
@@ -544,8 +544,8 @@ def test_the_shell_searches_with_a_run_of_ones_own(tmp_path, shell):
     for seed in range(3):
         draw(tmp_path / "photos" / f"{seed}.png", seed)
     own = maaf_lab.pretrained_run("css-laptop").folder
-    code, out, err = shell("search", "--image", draw(tmp_path / "q.png", 2), "--catalogue", tmp_path / "photos", "--run", own)
-    assert code == 0 and out.count("\n") == 3 and f"model {own}" in err  # q.png is no file of the catalogue
+    code, out, err = shell("search", "--image", draw(tmp_path / "q.png", 2), "--gallery", tmp_path / "photos", "--run", own)
+    assert code == 0 and out.count("\n") == 3 and f"model {own}" in err  # q.png is no file of the gallery
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -553,9 +553,9 @@ def test_the_shell_searches_with_a_run_of_ones_own(tmp_path, shell):
     ({"--image": "text.png"}, "cannot be read as an image"),
     ({"--run": "css-desktop"}, "no pretrained model 'css-desktop'; known: css-laptop"),
     ({"--run": "photos"}, "found none"),
-    ({"--catalogue": "nowhere"}, "expected a folder of images, found nothing"),
-    ({"--catalogue": "text.png"}, "expected a folder of images, found a file"),
-    ({"--catalogue": "empty"}, "found none of such a name among 0"),
+    ({"--gallery": "nowhere"}, "expected a folder of images, found nothing"),
+    ({"--gallery": "text.png"}, "expected a folder of images, found a file"),
+    ({"--gallery": "empty"}, "found none of such a name among 0"),
     ({"--k": "0"}, "--k: expected at least 1, found 0"),
 ])
 def test_the_shells_errors(tmp_path, shell, monkeypatch, changes, message):
@@ -563,6 +563,6 @@ def test_the_shells_errors(tmp_path, shell, monkeypatch, changes, message):
     draw(tmp_path / "photos" / "a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.png").write_text("no image")
-    options = {"--image": "photos/a.png", "--catalogue": "photos", "--run": "css-laptop", **changes}
+    options = {"--image": "photos/a.png", "--gallery": "photos", "--run": "css-laptop", **changes}
     code, out, err = shell("search", *(word for pair in options.items() for word in pair))
     assert (code, out) == (2, "") and "maaf-lab: " in err and message in err and "Traceback" not in err

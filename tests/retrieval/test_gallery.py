@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.errors import ConfigError, LabError
-from maaf_lab.retrieval.folder_gallery import Catalogue
+from maaf_lab.retrieval.folder_gallery import FolderGallery
 from maaf_lab.retrieval.gallery import Gallery, Relevance, Scan, rank
 from maaf_lab.retrieval.gallery_rounding import restored, rounded
 
@@ -171,7 +171,7 @@ def test_table_explorer_and_search_agree(case, gallery, exclude):
     split = toy(gallery, case["images"], case["queries"], case["seed"], exclude)
     table, relevance, whole = rank(queries, vectors, split, chunk=4, progress=False), Relevance(split), Gallery(vectors)
     ids = np.array([image.id for image in split.images], object)
-    folder = Catalogue("folder", tuple(ids), tuple(ids), vectors.numpy())
+    folder = FolderGallery("folder", tuple(ids), tuple(ids), vectors.numpy())
     for q, query in enumerate(split.queries):
         gone = np.flatnonzero(~relevance.candidates(q))
         expected = {query.source, *query.exclude} if exclude else set()

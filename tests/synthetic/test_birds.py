@@ -1,4 +1,4 @@
-"""Made Birds-to-Words: paragraphs say what the pictures show, a text narrows the search, the same seed gives the same bytes."""
+"""Synthetic Birds-to-Words: paragraphs say what the pictures show, a text narrows the search, the same seed gives the same bytes."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.synthetic.birds import dataset as birds
 from maaf_lab.synthetic.birds.dataset import load_sidecar, make_birds_to_words, plan
 from maaf_lab.synthetic.birds.drawing import BILLS, COLORS, PLACES, Bird, draw_bird, random_bird
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils import parallel
 
 PIXELS = 24
@@ -175,10 +175,10 @@ def test_every_attribute_that_a_text_may_tell_shows(pose):
     base = Bird("blue", "gray", "black", "green", "black", "short", "gray", "black", "none", "plain", False, False, "short",
                 "short", "medium", pose, "right", PLACES[pose][0])
     assert {*CHANGES, "pose", "facing", "place"} == set(asdict(base))
-    plain = draw_bird(base, 96, Dice(1)).astype(int)
+    plain = draw_bird(base, 96, RandomStream(1)).astype(int)
     middle = {}
     for name, value in CHANGES.items():
-        other = draw_bird(replace(base, **{name: value}), 96, Dice(1)).astype(int)
+        other = draw_bird(replace(base, **{name: value}), 96, RandomStream(1)).astype(int)
         ys, xs = np.nonzero(np.abs(other - plain).sum(-1) > 60)
         if name == "legs" and not base.legs_show:
             assert not len(ys)
@@ -189,7 +189,7 @@ def test_every_attribute_that_a_text_may_tell_shows(pose):
     assert middle["crest"][1] < middle["head"][1] and middle["bill_color"][0] > middle["head"][0]
     heads = {}
     for facing in ("left", "right"):
-        picture = draw_bird(replace(base, facing=facing, head="red"), 96, Dice(1)).astype(int)
+        picture = draw_bird(replace(base, facing=facing, head="red"), 96, RandomStream(1)).astype(int)
         red = (picture[..., 0] > 120) & (picture[..., 1:].max(-1) < 90)
         assert red.sum() > 40
         heads[facing] = np.median(np.nonzero(red)[1])
@@ -197,9 +197,9 @@ def test_every_attribute_that_a_text_may_tell_shows(pose):
 
 
 def test_colours_can_be_told_apart():
-    base = random_bird(Dice(4))
+    base = random_bird(RandomStream(4))
     base = replace(base, pose="standing", place="grass", neck="long", ring="none", crest=False)
-    pictures = {c: draw_bird(replace(base, head=c), 64, Dice(2)).astype(int) for c in COLORS}
+    pictures = {c: draw_bird(replace(base, head=c), 64, RandomStream(2)).astype(int) for c in COLORS}
     changed = np.abs(pictures["red"] - pictures["white"]).sum(-1) > 150
     tones = {c: p[changed].mean(0) for c, p in pictures.items()}
     gaps = [np.abs(tones[a] - tones[b]).sum() for a in COLORS for b in COLORS if a < b]

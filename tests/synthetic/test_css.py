@@ -1,4 +1,4 @@
-"""Made CSS: what the texts promise holds, the same seed gives the same bytes, and a set on disk is whole or unfinished."""
+"""Synthetic CSS: what the texts promise holds, the same seed gives the same bytes, and a set on disk is whole or unfinished."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Made Fashion IQ and made Fashion200k: captions are true, attributes show, sets follow their seed, the loaders read them."""
+"""Synthetic Fashion IQ and synthetic Fashion200k: captions are true, attributes show, sets follow their seed, the loaders read them."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from maaf_lab.synthetic.garments.attributes import RGB, Garment, differences, sa
 from maaf_lab.synthetic.garments.drawing import draw, draw_pose
 from maaf_lab.synthetic.garments.fashion200k import make_fashion200k
 from maaf_lab.synthetic.garments.fashion_iq import make_fashion_iq, read_attributes
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 PIXELS = 32
 
@@ -264,7 +264,7 @@ def test_most_queries_name_a_difference_that_their_rivals_do_not_share(val):
 
 @pytest.mark.parametrize("kind", garments.KINDS)
 def test_garments_make_sense_and_small_changes_are_small(kind):
-    dice = Dice(1, garments.KINDS.index(kind))
+    dice = RandomStream(1, garments.KINDS.index(kind))
     sizes = Counter()
     for _ in range(250):
         g = sample(kind, dice)
@@ -276,7 +276,7 @@ def test_garments_make_sense_and_small_changes_are_small(kind):
             assert (h.detail in garments.MOTIFS) == (h.pattern == "graphic")
             assert (h.detail in garments.DIRECTIONS) == (h.pattern == "striped")
             assert not (h.pattern == "graphic" and (h.buttons or h.logo or h.pocket))
-            assert garments.settle(h, Dice(0)) == h
+            assert garments.settle(h, RandomStream(0)) == h
     assert 0 not in sizes and sizes[1] > 125 and max(sizes) <= 6
 
 
@@ -284,7 +284,7 @@ def test_lightness_orders_what_the_pictures_show():
     """Two garments that differ by the step at which captions say "darker" do so in their pictures."""
     checked = 0
     for i in range(150):
-        dice = Dice(5, i)
+        dice = RandomStream(5, i)
         pose, a = draw_pose(dice), sample("toptee", dice)
         b = vary(a, 1, dice)
         if abs(garments.lightness(a) - garments.lightness(b)) < 0.15:
@@ -307,7 +307,7 @@ PLAIN = Garment("toptee", "blue", "", "solid", "", "short", "medium", "v", "regu
 
 def changed_pixels(g, h, pixels=112):
     """Where two pictures of one pose differ plainly: a (pixels, pixels) mask."""
-    pose = draw_pose(Dice(7))
+    pose = draw_pose(RandomStream(7))
     a, b = (draw(garment, pose, pixels).astype(int) for garment in (g, h))
     return np.abs(a - b).max(-1) > 40
 
@@ -335,8 +335,8 @@ def test_an_attribute_shows_where_it_sits(change, low, top, bottom, left, right)
 
 def test_belts_are_as_light_or_dark_as_captions_say():
     for i, color in enumerate(RGB):
-        image = draw(replace(PLAIN, color=color, belt=True), draw_pose(Dice(17, i)), 112)
-        bare = draw(replace(PLAIN, color=color), draw_pose(Dice(17, i)), 112)
+        image = draw(replace(PLAIN, color=color, belt=True), draw_pose(RandomStream(17, i)), 112)
+        bare = draw(replace(PLAIN, color=color), draw_pose(RandomStream(17, i)), 112)
         belt = (np.abs(image.astype(int) - bare).max(-1) > 30) & (np.abs(np.arange(112) - 56) > 8)[None]
         assert belt.sum() > 50
         assert (image[belt].astype(int) - bare[belt]).mean() * (1 if garments.takes_light_trim(color) else -1) > 30, color
@@ -347,8 +347,8 @@ def test_lengths_show_in_the_proportions():
     for kind in ("dress", "skirt", "toptee"):
         tall = []
         for length in ("short", "medium", "long"):
-            g = replace(sample(kind, Dice(2)), length=length, sleeve="none", fit="regular")
-            pose = draw_pose(Dice(9))
+            g = replace(sample(kind, RandomStream(2)), length=length, sleeve="none", fit="regular")
+            pose = draw_pose(RandomStream(9))
             image, other = draw(g, pose, 96), draw(g, replace(pose, backdrop=pose.backdrop * 0.5), 96)
             rows = np.flatnonzero((image == other).all(-1).any(1))
             tall.append(rows.max() - rows.min())
@@ -358,7 +358,7 @@ def test_lengths_show_in_the_proportions():
 def test_colours_can_be_told_from_the_pictures():
     names, right = list(RGB), 0
     for i, name in enumerate(names * 3):
-        pose = draw_pose(Dice(11, i))
+        pose = draw_pose(RandomStream(11, i))
         image = draw(replace(PLAIN, color=name, neck="round"), pose, 112)
         seen = np.median(image[52:75, 45:67].reshape(-1, 3), 0)
         right += min(names, key=lambda n: np.sum((np.array(RGB[n]) - seen) ** 2)) == name
@@ -369,7 +369,7 @@ def test_colours_can_be_told_from_the_pictures():
 @pytest.mark.parametrize("pixels", [16, 57])
 def test_every_kind_can_be_drawn_at_any_size(kind, pixels):
     for i in range(4):
-        dice = Dice(13, i)
+        dice = RandomStream(13, i)
         pose = draw_pose(dice)
         image = draw(sample(kind, dice), pose, pixels)
         assert image.shape == (pixels, pixels, 3) and image.dtype == np.uint8 and image.std() > 5
@@ -471,7 +471,7 @@ def test_full_fashion200k_has_partners_and_company():
     pictures = fashion200k.make_split("test", "full", 0)
     captions = Counter(p.caption for p in pictures)
     assert len(pictures) == 4000 == len({p.path for p in pictures}) and 800 < len(captions) < 2000
-    pairs = fashion200k.draw_queries(pictures, 4000, Dice(0))
+    pairs = fashion200k.draw_queries(pictures, 4000, RandomStream(0))
     assert len(set(pairs)) == 4000 and len({source for source, _ in pairs}) > 3500
     assert all(re.fullmatch(r"women/(dresses|jackets|pants|skirts|tops)/[a-z_-]+/(\d+)/\2_\d\.jpeg", p.path) for p in pictures)
 

@@ -1,4 +1,4 @@
-"""Made MIT-States: nouns and states show, test nouns are unseen but their states are learnable, same seed gives same bytes."""
+"""Synthetic MIT-States: nouns and states show, test nouns are unseen but their states are learnable, same seed gives same bytes."""
 
 import hashlib
 
@@ -9,8 +9,8 @@ from PIL import Image as PILImage
 from maaf_lab.data.datasets.mit_states import TEST_NOUNS as PUBLISHED_TEST_NOUNS
 from maaf_lab.data.datasets.mit_states import MITStates
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.synthetic.canvas import Brush, Frame
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.canvas import Canvas, Frame
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.states import dataset as states
 from maaf_lab.synthetic.states.dataset import STATES, draw_state, load_sidecar, make_mit_states, plan
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES
@@ -35,10 +35,10 @@ def hashes(folder):
 
 def outline(noun, pixels=48):
     """Where a noun shows in its own square: bool (pixels, pixels)."""
-    brush = Brush(pixels, "RGBA", (0, 0, 0, 0))
-    brush.frame = Frame(0.5, 0.5, 0.9)
-    NOUNS[noun].draw(brush, Ink(NOUNS[noun].colors[0]))
-    return brush.array()[..., 3] > 128
+    canvas = Canvas(pixels, "RGBA", (0, 0, 0, 0))
+    canvas.frame = Frame(0.5, 0.5, 0.9)
+    NOUNS[noun].draw(canvas, Ink(NOUNS[noun].colors[0]))
+    return canvas.array()[..., 3] > 128
 
 
 # --- the plan -----------------------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_outlines_tell_nouns_apart():
 
 def test_every_state_changes_the_picture_of_its_noun():
     for noun in ("apple", "chair", "coin", "gate", "shirt", "window"):
-        drawn = {a: draw_state(a, noun, 64, Dice(7))[0].astype(int) for a in STATES[NOUNS[noun].stuff]}
+        drawn = {a: draw_state(a, noun, 64, RandomStream(7))[0].astype(int) for a in STATES[NOUNS[noun].stuff]}
         for a in drawn:
             for b in drawn:
                 assert a >= b or (np.abs(drawn[a] - drawn[b]).sum(-1) > 50).sum() > 60, (noun, a, b)
@@ -80,13 +80,13 @@ def test_every_state_changes_the_picture_of_its_noun():
 
 def test_sizes_and_colours_are_what_the_words_say():
     def area(adjective, noun):
-        return np.mean([draw_state(adjective, noun, 48, Dice(1, k))[1]["size"] for k in range(8)])
+        return np.mean([draw_state(adjective, noun, 48, RandomStream(1, k))[1]["size"] for k in range(8)])
 
     assert area("small", "apple") < 0.55 * area("cut", "apple") < 0.8 * area("large", "apple")
 
     def tone(adjective, noun):
         """Mean colour of the middle of the picture over some draws."""
-        return np.mean([draw_state(adjective, noun, 48, Dice(2, k))[0][16:34, 16:34].mean((0, 1)) for k in range(10)], 0)
+        return np.mean([draw_state(adjective, noun, 48, RandomStream(2, k))[0][16:34, 16:34].mean((0, 1)) for k in range(10)], 0)
 
     usual = tone("wrinkled", "book")
     assert tone("burnt", "book").mean() < 0.6 * usual.mean()
@@ -97,7 +97,7 @@ def test_sizes_and_colours_are_what_the_words_say():
     assert green > red > 0 and green > 1.2 * blue
 
     def vivid(adjective):
-        pictures = [draw_state(adjective, "ball", 48, Dice(2, k))[0][16:34, 16:34].astype(int) for k in range(6)]
+        pictures = [draw_state(adjective, "ball", 48, RandomStream(2, k))[0][16:34, 16:34].astype(int) for k in range(6)]
         return np.ptp(pictures, -1).mean()
 
     assert vivid("old") < 0.6 * vivid("large")
@@ -116,7 +116,7 @@ def test_a_state_learnt_on_training_nouns_is_known_on_unseen_ones():
         return np.concatenate([np.sqrt(histogram.ravel()), rough, np.histogram(hue, 6, (0, 1))[0] ** 0.5])
 
     def drawn(nouns, each):
-        rows = [(features(draw_state(a, noun, 40, Dice(5, n, k))[0]), a) for n, noun in enumerate(nouns)
+        rows = [(features(draw_state(a, noun, 40, RandomStream(5, n, k))[0]), a) for n, noun in enumerate(nouns)
                 for a in STATES[NOUNS[noun].stuff] for k in range(each)]
         return np.array([f for f, _ in rows]), np.array([a for _, a in rows])
 
@@ -127,9 +127,9 @@ def test_a_state_learnt_on_training_nouns_is_known_on_unseen_ones():
 
 def test_what_cannot_be_drawn_is_named():
     with pytest.raises(DataError, match="unicorn"):
-        draw_state("wet", "unicorn", 32, Dice(1))
+        draw_state("wet", "unicorn", 32, RandomStream(1))
     with pytest.raises(DataError, match="rusty"):
-        draw_state("happy", "apple", 32, Dice(1))
+        draw_state("happy", "apple", 32, RandomStream(1))
 
 
 # --- the files ----------------------------------------------------------------------------------------------------------

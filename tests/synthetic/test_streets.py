@@ -1,4 +1,4 @@
-"""Made Spot-the-Diff: sentences are true, changes show where they happen, clips need the text, same seed gives same bytes."""
+"""Synthetic Spot-the-Diff: sentences are true, changes show where they happen, clips need the text, same seed gives same bytes."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from PIL import Image as PILImage
 from maaf_lab.data.datasets.spot_the_diff import SpotTheDiff
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets import dataset as streets
 from maaf_lab.synthetic.streets.dataset import load_sidecar, make_spot_the_diff, plan
 from maaf_lab.synthetic.streets.texts import box
@@ -159,7 +159,7 @@ def test_a_change_shows_where_it_happens_and_nowhere_else(number):
     own = [pair for pair in plan("tiny", 5)["train"] if pair.view == number][:4]
     assert own
     for pair in own:
-        one, two = (draw_scene(scene, 5, number, 112, Dice(9)).astype(int) for scene in (pair.before, pair.after))
+        one, two = (draw_scene(scene, 5, number, 112, RandomStream(9)).astype(int) for scene in (pair.before, pair.after))
         differs = np.abs(one - two).sum(-1) > 24
         ys, xs = np.nonzero(differs)
         inside = np.zeros(len(ys), bool)
@@ -178,10 +178,10 @@ def test_kinds_and_colours_show():
     spots = view(0, 0).spots
     car = next(i for i, s in enumerate(spots) if s.holds == "car" and s.y > 0.8 and 0.3 < s.x < 0.7)
     person = next(i for i, s in enumerate(spots) if s.holds == "person" and s.y > 0.7 and 0.3 < s.x < 0.7)
-    drawn = {t: draw_scene([Thing(*t)], 0, 0, 112, Dice(3)).astype(int)
+    drawn = {t: draw_scene([Thing(*t)], 0, 0, 112, RandomStream(3)).astype(int)
              for t in [(k, c, car) for k in CAR_KINDS for c in CAR_COLORS]
              + [(k, c, person, e) for k in PERSON_KINDS for c in SHIRTS for e in ("", "umbrella", "bag")]}
-    empty = draw_scene([], 0, 0, 112, Dice(3)).astype(int)
+    empty = draw_scene([], 0, 0, 112, RandomStream(3)).astype(int)
     assert all((np.abs(picture - empty).sum(-1) > 40).sum() > 60 for picture in drawn.values())
     for t, picture in drawn.items():
         nearest = min(np.abs(picture - other).sum(-1).clip(0, 60).sum() for u, other in drawn.items() if u != t and u[2] == t[2])

@@ -12,7 +12,7 @@ from maaf_lab.paper.css_figures import open_figures
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.synthetic.css.dataset import make_css
 from maaf_lab.utils import paths as places
-from maaf_lab.utils.paths import place, records_place
+from maaf_lab.utils.paths import own_folder, records_folder
 
 CLONE = Path(__file__).resolve().parents[2]
 
@@ -20,18 +20,18 @@ CLONE = Path(__file__).resolve().parents[2]
 def test_an_empty_name_is_the_labs_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MAAF_LAB_HOME")
-    assert place("", "data") == CLONE / "data" and place(Path(""), "runs") == CLONE / "runs"
-    assert place("some", "data") == Path("some") and place(tmp_path, "data") == tmp_path
-    assert records_place("") is None and records_place("lab") == CLONE / "notebooks" / "records"
-    assert records_place("some") == Path("some")
+    assert own_folder("", "data") == CLONE / "data" and own_folder(Path(""), "runs") == CLONE / "runs"
+    assert own_folder("some", "data") == Path("some") and own_folder(tmp_path, "data") == tmp_path
+    assert records_folder("") is None and records_folder("lab") == CLONE / "notebooks" / "records"
+    assert records_folder("some") == Path("some")
     table, figures = open_table("3", data_root="", runs_root="", records="lab"), open_figures(records="lab", out="")
     assert table.data_root == CLONE / "data" and table.records == str(CLONE / "notebooks" / "records")
     assert figures.out == CLONE / "figures" and figures.records == CLONE / "notebooks" / "records"
     assert open_table("3").records == "" and open_figures().records is None
     monkeypatch.setattr(places, "NOTEBOOKS", tmp_path / "none")
-    assert place("", "data") == Path("data"), "a package without its clone: where one stands"
+    assert own_folder("", "data") == Path("data"), "a package without its clone: where one stands"
     monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path / "mine"))
-    assert place("", "data") == tmp_path / "mine" / "data" and place("some", "data") == Path("some")
+    assert own_folder("", "data") == tmp_path / "mine" / "data" and own_folder("some", "data") == Path("some")
 
 
 def test_tests_have_a_home_of_their_own():
@@ -39,7 +39,7 @@ def test_tests_have_a_home_of_their_own():
     home = Path(os.environ["MAAF_LAB_HOME"])
     assert CLONE not in (home, *home.parents) and Path.cwd() == home.resolve()
     for own in ("data", "runs", "figures"):
-        assert place("", own) == home / own
+        assert own_folder("", own) == home / own
 
 
 def _filled(clone, tiny_css):

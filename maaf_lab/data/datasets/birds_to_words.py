@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from maaf_lab.data.dataset import Layout, Part, one_of_each
+from maaf_lab.data.dataset import Dataset, Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import plain_name, read_text
@@ -49,7 +49,7 @@ def swapped(text: str) -> str:
     return _ANIMAL.sub(lambda found: found[1] + ("2" if found[2] == "1" else "1"), text)
 
 
-class BirdsToWords(Layout):
+class BirdsToWords(Dataset):
     """A query for each description, in file order: left photograph -> right photograph.
 
     Training also holds each pair the other way round, with the two animals exchanged in the text. (The authors' code exchanges

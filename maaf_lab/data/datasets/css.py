@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from maaf_lab.data.dataset import Counts, Layout, Part
+from maaf_lab.data.dataset import Counts, Dataset, Part
 from maaf_lab.data.datasets.css_scenes import COLORS, SIZES, scene_label, shape_of
 from maaf_lab.data.datasets.unpickle import loads_pickled_npy
 from maaf_lab.data.split import Image, Protocol, Query
@@ -39,7 +39,7 @@ def image_name(split: str, index: int) -> str:
     return f"css_{split}_{index:06d}.png"
 
 
-class CSS(Layout):
+class CSS(Dataset):
     """CSS3D: rendered references, rendered gallery.
 
     Images in the annotation's order, labelled by their scene; a query for each (from, to) pair, in file order, with `to_str` as
@@ -50,11 +50,11 @@ class CSS(Layout):
     key = "css"
     title = "CSS"
     download = (f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root "
-                f"folder; or draw a made set: maaf-lab make css --out ROOT")
+                f"folder; or draw a synthetic set: maaf-lab make css --out ROOT")
     published = MappingProxyType({s: Counts(None, 16_000, exact=False) for s in ("train", "test")})  # paper 3.1
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene")
 
-    def made_as(self) -> str:
+    def synthetic_as(self) -> str:
         return "css"
 
     def annotations(self) -> Sequence[Path]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maaf_lab.data.dataset import Counts, Layout, Part
+from maaf_lab.data.dataset import Counts, Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import read_text
@@ -35,7 +35,7 @@ class Labelled(NamedTuple):
     caption: str
 
 
-class Fashion200k(Layout):
+class Fashion200k(Dataset):
     """Product photographs; the caption is the label, and a query asks for the same caption with one word replaced.
 
     Images in the order of the label files, dress first. A path that stands twice is one image, with its first caption. Captions

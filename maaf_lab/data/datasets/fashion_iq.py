@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from maaf_lab.data.dataset import Counts, Layout, Part
+from maaf_lab.data.dataset import Counts, Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import read_text
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     captions: tuple[str, ...]
 
 
-class FashionIQ(Layout):
+class FashionIQ(Dataset):
     """Three galleries (dress, shirt, toptee) and queries of two captions each.
 
     Images in the order of the split files, dress first, labelled by their asin. An asin in two categories is one image in two

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maaf_lab.data.check import CheckReport
-from maaf_lab.data.dataset import Layout, Part
+from maaf_lab.data.dataset import Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.wording import first_names
@@ -46,7 +46,7 @@ class Scan(NamedTuple):
     strays: list[str]  # files that are no pictures
 
 
-class MITStates(Layout):
+class MITStates(Dataset):
     """Images sorted by folder and name, labelled "adjective noun"; any image with the label is right.
 
     Test: each image with each other adjective of its noun. Training queries are drawn: `per_reference` queries of each image,

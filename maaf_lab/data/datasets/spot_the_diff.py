@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from maaf_lab.data.dataset import Counts, Layout, Part, one_of_each
+from maaf_lab.data.dataset import Counts, Dataset, Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import plain_name, read_text
@@ -23,7 +23,7 @@ from maaf_lab.utils.files import plain_name, read_text
 ANNOTATIONS = "annotations"
 
 
-class SpotTheDiff(Layout):
+class SpotTheDiff(Dataset):
     """Pairs of frames; a query for each sentence that is not empty, in file order.
 
     A pair stands in several entries of the file where several people described it (1,404 entries of 1,270 pairs in test).

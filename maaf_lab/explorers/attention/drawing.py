@@ -354,7 +354,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
         text, y = lines(
             x,
             y,
-            "off: the target's place when this head adds nothing to the query (the catalogue keeps its vectors)",
+            "off: the target's place when this head adds nothing to the query (the gallery keeps its vectors)",
             width,
             10,
             kind="soft",

@@ -21,8 +21,8 @@ from maaf_lab.explorers.attention.drawing import attention_page, attention_svg, 
 from maaf_lab.explorers.attention.paint import ALL_PATCHES, PATCHES
 from maaf_lab.explorers.attention.state import AttentionState, Seen, start_selection
 from maaf_lab.explorers.base import Explorer, number_box, row, text_box
-from maaf_lab.explorers.session import Explored, Look, grid_side
-from maaf_lab.synthetic.lazy import DrawnPixels
+from maaf_lab.explorers.session import Look, Session, grid_side
+from maaf_lab.synthetic.lazy import LazyPixels
 
 _HERE = "this query"
 
@@ -36,7 +36,7 @@ class AttentionExplorer(Explorer):
 
     query = traitlets.Int()
 
-    def __init__(self, models: Sequence[Explored], query: int = 0, word: int | None = None) -> None:
+    def __init__(self, models: Sequence[Session], query: int = 0, word: int | None = None) -> None:
         super().__init__()
         if not 1 <= len(models) <= 2:
             raise ConfigError(f"expected one model or two to compare, found {len(models)}")
@@ -205,7 +205,7 @@ class AttentionExplorer(Explorer):
         model, asked = self.models[0], self.models[0].split.queries[query]
         looks = [m.look(asked.source, text) for m in self.models]
         boxes, named = np.zeros((0, 4)), {}
-        if isinstance(model.pixels, DrawnPixels) and (found := model.pixels.boxes(asked.source)) is not None:
+        if isinstance(model.pixels, LazyPixels) and (found := model.pixels.boxes(asked.source)) is not None:
             side = min(grid_side(span) for name, span in looks[0].spans.items() if name != "text") if looks[0].spans else 7
             boxes, named = referents(text, model.split.images[asked.source].label, found, side)
         seen = tuple(self._seen(m, look, labelled, named) for m, look in zip(self.models, looks, strict=True))
@@ -229,7 +229,7 @@ class AttentionExplorer(Explorer):
             candidates=int(model.candidates(query).sum()),
         )
 
-    def _seen(self, model: Explored, look: Look, labelled: int | None, named: dict[int, np.ndarray]) -> Seen:
+    def _seen(self, model: Session, look: Look, labelled: int | None, named: dict[int, np.ndarray]) -> Seen:
         if look.weights is None:
             raise ConfigError(
                 f"{model.name} is {model.run.config.model.name}, a system without attention; take one that attends, such as maaf"

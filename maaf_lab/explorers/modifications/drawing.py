@@ -43,7 +43,7 @@ class QueryLine:
 
 
 @dataclass(frozen=True)
-class ModifierState:
+class ModificationState:
     """recalls: type -> (queries, a recall each model, gain or None), "all" first; lines: the page of queries that shows.
 
     models: their names; metric: what the bars measure; picked: a type; total: queries of it; start: number of the first line's.
@@ -63,7 +63,7 @@ class ModifierState:
     opened: int | None = None
 
 
-def modifier_svg(state: ModifierState, live: bool = True) -> str:
+def modifications_svg(state: ModificationState, live: bool = True) -> str:
     """The drawing, 1,000 px wide. live: queries can be opened and the list turned, which needs a kernel."""
     parts = [label(0, 12, f"{state.metric} by type of change, percent, 95% intervals{state.filtered}", 14, weight="bold")]
     y, left = 26.0, 190.0
@@ -127,7 +127,7 @@ def _color(n: int, count: int) -> str:
 
 
 def _bar(
-    state: ModifierState,
+    state: ModificationState,
     name: str,
     count: int,
     values: tuple[Estimate, ...],
@@ -172,7 +172,7 @@ def _bar(
     )
 
 
-def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
+def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> str:
     on = line.query == state.opened
     ranks = ", ".join(f"{name} {place_name(place)}" for name, place in zip(state.models, line.places, strict=True))
     inside = card(0, y, WIDTH, 78, on)
@@ -198,7 +198,7 @@ def _line(state: ModifierState, line: QueryLine, y: float, live: bool) -> str:
     )
 
 
-def describe_modifiers(state: ModifierState) -> str:
+def describe_modifiers(state: ModificationState) -> str:
     """What is shown, in words."""
     parts = [f"{state.metric} of {' and '.join(state.models)} by type of change{state.filtered}"]
     for name, (count, values, gain) in state.recalls.items():
@@ -208,9 +208,9 @@ def describe_modifiers(state: ModifierState) -> str:
     return "; ".join(parts)
 
 
-def modifier_page(state: ModifierState, of: Callable[[str, str], ModifierState]) -> str:
+def modifications_page(state: ModificationState, of: Callable[[str, str], ModificationState]) -> str:
     """The drawing as a file: types and orders can be picked. of(type, sort) -> its state."""
-    frames = {f"type:{name}": modifier_svg(of(name, state.sort), live=False) for name in state.recalls}
-    frames |= {f"sort:{sort}": modifier_svg(of(state.picked, sort), live=False) for sort in state.sorts}
-    first = modifier_svg(replace(state, opened=None), live=False)
+    frames = {f"type:{name}": modifications_svg(of(name, state.sort), live=False) for name in state.recalls}
+    frames |= {f"sort:{sort}": modifications_svg(of(state.picked, sort), live=False) for sort in state.sorts}
+    first = modifications_svg(replace(state, opened=None), live=False)
     return page("Types of change", first, describe_modifiers(state), frames=frames)

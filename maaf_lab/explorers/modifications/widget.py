@@ -14,8 +14,14 @@ from maaf_lab.analysis.modification_types import Taxonomy, holds, parse_taxonomy
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explorers.base import Explorer, Pictures, row, text_box
-from maaf_lab.explorers.modifications.drawing import ModifierState, QueryLine, describe_modifiers, modifier_page, modifier_svg
-from maaf_lab.explorers.session import Explored, second_rankings
+from maaf_lab.explorers.modifications.drawing import (
+    ModificationState,
+    QueryLine,
+    describe_modifiers,
+    modifications_page,
+    modifications_svg,
+)
+from maaf_lab.explorers.session import Session, second_rankings
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.utils.wording import counted
 
@@ -27,8 +33,8 @@ LINES = 6  # queries a page
 _PICTURE = 80
 
 
-class ModifierExplorer(Explorer):
-    """rankings: name -> a run's rankings, one model or two on the same queries. explored: a model with weights on the same
+class ModificationExplorer(Explorer):
+    """rankings: name -> a run's rankings, one model or two on the same queries. session: a model with weights on the same
     split, which shows pictures, retrievals and attention. details: show those below the list when a query is opened.
 
     beside: what the second run was asked for by. Trait `query` is the query that was opened last, -1 before; it can be
@@ -37,19 +43,19 @@ class ModifierExplorer(Explorer):
 
     query = traitlets.Int(-1)
 
-    def __init__(self, rankings: Mapping[str, Rankings], explored: Explored, *, details: bool = True, beside: str = "") -> None:
+    def __init__(self, rankings: Mapping[str, Rankings], session: Session, *, details: bool = True, beside: str = "") -> None:
         super().__init__()
         if not 1 <= len(rankings) <= 2:
             raise ConfigError(f"expected one model or two to compare, found {len(rankings)}")
-        self.explored, self.details = explored, details
-        ks = (10, 50) if explored.split.protocol.ks == (10, 50) else (explored.split.protocol.ks[0],)
+        self.session, self.details = session, details
+        ks = (10, 50) if session.split.protocol.ks == (10, 50) else (session.split.protocol.ks[0],)
         self._ks, self.table = ks, TypeTable(rankings, ks)
-        split = explored.split
+        split = session.split
         if len(self.table.texts) != len(split.queries) or any(
-            text != explored.text_of(q) for q, text in enumerate(self.table.texts)
+            text != session.text_of(q) for q, text in enumerate(self.table.texts)
         ):
             raise ConfigError(f"expected rankings of the queries of {split.title} ({split.origin}), found others: evaluate on it")
-        self.types: Taxonomy = taxonomy(explored.dataset)
+        self.types: Taxonomy = taxonomy(session.dataset)
         self._known: tuple[Any, Any] | None = None  # recalls, and the types and filter that they are of
         self.only, self.picked, self.sort, self.start = Filter(), "all", SORTS[1], 0
         self._pictures = Pictures()
@@ -151,7 +157,7 @@ class ModifierExplorer(Explorer):
     def compare(self, run: str) -> None:
         found = {self.table.names[0]: self.table.rankings[0]}
         if run:
-            found |= second_rankings(self.explored, run, self.explored.kept.parent)
+            found |= second_rankings(self.session, run, self.session.kept.parent)
         self.table = TypeTable(found, self._ks)
         if self.sort not in self._sorts():
             self.sort = SORTS[1]
@@ -174,9 +180,9 @@ class ModifierExplorer(Explorer):
             from maaf_lab.explorers.attention.widget import AttentionExplorer
             from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
 
-            self.retrieval = RetrievalExplorer([self.explored], query)
+            self.retrieval = RetrievalExplorer([self.session], query)
             try:
-                self.attention = AttentionExplorer([self.explored], query)
+                self.attention = AttentionExplorer([self.session], query)
             except ConfigError as error:  # a system without attention
                 self.say(str(error))
             title = ipywidgets.HTML("<b>What comes, and what the words look at</b>")
@@ -184,14 +190,14 @@ class ModifierExplorer(Explorer):
         for part in self._below.children[1:]:
             part.query = query
 
-    def _state(self, picked: str, sort: str, start: int = 0) -> ModifierState:
+    def _state(self, picked: str, sort: str, start: int = 0) -> ModificationState:
         table = self.table
         order = table.queries(self.types, self.only, picked, sort)
         shown = order[start : start + LINES].tolist()
         held = holds([table.texts[q] for q in shown], self.types)
-        split = self.explored.split
+        split = self.session.split
         seen = [image for q in shown for image in (split.queries[q].source, split.queries[q].target) if image is not None]
-        self._pictures.fetch(seen, lambda images: self.explored.pictures(images, _PICTURE))
+        self._pictures.fetch(seen, lambda images: self.session.pictures(images, _PICTURE))
         rows = []
         for n, q in enumerate(shown):
             target = split.queries[q].target
@@ -212,9 +218,9 @@ class ModifierExplorer(Explorer):
             if self.only.shortest > 0 or self.only.longest < self.table.lengths.max():
                 kept.append(f"{self.only.shortest} to {min(self.only.longest, int(self.table.lengths.max()))} words")
             filtered = f"; only {', '.join(kept)}" if kept else ""
-        kind = "made data" if self.explored.made else "published data"
+        kind = "synthetic data" if self.session.made else "published data"
         caption = f"{split.title} ({kind}: {split.origin}); a query counts for every type whose words it holds"
-        return ModifierState(
+        return ModificationState(
             tuple(table.names),
             table.metric,
             self._recalls(),
@@ -252,10 +258,10 @@ class ModifierExplorer(Explorer):
             self.show_query(int(value))
 
     def svg(self) -> str:
-        return modifier_svg(self.state)
+        return modifications_svg(self.state)
 
     def html(self) -> str:
-        return modifier_page(self.state, lambda name, sort: replace(self._state(name, sort), opened=None))
+        return modifications_page(self.state, lambda name, sort: replace(self._state(name, sort), opened=None))
 
     def describe(self) -> str:
         return describe_modifiers(self.state)

@@ -27,8 +27,8 @@ from maaf_lab.explorers.retrieval.drawing import (
     retrieval_page,
     retrieval_svg,
 )
-from maaf_lab.explorers.session import Explored
-from maaf_lab.retrieval.folder_gallery import Catalogue, open_folder, square
+from maaf_lab.explorers.session import Session
+from maaf_lab.retrieval.folder_gallery import FolderGallery, open_folder, square
 from maaf_lab.utils.wording import counted
 
 SHOWN = 112  # px of a result's picture
@@ -44,13 +44,13 @@ class PictureDrop(anywidget.AnyWidget):
 class RetrievalExplorer(Explorer):
     """models: one, or two to compare on the same query. query: number of the first one in the split; k: images shown.
 
-    folder: the user's own images as the catalogue, instead of the split's. Trait `query` can be linked with other explorers'.
+    folder: the user's own images as the gallery, instead of the split's. Trait `query` can be linked with other explorers'.
     """
 
     query = traitlets.Int()
 
     def __init__(
-        self, models: Sequence[Explored], query: int = 0, k: int = 10, folder: str | Path = "", text: str | None = None
+        self, models: Sequence[Session], query: int = 0, k: int = 10, folder: str | Path = "", text: str | None = None
     ) -> None:
         super().__init__()
         if not 1 <= len(models) <= 2:
@@ -65,9 +65,9 @@ class RetrievalExplorer(Explorer):
         if not 1 <= k <= 50:
             raise ConfigError(f"expected k from 1 to 50, found {k}")
         self.models, self.k = list(models), k
-        self.catalogues: dict[str, Catalogue] = {}
+        self.galleries: dict[str, FolderGallery] = {}
         self._pictures = Pictures()
-        self._source: int | None = None  # of the split or the catalogue, None for a picture of one's own
+        self._source: int | None = None  # of the split or the gallery, None for a picture of one's own
         self._labelled: int | None = None  # the query whose answers are known
         self._square: np.ndarray | None = None
         self._turns: list[Turn] = []
@@ -194,7 +194,7 @@ class RetrievalExplorer(Explorer):
                 )
         finally:
             self._progress.layout.display = "none"
-        self.catalogues = found
+        self.galleries = found
         self._pictures.clear()
         one = next(iter(found.values()))
         self._show_broken(one)
@@ -209,7 +209,7 @@ class RetrievalExplorer(Explorer):
         models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
         before, self.models = self.models, models
         try:
-            if self.catalogues:
+            if self.galleries:
                 self.search_folder(self._folder.value)
             else:
                 self.type(self._text.value)
@@ -221,7 +221,7 @@ class RetrievalExplorer(Explorer):
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _start(self, query: int) -> None:
-        self.catalogues = {}
+        self.galleries = {}
         self.broken.value = ""
         asked = self.models[0].split.queries[query]
         self._begin(asked.source, query, for_people(join(asked.texts)))
@@ -256,22 +256,22 @@ class RetrievalExplorer(Explorer):
     def _shown_name(self) -> str:
         if self._square is not None:
             return self._name
-        one = next(iter(self.catalogues.values()), None)
+        one = next(iter(self.galleries.values()), None)
         return one.names[self._source] if one is not None else self.models[0].split.images[self._source].id
 
-    def _found(self, model: Explored, text: str) -> Found:
-        catalogue = self.catalogues.get(model.name)
+    def _found(self, model: Session, text: str) -> Found:
+        gallery = self.galleries.get(model.name)
         if self._square is not None:
             image: int | np.ndarray = model.square(self._square)
-        elif catalogue is not None:
-            image = model.square(catalogue.picture(self._source, max(model.pixels.size, 64)))
+        elif gallery is not None:
+            image = model.square(gallery.picture(self._source, max(model.pixels.size, 64)))
         else:
             image = self._source
         look = model.look(image, from_people(text), attention=False)
-        if catalogue is not None:
-            hits = catalogue.search(look.vector, self.k + 1)
+        if gallery is not None:
+            hits = gallery.search(look.vector, self.k + 1)
             right = np.zeros(len(hits.images), bool)
-            place, names = None, catalogue.names
+            place, names = None, gallery.names
         else:
             labelled = (
                 self._labelled
@@ -289,7 +289,7 @@ class RetrievalExplorer(Explorer):
         self._fetch(hits.images.tolist(), SHOWN)
         for image_found, score, is_right in zip(hits.images.tolist(), hits.scores.tolist(), right.tolist(), strict=True):
             source = image_found == self._source and self._square is None
-            name = names[image_found] if catalogue is not None else names[image_found].id
+            name = names[image_found] if gallery is not None else names[image_found].id
             results.append(
                 Result(image_found, name, score, self._picture_of(image_found, SHOWN), is_right and not source, source)
             )
@@ -304,18 +304,18 @@ class RetrievalExplorer(Explorer):
     def _fetch(self, images: Sequence[int], pixels: int) -> None:
         def make(keys: list[tuple[int, int]]) -> list[np.ndarray]:
             missing = [image for _, image in keys]
-            one = next(iter(self.catalogues.values()), None)
+            one = next(iter(self.galleries.values()), None)
             return self.models[0].pictures(missing, pixels) if one is None else one.pictures(missing, pixels)
 
         self._pictures.fetch([(pixels, image) for image in images], make)
 
     def _names(self) -> dict[str, int]:
-        one = next(iter(self.catalogues.values()), None)
+        one = next(iter(self.galleries.values()), None)
         names = one.names if one is not None else [image.id for image in self.models[0].split.images]
         return {name: i for i, name in enumerate(names)}
 
     def _candidates(self) -> int:
-        one = next(iter(self.catalogues.values()), None)
+        one = next(iter(self.galleries.values()), None)
         if one is not None:
             return len(one)
         return int(self.models[0].candidates(self._labelled).sum())
@@ -323,8 +323,8 @@ class RetrievalExplorer(Explorer):
     def _progressed(self, done: int, total: int) -> None:
         self._progress.max, self._progress.value = max(total, 1), done
 
-    def _show_broken(self, catalogue: Catalogue) -> None:
-        count, listed = len(catalogue.broken), catalogue.broken[:200]
+    def _show_broken(self, gallery: FolderGallery) -> None:
+        count, listed = len(gallery.broken), gallery.broken[:200]
         rows = "".join(f"<li>{escaped(name)}: {escaped(why)}</li>" for name, why in listed)
         rows += f"<li>and {count - len(listed):,} more</li>" if count > len(listed) else ""
         what = counted(count, "broken image")
@@ -337,7 +337,7 @@ class RetrievalExplorer(Explorer):
     # --- what the shell asks ------------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
-        one = next(iter(self.catalogues.values()), None)
+        one = next(iter(self.galleries.values()), None)
         where = (
             " and ".join(m.caption() for m in self.models)
             if one is None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
-from maaf_lab.models.layers.attention_dropout import dropped_attention, wide
+from maaf_lab.models.layers.attention_dropout import attention_with_dropout, wide
 
 
 def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
@@ -37,7 +37,7 @@ def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, ki
 
 @dataclass(frozen=True)
 class AttentionRecord:
-    """The attention of one forward pass, of queries or of catalogue images, never of both.
+    """The attention of one forward pass, of queries or of gallery images, never of both.
 
     weights: (blocks, B, heads, Q, K). tokens: per example, the names of its tokens in order ("7x7:2,3", a word, "" for padding).
     spans: name -> (start, stop) of each kind of token ("7x7", "14x14", "text"). normalised: rows sum to 1 (softmax), or signed
@@ -102,7 +102,7 @@ class MultiHeadAttention(nn.Module):
         weights_BHQK = None
         rate = self.dropout.p if self.training else 0.0
         if rate > 0 and not return_weights and q.device.type == "cpu":
-            mixed = dropped_attention(q, k, v, mask_BK, self.kind, rate)
+            mixed = attention_with_dropout(q, k, v, mask_BK, self.kind, rate)
         elif return_weights or (self.kind == "identity" and rate > 0):
             weights_BHQK = attention_weights(q, k, mask_BK, self.kind)
             mixed = self.dropout(weights_BHQK).to(v.dtype) @ v

@@ -19,7 +19,7 @@ from torch import Tensor
 CHUNK = 2_000_000  # weights computed at once
 
 
-def dropped_attention(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, kind: str, rate: float) -> Tensor:
+def attention_with_dropout(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, kind: str, rate: float) -> Tensor:
     """dropout(f(Q K^T / sqrt(S))) V -> (B, H, Q, S). kind: "softmax" or "identity"; random numbers are torch's own.
 
     An example with no real key attends to nothing: zeros, never NaN.
@@ -28,7 +28,7 @@ def dropped_attention(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: T
 
 
 def _plain(*of: Any) -> Tensor:
-    return _Dropped.apply(*of)
+    return _AttentionWithDropout.apply(*of)
 
 
 _call = _plain
@@ -74,7 +74,7 @@ def _weights(q: Tensor, k: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
     return torch.softmax(scores.masked_fill_(hidden, torch.finfo(scores.dtype).min), -1).masked_fill_(hidden, 0.0)
 
 
-class _Dropped(torch.autograd.Function):
+class _AttentionWithDropout(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, kind: str, rate: float) -> Tensor:
         out, kept, factor = torch.empty_like(q), [], 1.0

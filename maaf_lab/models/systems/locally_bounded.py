@@ -4,7 +4,7 @@ Features of image regions and of words are joined by cross-modal attention befor
 Kept from the paper: local image entities and words are both sequences, each region looks for its words by attention, what it
 finds is fused with it, and the composed entities are pooled last. Our choices: the regions are the places of the last stage's
 maps (the paper takes a detector's proposals, which the MAAF paper calls fixed); one block of attention from regions to words and
-one among the regions, each residual with a norm before it and a feed-forward part behind; the mean as pooling; catalogue images
+one among the regions, each residual with a norm before it and a feed-forward part behind; the mean as pooling; gallery images
 are the mean of their regions, through the same self-attention.
 Shapes: B batch, N regions, T words, D width.
 """

@@ -20,7 +20,7 @@ from maaf_lab.models.base import Features, TextVectorModel
 
 
 class ParameterHashing(TextVectorModel):
-    """W(t) mean(image) + b, where W(t)[d, c] = sign[d, c] * candidates(t)[hash[d, c]]; catalogue images take the ordinary map."""
+    """W(t) mean(image) + b, where W(t)[d, c] = sign[d, c] * candidates(t)[hash[d, c]]; gallery images take the ordinary map."""
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)

@@ -86,7 +86,7 @@ class StreamBlock(nn.Module):
 class TwoStream(FusedTokens):
     """Separate streams of image and word tokens in blocks of `config.two_stream`, then a norm for each, pooled as MAAF is.
 
-    Catalogue images under ITA pass through the same blocks with one dummy word of zeros, as in the authors' code. There,
+    FolderGallery images under ITA pass through the same blocks with one dummy word of zeros, as in the authors' code. There,
     softmax over that word alone gives it all the attention although it is masked; and it stays among the tokens that are
     pooled: without RP as one more token, with RP in the place of the first of the 7x7. `pooling_weights` "code" keeps that,
     "paper" pools the image's own tokens. Position encodings are for the image's tokens only.
@@ -156,7 +156,7 @@ class TwoStream(FusedTokens):
         return pooled, self._record_of(features, found, x.shape[1], text)
 
     def _pool_with(self, features: Features, x_BND: Tensor, dummy_B1D: Tensor) -> Tensor:
-        """As the authors' code pools catalogue images: the last token of the row is the dummy, and it counts."""
+        """As the authors' code pools gallery images: the last token of the row is the dummy, and it counts."""
         parts = dict(zip(features, self._parts(features, x_BND), strict=True))
         if not self.config.resolutionwise_pooling:
             return torch.cat([x_BND, dummy_B1D], 1).mean(1)

@@ -1,4 +1,4 @@
-"""Writes made Birds-to-Words in the published layout: drawn birds, and paragraphs on how two of them differ.
+"""Writes synthetic Birds-to-Words in the published layout: drawn birds, and paragraphs on how two of them differ.
 
     out/birds-to-words-v1.0.tsv   images/{photo:07d}.jpg   birds.json   made.json
 
@@ -23,7 +23,7 @@ from maaf_lab.synthetic.birds.drawing import Bird, draw_bird, random_bird
 from maaf_lab.synthetic.birds.texts import KINDS, describe, relative_of
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
 from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
@@ -50,7 +50,7 @@ def make_birds_to_words(out: str | Path, size: str = "full", pixels: int = 224, 
         (folder / IMAGES).mkdir()
         birds, rows = plan(size, seed)
         jobs = [(name, split, i, bird) for split, own in birds.items() for i, (name, bird) in enumerate(own.items())]
-        for _ in in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "made birds", progress=progress):
+        for _ in in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "synthetic birds", progress=progress):
             pass
         sidecar = {name: asdict(bird) for own in birds.values() for name, bird in own.items()}
         write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(sidecar, indent=0).encode()))
@@ -70,7 +70,7 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
     for split, (pivots, paragraphs) in SIZES_OF_SET[size].items():
         birds[split] = {}
         for group in range(pivots):
-            dice = Dice(seed, SPLIT_NUMBERS[split], 1, group)
+            dice = RandomStream(seed, SPLIT_NUMBERS[split], 1, group)
             pivot, species = random_bird(dice), f"{dice.pick(_GENERA)} {dice.pick(_EPITHETS)}"
             names = [f"{photo + i + 1:07d}.jpg" for i in range(3)]
             photo += 3
@@ -94,13 +94,13 @@ def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
     """What every picture shows: file name -> the fields of `Bird`. Raises DataError where the folder has no sidecar."""
     path = Path(out) / SIDECAR
     if not path.is_file():
-        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make birds_to_words --out DIR` makes one")
+        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make birds_to_words --out DIR` makes one")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, int, Bird]) -> None:
     name, split, i, bird = job
-    picture = draw_bird(bird, pixels, Dice(seed, SPLIT_NUMBERS[split], 2, i))
+    picture = draw_bird(bird, pixels, RandomStream(seed, SPLIT_NUMBERS[split], 2, i))
     PILImage.fromarray(picture).save(Path(folder, name), format="JPEG", quality=90)
 
 
@@ -109,7 +109,7 @@ def _photograph(name: str) -> tuple[str, str]:
     return f"{_ADDRESS}/{int(name.removesuffix('.jpg'))}", f"{_ADDRESS}/{name}"
 
 
-def _species(name: str, kind: str, dice: Dice) -> str:
+def _species(name: str, kind: str, dice: RandomStream) -> str:
     genus, epithet = name.split()
     if kind == "sameSpecies":
         return name

@@ -1,4 +1,4 @@
-"""Paragraphs on how two made birds differ, in the manner of Birds-to-Words. Every statement is true of the two pictures.
+"""Paragraphs on how two synthetic birds differ, in the manner of Birds-to-Words. Every statement is true of the two pictures.
 
 A paragraph is built from statements on topics, most of them topics in which the birds differ, until it is about as long as it
 should be. It never says everything: what it leaves out has to be seen in the reference picture.
@@ -21,7 +21,7 @@ from maaf_lab.synthetic.birds.drawing import (
     settled,
 )
 from maaf_lab.synthetic.canvas import between, shuffled
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 SHORTEST, LONGEST = 15, 37  # words after which a paragraph ends
 KINDS = {"sameSpecies": 2, "visual": 3, "sameGenus": 3, "sameFamily": 4, "sameOrder": 6, "sameClass": 15}  # attributes redrawn
@@ -38,7 +38,7 @@ _POSES = {
 }
 
 
-def relative_of(bird: Bird, kind: str, dice: Dice) -> Bird:
+def relative_of(bird: Bird, kind: str, dice: RandomStream) -> Bird:
     """Another bird that differs from `bird` in as many visible attributes as its kind (a `Selection` of the set) says.
 
     Way of standing, background and direction are its own half of the time.
@@ -57,7 +57,7 @@ def relative_of(bird: Bird, kind: str, dice: Dice) -> Bird:
     return other
 
 
-def describe(a: Bird, b: Bird, dice: Dice) -> str:
+def describe(a: Bird, b: Bird, dice: RandomStream) -> str:
     """A paragraph on animal1 = `a` and animal2 = `b`."""
     style = between(dice, 0, 1)
     names = ("animal1", "animal2") if style < 0.9 else ("Animal 1", "Animal 2") if style < 0.95 else ("animal 1", "animal 2")
@@ -79,7 +79,7 @@ def describe(a: Bird, b: Bird, dice: Dice) -> str:
     return ". ".join(s if s.startswith("animal") or not capital else s[0].upper() + s[1:] for s in text) + "."
 
 
-def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], dice: Dice) -> str:
+def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], dice: RandomStream) -> str:
     """One statement on the next topics in which the birds differ; the topics are taken off the list."""
     pair = [(names[0], a), (names[1], b)]
     if dice.chance(0.3):
@@ -104,7 +104,7 @@ def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], dic
     return dice.pick(forms).format(x=x, y=y, one=one, two=two)
 
 
-def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, dice: Dice) -> str | None:
+def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, dice: RandomStream) -> str | None:
     """A statement such as "animal1 is larger" where the topic allows one."""
     if topic == "size":
         gap = list(SIZES).index(first.size) - list(SIZES).index(second.size)
@@ -121,7 +121,7 @@ def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, dice: Dic
     return None
 
 
-def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, dice: Dice) -> str:
+def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, dice: RandomStream) -> str:
     def told(bird: Bird) -> str:
         if what == "pose":
             return dice.pick(_POSES[bird.place])
@@ -132,7 +132,7 @@ def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, dice: Dice) -> 
                       f"{names[1]} is {two}", f"{names[0]} is {one}. {names[1]} is {two}"))
 
 
-def _has(bird: Bird, topic: str, dice: Dice, other: Bird | None = None, plural: bool = False) -> str:
+def _has(bird: Bird, topic: str, dice: RandomStream, other: Bird | None = None, plural: bool = False) -> str:
     """What the bird has, as a noun phrase; `other` decides which of two attributes the phrase names."""
     s = "s" if plural else ""
 

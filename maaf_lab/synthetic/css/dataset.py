@@ -1,4 +1,4 @@
-"""Writes made CSS in the published layout: the annotation, the pictures, and a sidecar with each object's box.
+"""Writes synthetic CSS in the published layout: the annotation, the pictures, and a sidecar with each object's box.
 
     out/css_toy_dataset_novel2_small.dup.npy   images/css_{split}_{index:06d}.png   objects.npz   made.json
 """
@@ -98,7 +98,7 @@ def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
     """
     path = Path(out) / SIDECAR
     if not path.is_file():
-        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make css --out DIR` makes one")
+        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make css --out DIR` makes one")
     with np.load(path, allow_pickle=False) as file:
         columns = {key.removeprefix(f"{split}_"): file[key] for key in file.files if key.startswith(f"{split}_")}
     if not columns:

@@ -13,10 +13,10 @@ from maaf_lab.data.datasets.css import CSS, IMAGES, image_name
 from maaf_lab.data.images import to_square
 from maaf_lab.data.split import Image, Query, Split
 from maaf_lab.synthetic.css import render, scenes
-from maaf_lab.synthetic.lazy import DrawnPixels, _split
+from maaf_lab.synthetic.lazy import LazyPixels, _split
 
 
-def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
+def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
     drawn_scenes, pos, mods = scenes.shipped_split(split, kind, seed) or scenes.draw_split(split, kind, seed)
     labels = scenes.scene_labels(drawn_scenes)
     folder = Path(IMAGES)
@@ -39,4 +39,4 @@ def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -
         found = render.draw(objects([image]), drawn, "cpu")
         return found.box[np.argsort(found.object)] / drawn
 
-    return _split(read, split, "css", origin), DrawnPixels(origin, len(images), size, squares, larger, boxes)
+    return _split(read, split, "css", origin), LazyPixels(origin, len(images), size, squares, larger, boxes)

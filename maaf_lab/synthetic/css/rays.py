@@ -1,4 +1,4 @@
-"""The world that made CSS pictures show, and the rays through it: camera, light, bodies, shading. No windows, no batches.
+"""The world that synthetic CSS pictures show, and the rays through it: camera, light, bodies, shading. No windows, no batches.
 
 World: x right, y away from the camera, z up, ground at z = 0; one unit is a cell's width in the middle of the grid. Bodies
 are convex and stand on the ground. Everything that runs per sample is made of IEEE add, multiply, divide, square root,

@@ -1,4 +1,4 @@
-"""The scene world of made CSS, no pixels: random scenes, modifications, and which modification meets which reference.
+"""The scene world of synthetic CSS, no pixels: random scenes, modifications, and which modification meets which reference.
 
 Scenes of a split are held as three arrays (R, 9) of indices, one number a cell, -1 for an empty cell; they become the
 published dicts at the end. All randomness comes from `RandomState.random_sample`, whose stream numpy keeps frozen, so a
@@ -16,7 +16,7 @@ import numpy as np
 
 from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, KINDS, SHAPES, SIZES, Modification
 from maaf_lab.errors import ConfigError
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 SPLITS = ("train", "test")
 MAX_SHIFT = 0.1  # of an object from the middle of its cell, in cells
@@ -48,7 +48,7 @@ class Scenes:
 
 
 
-def draw_scenes(dice: Dice, n: int, pairs: np.ndarray) -> Scenes:
+def draw_scenes(dice: RandomStream, n: int, pairs: np.ndarray) -> Scenes:
     """`n` reference scenes with 2 to 7 objects."""
     count = 2 + (dice.uniform(n) * 6).astype(int)
     filled = dice.uniform(n, 9).argsort(1, kind="stable").argsort(1, kind="stable") < count[:, None]
@@ -61,7 +61,7 @@ def draw_scenes(dice: Dice, n: int, pairs: np.ndarray) -> Scenes:
     return Scenes(*(np.where(filled, a, -1) for a in (shape, color, size)))
 
 
-def draw_modification(dice: Dice, kind: str, pairs: np.ndarray) -> Modification:
+def draw_modification(dice: RandomStream, kind: str, pairs: np.ndarray) -> Modification:
     """A random modification of a kind, within the split's pairs. A change or a remove names attributes or a position."""
     if kind != "add" and dice.chance(0.25):
         described: dict[str, Any] = {"cell": dice.below(9)}
@@ -74,7 +74,7 @@ def draw_modification(dice: Dice, kind: str, pairs: np.ndarray) -> Modification:
     return Modification(kind, **described)
 
 
-def _draw_description(dice: Dice, pairs: np.ndarray, bare: bool) -> dict[str, Any]:
+def _draw_description(dice: RandomStream, pairs: np.ndarray, bare: bool) -> dict[str, Any]:
     while True:
         shape = dice.below(len(SHAPES))
         color = dice.pick(np.flatnonzero(pairs[shape]))
@@ -110,7 +110,7 @@ def usable(scenes: Scenes, mod: Modification, pairs: np.ndarray) -> np.ndarray:
     return (fit & (scenes.color != color)).any(1) & stays.all(1)
 
 
-def modify(dice: Dice, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> Scenes:
+def modify(dice: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> Scenes:
     """The scenes after `mod`; what an add leaves out is drawn for each scene."""
     new = scenes.take(np.arange(len(scenes.shape)))
     if mod.kind == "add":
@@ -136,7 +136,7 @@ def modify(dice: Dice, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> 
     return new
 
 
-def shifted(scenes: Scenes, dice: Dice) -> np.ndarray:
+def shifted(scenes: Scenes, dice: RandomStream) -> np.ndarray:
     """Where objects stand, each with a fresh shift in its cell: (R, 9, 2) y, x. Four decimals: they are the whole truth."""
     shift = (dice.uniform(len(scenes.shape), 9, 2) * 2 - 1) * MAX_SHIFT
     return np.round((np.stack(np.divmod(np.arange(9), 3), 1) + 0.5 + shift) / 3, 4)
@@ -195,9 +195,9 @@ def save_split(path: str | Path, drawn: Drawn) -> None:
 def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
     """What `make_split` publishes, before it is written out."""
     if split not in SPLITS or size not in SIZES_OF_SET:
-        raise ConfigError(f"made CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}")
+        raise ConfigError(f"synthetic CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}")
     n, uses = SIZES_OF_SET[size]
-    dice, pairs = Dice(seed, SPLITS.index(split)), allowed_pairs(split)
+    dice, pairs = RandomStream(seed, SPLITS.index(split)), allowed_pairs(split)
     references = draw_scenes(dice, n, pairs)
     left = np.full(n, uses)
     used: dict[str, np.ndarray] = {}  # by text: references that have had it

@@ -1,7 +1,7 @@
-"""The garment world of made Fashion IQ and made Fashion200k, no pixels: attributes, random garments, small changes of them.
+"""The garment world of synthetic Fashion IQ and synthetic Fashion200k, no pixels: attributes, random garments, small changes of them.
 
 A `Garment` is plain words. `settle` says which words go together (no belt under a strapless top with buttons, and so on), so
-that every garment can be drawn and every word of it shows. All randomness comes from `Dice`, whose stream numpy keeps frozen.
+that every garment can be drawn and every word of it shows. All randomness comes from `RandomStream`, whose stream numpy keeps frozen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 RGB = {
     "black": (30, 30, 34), "white": (244, 243, 240), "grey": (143, 145, 150), "red": (203, 32, 42), "maroon": (108, 22, 42),
@@ -103,7 +103,7 @@ _CHANGES = {"color": 34, "pattern": 22, "detail": 8, "second": 6, "sleeve": 18, 
             "buttons": 6, "belt": 7, "logo": 5, "ruffles": 6, "pocket": 5}
 
 
-def sample(kind: str, dice: Dice) -> Garment:
+def sample(kind: str, dice: RandomStream) -> Garment:
     """A random garment of a kind, by the kind's own shares."""
     rest = {name: False for name in SWITCHES}
     drawn = {name: _draw(kind, name, dice) for name in ("color", "pattern", "sleeve", "length", "neck", "fit", "straps")}
@@ -112,7 +112,7 @@ def sample(kind: str, dice: Dice) -> Garment:
     return settle(garment, dice)
 
 
-def vary(garment: Garment, changes: int, dice: Dice) -> Garment:
+def vary(garment: Garment, changes: int, dice: RandomStream) -> Garment:
     """A garment of the same kind that differs in about `changes` attributes, at least one of them."""
     new = garment
     touched: set[str] = set()
@@ -127,7 +127,7 @@ def vary(garment: Garment, changes: int, dice: Dice) -> Garment:
     return new
 
 
-def settle(garment: Garment, dice: Dice) -> Garment:
+def settle(garment: Garment, dice: RandomStream) -> Garment:
     """The garment with words that cannot go together changed: what is drawn anew comes from `dice`."""
     g, kind = garment, garment.kind
     if kind in ("pants", "skirt"):
@@ -197,7 +197,7 @@ def reveals(garment: Garment) -> float:
             + 0.7 * (2 - LENGTHS.index(garment.length)) + 0.3 * (garment.fit == "tight"))
 
 
-def weighted(shares: dict[Any, float], dice: Dice) -> Any:
+def weighted(shares: dict[Any, float], dice: RandomStream) -> Any:
     """A key, as often as its share says."""
     at = dice.uniform()[()] * sum(shares.values())
     for key, share in shares.items():
@@ -207,7 +207,7 @@ def weighted(shares: dict[Any, float], dice: Dice) -> Any:
     return next(key for key, share in reversed(shares.items()) if share)
 
 
-def _draw(kind: str, name: str, dice: Dice, other: Garment | None = None) -> Any:
+def _draw(kind: str, name: str, dice: RandomStream, other: Garment | None = None) -> Any:
     """A word for one attribute; with `other`, one that differs from it where there is a choice."""
     shares: dict[Any, float]
     if name == "color":

@@ -24,7 +24,7 @@ from maaf_lab.synthetic.garments.attributes import (
     reveals,
     weighted,
 )
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 LIGHTNESS_STEP = 0.15  # "darker" and "lighter" are said from this difference on, "revealing" from the other
 REVEALING_STEP = 0.75
@@ -44,7 +44,7 @@ class Claim(NamedTuple):
     text: str
 
 
-def captions(reference: Garment, target: Garment, dice: Dice) -> tuple[str, str]:
+def captions(reference: Garment, target: Garment, dice: RandomStream) -> tuple[str, str]:
     """Two captions for one pair, by two people: what the first one said the second repeats less often."""
     first, said = _caption(reference, target, dice, ())
     second, _ = _caption(reference, target, dice, said)
@@ -53,7 +53,7 @@ def captions(reference: Garment, target: Garment, dice: Dice) -> tuple[str, str]
     return first, second
 
 
-def _caption(reference: Garment, target: Garment, dice: Dice, said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _caption(reference: Garment, target: Garment, dice: RandomStream, said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     topics = {topic: _SALIENCE[topic] * (0.4 if topic in said else 1.0) for topic in _topics(reference, target)}
     number = weighted({1: 52, 2: 45, 3: 3}, dice)
     claims: list[Claim] = []
@@ -100,7 +100,7 @@ def _unchanged(a: Garment, b: Garment) -> tuple[str, ...]:
     return tuple(same)
 
 
-def _say(topic: str, a: Garment, b: Garment, dice: Dice) -> Claim:
+def _say(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Claim:
     options = _VOICES.get(topic, _switch)(topic, a, b, dice)
     form, phrases = weighted(dict(options), dice)
     return Claim(topic, form, _filled(topic, _pick(phrases, dice), a, b, dice))
@@ -109,7 +109,7 @@ def _say(topic: str, a: Garment, b: Garment, dice: Dice) -> Claim:
 Options = list[tuple[tuple[str, str], float]]  # ((form, phrases), share)
 
 
-def _color(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _color(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     options: Options = []
     if a.color != b.color:
         options.append((("is", words.COLOR_IS), 5.0))
@@ -122,7 +122,7 @@ def _color(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
     return options
 
 
-def _pattern(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _pattern(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     if a.pattern == b.pattern == "graphic":
         return [(("has", words.GRAPHIC_NEW), 1.0)]
     if a.pattern == b.pattern:  # the stripes turned
@@ -134,7 +134,7 @@ def _pattern(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
     return options
 
 
-def _sleeve(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _sleeve(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     longer = SLEEVES.index(b.sleeve) > SLEEVES.index(a.sleeve)
     options = [(("is", words.SLEEVE_IS[b.sleeve]), 2.0), (("has", words.SLEEVE_HAS[b.sleeve]), 3.0)]
     if b.sleeve != "none":
@@ -144,14 +144,14 @@ def _sleeve(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
     return options
 
 
-def _length(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _length(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     longer = LENGTHS.index(b.length) > LENGTHS.index(a.length)
     return [(("is", words.LENGTH_LONGER if longer else words.LENGTH_SHORTER), 6.0),
             (("is", words.LENGTH_IS[b.kind][b.length]), 2.0),
             (("has", words.LENGTH_HAS[b.kind]["longer" if longer else "shorter"]), 1.0)]
 
 
-def _neck(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _neck(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     options = [(("has", words.NECK_HAS[b.neck]), 5.0), (("is", words.NECK_IS[b.neck]), 1.3), (("has", words.NECK_OTHER), 0.5)]
     if a.neck in _DEPTH and b.neck in _DEPTH and _DEPTH[a.neck] != _DEPTH[b.neck]:
         options.append((("has", words.NECK_LOWER if _DEPTH[b.neck] > _DEPTH[a.neck] else words.NECK_HIGHER), 1.2))
@@ -160,7 +160,7 @@ def _neck(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
     return options
 
 
-def _fit(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _fit(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     tighter = FITS.index(b.fit) < FITS.index(a.fit)
     options = [(("is", words.FIT_TIGHTER if tighter else words.FIT_LOOSER), 5.0),
                (("has", words.FIT_HAS["tight" if tighter else "loose"]), 1.0)]
@@ -171,32 +171,32 @@ def _fit(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
     return options
 
 
-def _straps(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _straps(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     # "wider straps" needs straps to compare with; without, the plain words do
     plain = "|".join(p for p in words.STRAPS_HAS[b.straps].split("|") if a.straps != "none" or not p.split()[0].endswith("er"))
     return [(("has", plain), 1.0)]
 
 
-def _switch(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _switch(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     if not getattr(b, topic):
         return [(("has", words.SWITCH_GONE[topic]), 1.0)]
     return [(("has", words.SWITCH_HAS[topic]), 3.0), (("is", words.SWITCH_IS[topic]), 1.0)]
 
 
-def _lightness(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _lightness(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return [(("is", words.DARKER if lightness(b) < lightness(a) else words.LIGHTER), 1.0)]
 
 
-def _revealing(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _revealing(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return [(("is", words.MORE_REVEALING if reveals(b) > reveals(a) else words.LESS_REVEALING), 1.0)]
 
 
-def _same(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _same(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     what = dice.pick(_unchanged(a, b))
     return [((form, table[what]), 1.0) for form, table in (("is", words.SAME_IS), ("has", words.SAME_HAS)) if what in table]
 
 
-def _vague(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
+def _vague(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     changed, cues = differences(a, b), {"any": 1.0}
     if "pattern" in changed:
         cues[b.pattern] = 1.5
@@ -211,7 +211,7 @@ def _vague(topic: str, a: Garment, b: Garment, dice: Dice) -> Options:
     return [(("is", words.VAGUE[weighted(cues, dice)]), 1.0)]
 
 
-_VOICES: dict[str, Callable[[str, Garment, Garment, Dice], Options]] = {
+_VOICES: dict[str, Callable[[str, Garment, Garment, RandomStream], Options]] = {
     "color": _color, "pattern": _pattern, "sleeve": _sleeve, "length": _length, "neck": _neck, "fit": _fit, "straps": _straps,
     "lightness": _lightness, "revealing": _revealing, "same": _same, "vague": _vague,
 }
@@ -224,18 +224,18 @@ def _split(phrases: str) -> tuple[str, ...]:
     return tuple(phrases.split("|"))
 
 
-def _pick(phrases: str, dice: Dice) -> str:
+def _pick(phrases: str, dice: RandomStream) -> str:
     """One of the synonyms, the first ones more often."""
     options = _split(phrases)
     return options[int(len(options) * dice.uniform()[()] ** 1.7)]
 
 
-def _name(color: str, dice: Dice) -> str:
+def _name(color: str, dice: RandomStream) -> str:
     options = _split(words.COLOR_NAMES[color])
     return options[0] if dice.chance(0.6) else dice.pick(options)
 
 
-def _filled(topic: str, phrase: str, a: Garment, b: Garment, dice: Dice) -> str:
+def _filled(topic: str, phrase: str, a: Garment, b: Garment, dice: RandomStream) -> str:
     """The phrase with its slots filled."""
     slots: dict[str, Callable[[], str]] = {
         "c": lambda: _name(b.color, dice), "plain": lambda: _split(words.COLOR_NAMES[b.color])[0],
@@ -262,7 +262,7 @@ def _much(topic: str, a: Garment, b: Garment) -> str:
     return words.MUCH if steps >= 2 else words.A_LITTLE
 
 
-def _sentence(claims: list[Claim], target: Garment, dice: Dice) -> str:
+def _sentence(claims: list[Claim], target: Garment, dice: RandomStream) -> str:
     """One or more claims as a person strings them together: fragments, mostly."""
     claims = sorted(claims, key=lambda claim: claim.form == "has") if dice.chance(0.55) else claims
     text, form = claims[0].text, claims[0].form
@@ -280,7 +280,7 @@ def _sentence(claims: list[Claim], target: Garment, dice: Dice) -> str:
     return _opened(text, claims[0].form, len(claims), target, dice)
 
 
-def _opened(text: str, form: str, number: int, target: Garment, dice: Dice) -> str:
+def _opened(text: str, form: str, number: int, target: Garment, dice: RandomStream) -> str:
     """With a verb and perhaps a subject in front, or bare. A single claim is filled up more often than two."""
     noun = dice.pick(_split(words.NOUNS[target.kind]))
     single = 2.2 if number == 1 else 0.8
@@ -297,7 +297,7 @@ def _opened(text: str, form: str, number: int, target: Garment, dice: Dice) -> s
     return re.sub(r"\ba (?=[aeio])", "an ", opening) + text
 
 
-def _finish(text: str, dice: Dice) -> str:
+def _finish(text: str, dice: RandomStream) -> str:
     """A person's typing: capitals, full stops, slips."""
     if dice.chance(0.014):
         text = " ".join(words.MISSPELT.get(word, word) for word in text.split())

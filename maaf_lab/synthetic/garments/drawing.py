@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFilter
 from maaf_lab.synthetic.garments.attributes import RGB, Garment, takes_light_trim
 from maaf_lab.synthetic.garments.fabric import Color, draw_motif, fabric, is_dark, line_color, mixed, tinted
 from maaf_lab.synthetic.garments.outlines import BODY, CLOSER, LOWER, TOP, Cut, Points, cut
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 LEAST_PIXELS = 16
 _BESIDE = np.array((0.022, 0.004))  # from a fold's shade to its light
@@ -40,7 +40,7 @@ class Pose:
     luck: np.ndarray
 
 
-def draw_pose(dice: Dice) -> Pose:
+def draw_pose(dice: RandomStream) -> Pose:
     """A random photo."""
     u = dice.uniform(40)
     signed = u * 2 - 1

@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from maaf_lab.synthetic.garments.attributes import RGB, Garment
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 
 Color = tuple[int, int, int]
 Pen = ImageDraw.ImageDraw
@@ -80,7 +80,7 @@ def _scattered(side: int, step: float, luck: np.ndarray) -> np.ndarray:
     """Points of a shaken grid: (N, 4) x, y and two more numbers in [0, 1)."""
     n = int(side / step) + 1
     grid = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1).reshape(-1, 2).astype(float)
-    noise = Dice(int(luck[3] * 2 ** 31)).uniform(len(grid), 4)
+    noise = RandomStream(int(luck[3] * 2 ** 31)).uniform(len(grid), 4)
     grid[:, 0] += 0.5 * (grid[:, 1] % 2)
     return np.concatenate([(grid + 0.55 * (noise[:, :2] - 0.5)) * step, noise[:, 2:]], 1)
 

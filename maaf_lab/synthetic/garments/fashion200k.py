@@ -1,4 +1,4 @@
-"""Writes made Fashion200k in the published layout: products with captions that often differ by exactly one word.
+"""Writes synthetic Fashion200k in the published layout: products with captions that often differ by exactly one word.
 
     out/labels/{dress,jacket,pants,skirt,top}_{train,test}_detect_all.txt   path <tab> detection score <tab> caption
     out/women/{folder}/{type}/{product}/{product}_{view}.jpeg   out/test_queries.txt   out/attributes.json   out/made.json
@@ -20,7 +20,7 @@ from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
 from maaf_lab.synthetic.garments.attributes import Garment, sample, vary, weighted
 from maaf_lab.synthetic.garments.drawing import LEAST_PIXELS, draw_pose, save
 from maaf_lab.synthetic.garments.fashion_iq import write_attributes
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
@@ -73,7 +73,7 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> list[Picture]:
     pictures = []
     wanted = SIZES_OF_SET[size][split]
     for number, category in enumerate(CATEGORIES):
-        dice, kind = Dice(seed, SPLITS.index(split), number), _KINDS.get(category, category)
+        dice, kind = RandomStream(seed, SPLITS.index(split), number), _KINDS.get(category, category)
         share = (wanted * (number + 1)) // len(CATEGORIES) - (wanted * number) // len(CATEGORIES)
         own: list[Picture] = []
         taken: set[int] = set()
@@ -106,7 +106,7 @@ def caption(garment: Garment, mentions: Sequence[str] = ()) -> str:
     return " ".join(word for word in words if word)
 
 
-def draw_queries(pictures: Sequence[Picture], number: int, dice: Dice) -> list[tuple[str, str]]:
+def draw_queries(pictures: Sequence[Picture], number: int, dice: RandomStream) -> list[tuple[str, str]]:
     """Different pairs of pictures (source path, target path) whose captions differ by exactly one word."""
     by_caption: dict[str, list[str]] = {}
     for picture in pictures:
@@ -153,7 +153,7 @@ def make_fashion200k(out: str | Path, size: str = "full", pixels: int = 224, see
             for category in CATEGORIES:
                 lines = [f"{p.path}\t{p.score:.6f}\t{p.caption}\n" for p in pictures if p.category == category]
                 _write_text(folder / "labels" / f"{category}_{split}_detect_all.txt", lines)
-        queries = draw_queries(splits["test"], TEST_QUERIES[size], Dice(seed, 50))
+        queries = draw_queries(splits["test"], TEST_QUERIES[size], RandomStream(seed, 50))
         _write_text(folder / QUERIES, [f"{source} {target}\n" for source, target in queries])
         write_attributes(folder / SIDECAR, {p.path: p.garment for pictures in splits.values() for p in pictures})
         partnered = len(Partners([picture.caption for picture in splits["train"]]).images)
@@ -162,7 +162,7 @@ def make_fashion200k(out: str | Path, size: str = "full", pixels: int = 224, see
     return make_set(out, settings, ("labels", "women", QUERIES, SIDECAR), fill, progress)
 
 
-def _partner(line: Sequence[Garment], mentions: Sequence[str], dice: Dice) -> Garment:
+def _partner(line: Sequence[Garment], mentions: Sequence[str], dice: RandomStream) -> Garment:
     """A garment whose caption differs by one word from one of the line's."""
     for _ in range(200):
         start = dice.pick(line)
@@ -173,7 +173,7 @@ def _partner(line: Sequence[Garment], mentions: Sequence[str], dice: Dice) -> Ga
     return sample(line[0].kind, dice)  # a line of its own: hardly ever
 
 
-def _product(category: str, split: str, garment: Garment, text: str, taken: set[int], dice: Dice) -> list[Picture]:
+def _product(category: str, split: str, garment: Garment, text: str, taken: set[int], dice: RandomStream) -> list[Picture]:
     """The pictures of one product. Train and test numbers differ in their last digit, categories in their folder."""
     while True:
         number = 50_000_000 + 2 * dice.below(20_000_000) + SPLITS.index(split)
@@ -205,7 +205,7 @@ def _gaps(text: str) -> list[str]:
 
 def _draw(folder: str, pixels: int, job: tuple[str, Garment, tuple[int, ...]]) -> None:
     path, garment, stream = job
-    save(garment, draw_pose(Dice(*stream)), pixels, f"{folder}/{path}")
+    save(garment, draw_pose(RandomStream(*stream)), pixels, f"{folder}/{path}")
 
 
 def _write_text(path: Path, lines: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Writes made Fashion IQ in the published layout: galleries of garments, pairs of similar ones, two captions a pair.
+"""Writes synthetic Fashion IQ in the published layout: galleries of garments, pairs of similar ones, two captions a pair.
 
     out/captions/cap.{dress,shirt,toptee}.{train,val,test}.json   out/image_splits/split.{...}.{...}.json
     out/images/{asin}.jpg   out/attributes.json (what each picture shows)   out/made.json
@@ -25,7 +25,7 @@ from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
 from maaf_lab.synthetic.garments.attributes import ATTRIBUTES, Garment, sample, settle, vary, weighted
 from maaf_lab.synthetic.garments.captions import captions
 from maaf_lab.synthetic.garments.drawing import LEAST_PIXELS, draw, draw_pose, save
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
@@ -62,13 +62,13 @@ class Shop:
 
 
 def make_split(split: str, size: str = "full", seed: int = 0) -> Shop:
-    """One split of the made set, with no pixels: seconds for the largest."""
+    """One split of the synthetic set, with no pixels: seconds for the largest."""
     families, wanted = SIZES_OF_SET[size][split]
     garments: dict[str, Garment] = {}
     galleries: dict[str, list[str]] = {}
     queries: dict[str, list[Query]] = {}
     for number, category in enumerate(CATEGORIES):
-        dice = Dice(seed, SPLITS.index(split), number)
+        dice = RandomStream(seed, SPLITS.index(split), number)
         seen: set[Garment] = set()
         gallery, steps = [], []
         lent = iter([asin for asin in galleries.get("shirt", ())] if category == "toptee" else [])
@@ -155,7 +155,7 @@ def redraw(asins: Sequence[str], split: str, size: str = "full", pixels: int = 2
     if unknown := [asin for asin in asins if asin not in number]:
         raise DataError(f"made fashion_iq, {split}: no picture {unknown[0]!r}; the sidecar {SIDECAR} lists them")
     stream = seed, 100 + SPLITS.index(split)
-    return [draw(garments[asin], draw_pose(Dice(*stream, number[asin])), pixels) for asin in asins]
+    return [draw(garments[asin], draw_pose(RandomStream(*stream, number[asin])), pixels) for asin in asins]
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
@@ -173,12 +173,12 @@ def write_attributes(path: Path, garments: Mapping[str, Garment]) -> None:
 
 
 def read_attributes(path: str | Path) -> dict[str, Garment]:
-    """What each picture of a made set shows, by asin or path: the sidecar read back."""
+    """What each picture of a synthetic set shows, by asin or path: the sidecar read back."""
     data = json.loads(Path(path).read_text(encoding="utf-8"))
     return {key: Garment(**dict(zip(data["attributes"], values))) for key, values in data["images"].items()}
 
 
-def _member(category: str, parent: Garment | None, seen: set[Garment], dice: Dice) -> Garment:
+def _member(category: str, parent: Garment | None, seen: set[Garment], dice: RandomStream) -> Garment:
     """A garment that the gallery has not yet: a new one, or a small change of `parent`."""
     while True:
         if parent is None:
@@ -191,7 +191,7 @@ def _member(category: str, parent: Garment | None, seen: set[Garment], dice: Dic
             return garment
 
 
-def _asin(dice: Dice, split: str, taken: Iterable[str]) -> str:
+def _asin(dice: RandomStream, split: str, taken: Iterable[str]) -> str:
     """A product number like B00AZGHX7M; its fourth character differs from split to split, so that no two are the same."""
     own = _LETTERS[SPLITS.index(split)::len(SPLITS)]
     while True:
@@ -200,7 +200,7 @@ def _asin(dice: Dice, split: str, taken: Iterable[str]) -> str:
             return asin
 
 
-def _shuffled(items: Sequence[Any], dice: Dice) -> list[Any]:
+def _shuffled(items: Sequence[Any], dice: RandomStream) -> list[Any]:
     return [items[i] for i in dice.uniform(len(items)).argsort(kind="stable")]
 
 
@@ -211,7 +211,7 @@ def _entry(query: Query, split: str) -> dict[str, Any]:
 
 def _draw(folder: str, pixels: int, job: tuple[str, Garment, tuple[int, ...]]) -> None:
     asin, garment, stream = job
-    save(garment, draw_pose(Dice(*stream)), pixels, f"{folder}/{asin}.jpg")
+    save(garment, draw_pose(RandomStream(*stream)), pixels, f"{folder}/{asin}.jpg")
 
 
 def _write_json(path: Path, data: Any) -> None:

@@ -16,10 +16,10 @@ from maaf_lab.data.split import Image, Query, Split
 from maaf_lab.synthetic.css import scenes
 from maaf_lab.synthetic.garments import fashion_iq
 from maaf_lab.synthetic.garments.drawing import draw, draw_pose
-from maaf_lab.synthetic.lazy import DrawnPixels, _split
+from maaf_lab.synthetic.lazy import LazyPixels, _split
 
 
-def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, DrawnPixels]:
+def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
     shop = fashion_iq.shipped_split(split, kind, seed) or fashion_iq.make_split(split, kind, seed)
     stands_in: dict[str, list[str]] = {}
     for category in fashion_iq.CATEGORIES:
@@ -37,13 +37,13 @@ def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: i
     def larger(of: Sequence[int], side: int) -> np.ndarray:
         stream = seed, 100 + fashion_iq.SPLITS.index(split)
         asins = [images[i].id for i in of]
-        return np.stack([draw(shop.garments[asin], draw_pose(scenes.Dice(*stream, number[asin])), side) for asin in asins])
+        return np.stack([draw(shop.garments[asin], draw_pose(scenes.RandomStream(*stream, number[asin])), side) for asin in asins])
 
     def squares(of: Sequence[int], side: int) -> np.ndarray:
         return np.stack([to_square(_through_jpeg(picture), side) for picture in larger(of, drawn)])
 
     part = Part(images, queries, FashionIQ.protocol)
-    return _split(part, split, "fashion_iq", origin), DrawnPixels(origin, len(images), size, squares, larger, None)
+    return _split(part, split, "fashion_iq", origin), LazyPixels(origin, len(images), size, squares, larger, None)
 
 
 def _through_jpeg(picture: np.ndarray) -> np.ndarray:

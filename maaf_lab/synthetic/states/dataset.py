@@ -1,4 +1,4 @@
-"""Writes made MIT-States in the published layout: nouns in visible states, a folder for each adjective and noun.
+"""Writes synthetic MIT-States in the published layout: nouns in visible states, a folder for each adjective and noun.
 
     out/images/{adjective} {noun}/{number:05d}.jpg   states.json   made.json
 
@@ -18,9 +18,9 @@ from PIL import Image as PILImage
 from PIL import ImageFilter
 
 from maaf_lab.errors import DataError
-from maaf_lab.synthetic.canvas import Brush, Frame, between, jitter, photographed, soft
+from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, photographed, soft
 from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES, USUAL, Subject
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
 from maaf_lab.synthetic.states.test_nouns import NOUNS, TEST_NOUNS
@@ -84,7 +84,7 @@ def spread(names: list[str], n: int) -> list[str]:
     return [names[i * len(names) // n] for i in range(n)]
 
 
-def draw_state(adjective: str, noun: str, pixels: int, dice: Dice) -> tuple[np.ndarray, dict[str, Any]]:
+def draw_state(adjective: str, noun: str, pixels: int, dice: RandomStream) -> tuple[np.ndarray, dict[str, Any]]:
     """-> the picture, uint8 (pixels, pixels, 3), and what chance chose: color, x, y, size (in picture sides), turn.
 
     Raises DataError for a noun or an adjective that nobody has drawn.
@@ -96,17 +96,17 @@ def draw_state(adjective: str, noun: str, pixels: int, dice: Dice) -> tuple[np.n
     unit = SIZES.get(adjective, USUAL) * between(dice, 0.94, 1.06)
     room = 0.5 * (1 - unit) * 0.45
     x, y, turn = 0.5 + between(dice, -room, room), 0.52 + between(dice, -room, room) * 0.7, between(dice, -7, 7)
-    drawn = Brush(pixels, "RGBA", (*color, 0))
+    drawn = Canvas(pixels, "RGBA", (*color, 0))
     drawn.frame = Frame(x, y, unit, turn, dice.chance(0.5))
     NOUNS[noun].draw(drawn, Ink(color))
     alpha = drawn.image.getchannel("A")
-    brush = Brush(pixels)
-    brush.image.paste(drawn.image.convert("RGB"))
+    canvas = Canvas(pixels)
+    canvas.image.paste(drawn.image.convert("RGB"))
     if adjective in EFFECTS:
-        EFFECTS[adjective](Subject(brush, alpha, color, dice))
+        EFFECTS[adjective](Subject(canvas, alpha, color, dice))
     scene = _room(pixels, dice)
     _shadow(scene, alpha)
-    scene.image.paste(brush.image, (0, 0), alpha)
+    scene.image.paste(canvas.image, (0, 0), alpha)
     look = {"color": list(color), "x": round(x, 4), "y": round(y, 4), "size": round(unit, 4), "turn": round(turn, 2)}
     return photographed(scene.array(), dice), look
 
@@ -115,19 +115,19 @@ def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
     """Of every picture (path below images/): adjective, noun, color, x, y, size, turn. Raises DataError where there is none."""
     path = Path(out) / SIDECAR
     if not path.is_file():
-        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make mit_states --out DIR` makes one")
+        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make mit_states --out DIR` makes one")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _room(pixels: int, dice: Dice) -> Brush:
+def _room(pixels: int, dice: RandomStream) -> Canvas:
     """A wall and a floor, out of focus."""
     wall = dice.pick(((206, 210, 214), (214, 204, 190), (186, 200, 206), (204, 208, 190), (196, 190, 204)))
     floor = dice.pick(((170, 158, 140), (150, 156, 162), (182, 172, 160), (158, 150, 132)))
     wall, floor = jitter(dice, wall, 10), jitter(dice, floor, 10)
-    return Brush(pixels).on(soft(dice, [wall, wall, floor, floor], 9, 6))
+    return Canvas(pixels).on(soft(dice, [wall, wall, floor, floor], 9, 6))
 
 
-def _shadow(scene: Brush, alpha: PILImage.Image) -> None:
+def _shadow(scene: Canvas, alpha: PILImage.Image) -> None:
     """The noun's outline, blurred and moved a little down and to the right."""
     small = alpha.resize((64, 64), PILImage.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(1.6))
     dim = PILImage.fromarray(np.roll(np.asarray(small), (2, 1), (0, 1)) // 3).resize(alpha.size, PILImage.Resampling.BILINEAR)
@@ -136,6 +136,6 @@ def _shadow(scene: Brush, alpha: PILImage.Image) -> None:
 
 def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, str, int]) -> dict[str, Any]:
     path, adjective, noun, number = job
-    picture, look = draw_state(adjective, noun, pixels, Dice(seed, 3, number))
+    picture, look = draw_state(adjective, noun, pixels, RandomStream(seed, 3, number))
     PILImage.fromarray(picture).save(Path(folder, path), format="JPEG", quality=90)
     return look

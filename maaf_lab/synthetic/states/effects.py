@@ -1,4 +1,4 @@
-"""The adjectives of made MIT-States: what a state does to the picture of any noun.
+"""The adjectives of synthetic MIT-States: what a state does to the picture of any noun.
 
 A `Subject` is a noun drawn large: its colours, its outline, and the box that it fills. An effect paints on it, reshapes it, or
 both; `small` and `large` are only a size. Fields of chance are made coarse and enlarged, so effects cost little.
@@ -13,19 +13,19 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
-from maaf_lab.synthetic.canvas import Brush, Color, between, blotches, mix
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.canvas import Canvas, Color, between, blotches, mix
+from maaf_lab.synthetic.random_stream import RandomStream
 
 SIZES = {"small": 0.3, "large": 0.9}  # of the noun, in picture sides; all other states have
 USUAL = 0.6
 
 
 class Subject:
-    """brush: the noun's colours (also beyond its outline). alpha: its outline, an "L" picture. box: left, top, right, bottom."""
+    """canvas: the noun's colours (also beyond its outline). alpha: its outline, an "L" picture. box: left, top, right, bottom."""
 
-    def __init__(self, brush: Brush, alpha: PILImage.Image, color: Color, dice: Dice) -> None:
-        self.brush, self.alpha, self.color, self.dice = brush, alpha, color, dice
-        side = brush.side
+    def __init__(self, canvas: Canvas, alpha: PILImage.Image, color: Color, dice: RandomStream) -> None:
+        self.canvas, self.alpha, self.color, self.dice = canvas, alpha, color, dice
+        side = canvas.side
         found = alpha.getbbox() or (0, 0, side, side)
         self.box = tuple(v / side for v in found)
         self.mid = ((self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2)
@@ -33,8 +33,8 @@ class Subject:
 
     def tint(self, cover: np.ndarray, color: Color) -> None:
         """Paint `color` where `cover` (n, n), from 0 to 1, says so."""
-        mask = PILImage.fromarray((np.clip(cover, 0, 1) * 255).astype(np.uint8)).resize((self.brush.side,) * 2)
-        self.brush.image.paste(color, (0, 0), mask)
+        mask = PILImage.fromarray((np.clip(cover, 0, 1) * 255).astype(np.uint8)).resize((self.canvas.side,) * 2)
+        self.canvas.image.paste(color, (0, 0), mask)
 
     def field(self, cells: int) -> np.ndarray:
         """A smooth random field over the picture, coarse: (96, 96), 0 to 1."""
@@ -53,7 +53,7 @@ class Subject:
         return ImageDraw.Draw(self.alpha)
 
     def flat(self, points: np.ndarray | list) -> list[float]:
-        return (np.asarray(points, float) * self.brush.side).ravel().tolist()
+        return (np.asarray(points, float) * self.canvas.side).ravel().tolist()
 
 
 def _step(field: np.ndarray, at: float, soft: float = 0.06) -> np.ndarray:
@@ -73,7 +73,7 @@ def dirty(s: Subject) -> None:
     for _ in range(36):
         x, y = s.somewhere()
         r = between(s.dice, 0.002, 0.008)
-        s.brush.oval(x, y, r, r, (62, 48, 30))
+        s.canvas.oval(x, y, r, r, (62, 48, 30))
 
 
 def mossy(s: Subject) -> None:
@@ -86,11 +86,11 @@ def moldy(s: Subject) -> None:
     for _ in range(11):
         x, y = s.somewhere()
         r = between(s.dice, 0.025, 0.06)
-        s.brush.oval(x, y, r * 1.25, r * 1.2, (226, 232, 222, 220))
-        s.brush.oval(x, y, r, r, (134, 164, 146, 235))
+        s.canvas.oval(x, y, r * 1.25, r * 1.2, (226, 232, 222, 220))
+        s.canvas.oval(x, y, r, r, (134, 164, 146, 235))
         for _ in range(7):
             dx, dy = (float(v) * 2 - 1 for v in s.dice.uniform(2))
-            s.brush.oval(x + dx * r * 0.7, y + dy * r * 0.7, 0.006, 0.006, (70, 104, 92))
+            s.canvas.oval(x + dx * r * 0.7, y + dy * r * 0.7, 0.006, 0.006, (70, 104, 92))
 
 
 def burnt(s: Subject) -> None:
@@ -104,7 +104,7 @@ def frozen(s: Subject) -> None:
     s.tint(0.55 + 0.35 * s.field(9), (196, 224, 242))
     s.tint(0.9 * _step(s.field(30), 0.66), (250, 253, 255))
     tall = np.asarray(s.alpha) > 128
-    pen, side = s.shape(), s.brush.side
+    pen, side = s.shape(), s.canvas.side
     for k in range(9):
         x = s.box[0] + s.wide * (k + 0.5 + between(s.dice, -0.3, 0.3)) / 9
         column = np.flatnonzero(tall[:, min(side - 1, int(x * side))])
@@ -112,12 +112,12 @@ def frozen(s: Subject) -> None:
             low, long = column[-1] / side, between(s.dice, 0.05, 0.15)
             drop = [(x - 0.016, low - 0.01), (x + 0.016, low - 0.01), (x + 0.002, min(0.99, low + long))]
             pen.polygon(s.flat(drop), fill=255)
-            s.brush.polygon(drop, (214, 236, 250))
+            s.canvas.polygon(drop, (214, 236, 250))
     for _ in range(5):
         x, y = s.somewhere()
         for turn in (0, 60, 120):
             dx, dy = 0.035 * np.cos(np.radians(turn)), 0.035 * np.sin(np.radians(turn))
-            s.brush.line([(x - dx, y - dy), (x + dx, y + dy)], 0.007, (255, 255, 255))
+            s.canvas.line([(x - dx, y - dy), (x + dx, y + dy)], 0.007, (255, 255, 255))
 
 
 def wet(s: Subject) -> None:
@@ -129,9 +129,9 @@ def wet(s: Subject) -> None:
         if k < 9:  # falling below the noun
             x, y = s.box[0] + s.wide * between(s.dice, 0.1, 0.9), min(0.97, s.box[3] + between(s.dice, 0.0, 0.1))
             pen.polygon(s.flat([(x - r, y), (x, y - 2.6 * r), (x + r, y), (x, y + 1.1 * r)]), fill=255)
-        s.brush.polygon([(x - r, y), (x, y - 2.6 * r), (x + r, y), (x + 0.7 * r, y + 0.8 * r), (x - 0.7 * r, y + 0.8 * r)],
+        s.canvas.polygon([(x - r, y), (x, y - 2.6 * r), (x + r, y), (x + 0.7 * r, y + 0.8 * r), (x - 0.7 * r, y + 0.8 * r)],
                         (150, 206, 246, 235))
-        s.brush.oval(x - 0.3 * r, y, 0.3 * r, 0.4 * r, (255, 255, 255))
+        s.canvas.oval(x - 0.3 * r, y, 0.3 * r, 0.4 * r, (255, 255, 255))
 
 
 def painted(s: Subject) -> None:
@@ -143,43 +143,43 @@ def painted(s: Subject) -> None:
         x0, x1 = s.box[0] - 0.02 + between(s.dice, 0, 0.2) * s.wide, s.box[2] + 0.02 - between(s.dice, 0, 0.2) * s.wide
         color = one if k % 3 else two
         bend = between(s.dice, -0.02, 0.02)
-        s.brush.line([(x0, y), ((x0 + x1) / 2, y + bend), (x1, y - bend)], 0.85 * s.high / rows, (*color, 235))
+        s.canvas.line([(x0, y), ((x0 + x1) / 2, y + bend), (x1, y - bend)], 0.85 * s.high / rows, (*color, 235))
         for d in (-0.25, 0.1, 0.3):
             hair = y + d * s.high / rows
-            s.brush.line([(x0, hair), (x1, hair - bend)], 0.004, (*mix(color, (255, 255, 255), 0.5), 200))
+            s.canvas.line([(x0, hair), (x1, hair - bend)], 0.004, (*mix(color, (255, 255, 255), 0.5), 200))
         x = between(s.dice, x0, x1)
-        s.brush.line([(x, y), (x, y + 1.2 * s.high / rows)], 0.018, color)
+        s.canvas.line([(x, y), (x, y + 1.2 * s.high / rows)], 0.018, color)
 
 
 def shiny(s: Subject) -> None:
     s.tint(np.full((4, 4), 0.18), (255, 255, 255))
     for at, width in ((0.22, 0.09), (0.36, 0.03), (0.72, 0.05)):
         x = s.box[0] + at * (s.wide + 0.5 * s.high)
-        s.brush.line([(x, s.box[1] - 0.05), (x - 0.5 * s.high, s.box[3] + 0.05)], width * s.wide, (255, 255, 255, 165))
+        s.canvas.line([(x, s.box[1] - 0.05), (x - 0.5 * s.high, s.box[3] + 0.05)], width * s.wide, (255, 255, 255, 165))
     pen = s.shape()
     for at in ((0.2, 0.2), (0.75, 0.3), (0.5, 0.7)):
         x, y = s.box[0] + at[0] * s.wide, s.box[1] + at[1] * s.high
         r = between(s.dice, 0.05, 0.09)
         star = [(x, y - r), (x + 0.16 * r, y - 0.16 * r), (x + r, y), (x + 0.16 * r, y + 0.16 * r), (x, y + r),
                 (x - 0.16 * r, y + 0.16 * r), (x - r, y), (x - 0.16 * r, y - 0.16 * r)]
-        s.brush.polygon(star, (255, 255, 250))
+        s.canvas.polygon(star, (255, 255, 250))
         pen.polygon(s.flat(star), fill=255)
 
 
 def old(s: Subject) -> None:
-    grey = s.brush.image.convert("L").convert("RGB")
-    s.brush.image.paste(PILImage.blend(s.brush.image, grey, 0.75))
+    grey = s.canvas.image.convert("L").convert("RGB")
+    s.canvas.image.paste(PILImage.blend(s.canvas.image, grey, 0.75))
     s.tint(0.3 + 0.3 * s.field(8), (170, 150, 116))
     for _ in range(12):
         x, y = s.somewhere()
         dx, dy = between(s.dice, -0.08, 0.08), between(s.dice, -0.04, 0.04)
-        s.brush.line([(x, y), (x + dx, y + dy)], 0.004, (96, 84, 68))
+        s.canvas.line([(x, y), (x + dx, y + dy)], 0.004, (96, 84, 68))
     x, y, pen = s.box[0] - 0.03, s.box[1] - 0.03, s.shape()
-    thick = max(1, s.brush.side // 160)
+    thick = max(1, s.canvas.side // 160)
     web = [[(x, y), (x + 0.3 * np.cos(a), y + 0.3 * np.sin(a))] for a in np.linspace(0.05, 1.5, 6)]
     web += [[(x + r * np.cos(a), y + r * np.sin(a)) for a in np.linspace(0.05, 1.5, 6)] for r in (0.08, 0.15, 0.22, 0.28)]
     for thread in web:
-        s.brush.line(thread, 0.004, (240, 240, 236))
+        s.canvas.line(thread, 0.004, (240, 240, 236))
         pen.line(s.flat(thread), fill=255, width=thick)
 
 
@@ -191,10 +191,10 @@ def cracked(s: Subject) -> None:
         for _ in range(5):
             a += between(s.dice, -0.7, 0.7)
             path.append((path[-1][0] + 0.09 * np.cos(a), path[-1][1] + 0.09 * np.sin(a)))
-        s.brush.line(path, 0.014, (24, 22, 24))
-        s.brush.line(np.array(path) + 0.006, 0.004, (250, 250, 250, 170))
+        s.canvas.line(path, 0.014, (24, 22, 24))
+        s.canvas.line(np.array(path) + 0.006, 0.004, (250, 250, 250, 170))
         b = a + 1
-        s.brush.line([path[2], (path[2][0] + 0.08 * np.cos(b), path[2][1] + 0.08 * np.sin(b))], 0.009, (24, 22, 24))
+        s.canvas.line([path[2], (path[2][0] + 0.08 * np.cos(b), path[2][1] + 0.08 * np.sin(b))], 0.009, (24, 22, 24))
 
 
 def wrinkled(s: Subject) -> None:
@@ -202,8 +202,8 @@ def wrinkled(s: Subject) -> None:
         x, y = s.somewhere()
         a, r = between(s.dice, 0, np.pi), between(s.dice, 0.06, 0.16)
         path = np.array([(x + t * r * np.cos(a) + 0.02 * np.sin(5 * t + k), y + t * r * np.sin(a)) for t in (-1, -0.4, 0.2, 1)])
-        s.brush.line(path, 0.014, (*mix(s.color, (0, 0, 0), 0.55), 220))
-        s.brush.line(path + 0.011, 0.01, (*mix(s.color, (255, 255, 255), 0.6), 220))
+        s.canvas.line(path, 0.014, (*mix(s.color, (0, 0, 0), 0.55), 220))
+        s.canvas.line(path + 0.011, 0.01, (*mix(s.color, (255, 255, 255), 0.6), 220))
 
 
 def torn(s: Subject) -> None:
@@ -218,12 +218,12 @@ def torn(s: Subject) -> None:
         edge = [(u, half * (1 - u) * (1 if k % 2 else 0.55)) for k, u in enumerate(steps)]
         upper = [(x + dx * long * u + abs(dy) * w, y + dy * long * u + abs(dx) * w) for u, w in edge]
         lower = [(x + dx * long * u - abs(dy) * w, y + dy * long * u - abs(dx) * w) for u, w in edge[::-1]]
-        s.brush.line([*upper, *lower], 0.022, mix(s.color, (255, 255, 255), 0.65))
+        s.canvas.line([*upper, *lower], 0.022, mix(s.color, (255, 255, 255), 0.65))
         pen.polygon(s.flat([*rag, *upper, *lower]), fill=0)
 
 
 def bent(s: Subject) -> None:
-    n = s.brush.side
+    n = s.canvas.side
     at = np.arange(n) / n
     if s.wide >= s.high:
         bow = 2.4 / max(s.wide, 0.2) * ((at - s.mid[0]) ** 2 - (s.wide / 4) ** 2)
@@ -233,7 +233,7 @@ def bent(s: Subject) -> None:
         bow = 2.4 / max(s.high, 0.2) * ((at - s.mid[1]) ** 2 - (s.high / 4) ** 2)
         move = np.clip(at[None, :] - bow[:, None] * s.high, 0, 1 - 1e-6)
         rows, columns = np.broadcast_to(np.arange(n)[:, None], (n, n)), (move * n).astype(np.int64)
-    s.brush.image.paste(PILImage.fromarray(np.asarray(s.brush.image)[rows, columns]))
+    s.canvas.image.paste(PILImage.fromarray(np.asarray(s.canvas.image)[rows, columns]))
     s.alpha.paste(PILImage.fromarray(np.asarray(s.alpha)[rows, columns]))
 
 
@@ -250,16 +250,16 @@ def cut(s: Subject) -> None:
     """One straight cut; the smaller part lies beside the larger, and both show a pale face."""
     x, lean = s.box[0] + s.wide * 0.62, 0.1
     line = [(x + lean, s.box[1] - 0.3), (x - lean, s.box[3] + 0.3)]
-    s.brush.line(line, 0.13, mix(s.color, (255, 250, 225), 0.8))
-    s.brush.line(line, 0.09, mix(s.color, (255, 250, 225), 0.6))
+    s.canvas.line(line, 0.13, mix(s.color, (255, 250, 225), 0.8))
+    s.canvas.line(line, 0.09, mix(s.color, (255, 250, 225), 0.6))
     edges = [[(-1, line[0][1]), (-1, line[1][1])], line, [(2, line[0][1]), (2, line[1][1])]]
     _pieces(s, edges, ((-0.05, 0.0, 0), (0.1, 0.02, 14)))
 
 
 def _pieces(s: Subject, edges: list, moves: tuple[tuple[float, float, float], ...]) -> None:
     """Cut the subject along lines from top to bottom; move (right, down) and turn each piece about the noun's middle."""
-    side = s.brush.side
-    whole, outline = s.brush.image.copy(), s.alpha.copy()
+    side = s.canvas.side
+    whole, outline = s.canvas.image.copy(), s.alpha.copy()
     s.alpha.paste(0, (0, 0, side, side))
     for (left, right), (dx, dy, turn) in zip(pairwise(edges), moves):
         mask = PILImage.new("L", (side, side), 0)
@@ -273,7 +273,7 @@ def _pieces(s: Subject, edges: list, moves: tuple[tuple[float, float, float], ..
         part = (found[0] - room, found[1] - room, found[2] + room, found[3] + room)
         at = (part[0] + round(dx * side), part[1] + round(dy * side))
         piece, colors = (p.crop(part).rotate(-turn, PILImage.Resampling.BILINEAR) for p in (piece, whole))
-        s.brush.image.paste(colors, at, piece)
+        s.canvas.image.paste(colors, at, piece)
         s.alpha.paste(255, at, piece)
 
 

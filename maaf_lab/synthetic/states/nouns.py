@@ -1,4 +1,4 @@
-"""The nouns of made MIT-States: flat drawings with silhouettes that tell them apart.
+"""The nouns of synthetic MIT-States: flat drawings with silhouettes that tell them apart.
 
 A drawing fills about the square from (-0.5, -0.5) to (0.5, 0.5) of its own coordinates, y down. `Ink` holds the tones of the
 colour that the picture's chance has chosen from the noun's.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maaf_lab.synthetic.canvas import Brush, Color, mix, oval, turned
+from maaf_lab.synthetic.canvas import Canvas, Color, mix, oval, turned
 
 BLACK, WHITE, GLASS, METAL, WOOD = (34, 34, 38), (244, 244, 240), (176, 206, 220), (176, 182, 190), (150, 104, 62)
 
@@ -31,20 +31,20 @@ class Ink:
 
 @dataclass(frozen=True)
 class Noun:
-    """draw: puts it on a brush. stuff: decides which states it can be in. colors: what it may look like."""
+    """draw: puts it on a canvas. stuff: decides which states it can be in. colors: what it may look like."""
 
-    draw: Callable[[Brush, Ink], None]
+    draw: Callable[[Canvas, Ink], None]
     stuff: str
     colors: tuple[Color, ...]
 
 
-def _round(b: Brush, i: Ink, r: float = 0.45) -> None:
+def _round(b: Canvas, i: Ink, r: float = 0.45) -> None:
     b.oval(0, 0, r, r, i.dark)
     b.oval(-0.02, -0.02, r - 0.03, r - 0.03, i.main)
     b.oval(-0.14, -0.16, 0.12, 0.1, i.light, -40)
 
 
-def apple(b: Brush, i: Ink) -> None:
+def apple(b: Canvas, i: Ink) -> None:
     for x in (-0.16, 0.16):
         b.oval(x, 0.06, 0.28, 0.4, i.dark)
     for x in (-0.15, 0.13):
@@ -54,7 +54,7 @@ def apple(b: Brush, i: Ink) -> None:
     b.polygon(oval(0.2, -0.4, 0.14, 0.06, -20), (86, 142, 60))
 
 
-def banana(b: Brush, i: Ink) -> None:
+def banana(b: Canvas, i: Ink) -> None:
     for k, color in ((0.0, i.dark), (0.03, i.main)):
         outer, inner = oval(0, -0.42, 0.55 - k, 0.78 - k, 0, 14, 166), oval(0, -0.42, 0.5 + k / 2, 0.48 + k, 0, 166, 14)
         b.polygon(np.concatenate([outer, inner]), color)
@@ -62,13 +62,13 @@ def banana(b: Brush, i: Ink) -> None:
     b.box(0.47, -0.36, 0.56, -0.2, (104, 84, 40))
 
 
-def ball(b: Brush, i: Ink) -> None:
+def ball(b: Canvas, i: Ink) -> None:
     _round(b, i)
     b.polygon(np.concatenate([oval(0, 0, 0.42, 0.14, -20, 0, 180), oval(0, -0.02, 0.42, 0.02, -20, 180, 0)]), WHITE)
     b.oval(0.02, -0.28, 0.12, 0.07, WHITE, 10)
 
 
-def boat(b: Brush, i: Ink) -> None:
+def boat(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.5, 0.16), (0.5, 0.16), (0.34, 0.42), (-0.36, 0.42)], i.main)
     b.polygon([(-0.5, 0.16), (0.5, 0.16), (0.48, 0.22), (-0.47, 0.22)], i.dark)
     b.line([(0, 0.16), (0, -0.48)], 0.04, WOOD)
@@ -76,7 +76,7 @@ def boat(b: Brush, i: Ink) -> None:
     b.polygon([(-0.04, -0.38), (-0.34, 0.08), (-0.04, 0.08)], (222, 222, 214))
 
 
-def book(b: Brush, i: Ink) -> None:
+def book(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.36, -0.4), (0.3, -0.46), (0.4, 0.4), (-0.26, 0.46)], i.dark)
     b.polygon([(-0.24, 0.4), (0.37, 0.34), (0.38, 0.4), (-0.24, 0.45)], WHITE)
     b.polygon([(-0.36, -0.4), (0.3, -0.46), (0.37, 0.33), (-0.26, 0.39)], i.main)
@@ -85,7 +85,7 @@ def book(b: Brush, i: Ink) -> None:
     b.line([(-0.08, -0.05), (0.2, -0.07)], 0.025, i.light)
 
 
-def bottle(b: Brush, i: Ink) -> None:
+def bottle(b: Canvas, i: Ink) -> None:
     shape = [(-0.07, -0.5), (0.07, -0.5), (0.07, -0.26), (0.19, -0.08), (0.19, 0.5), (-0.19, 0.5), (-0.19, -0.08), (-0.07, -0.26)]
     b.polygon(shape, i.dark)
     b.polygon(np.array(shape) * (0.86, 0.97), i.main)
@@ -95,7 +95,7 @@ def bottle(b: Brush, i: Ink) -> None:
     b.line([(-0.11, 0.33), (-0.11, 0.45)], 0.04, i.light)
 
 
-def bowl(b: Brush, i: Ink) -> None:
+def bowl(b: Canvas, i: Ink) -> None:
     b.polygon(oval(0, -0.12, 0.5, 0.48, 0, 0, 180), i.main)
     b.polygon(np.concatenate([oval(0, -0.12, 0.5, 0.48, 0, 0, 70), oval(0, -0.12, 0.36, 0.47, 0, 70, 0)]), i.dark)
     b.oval(0, -0.12, 0.5, 0.12, i.light)
@@ -103,7 +103,7 @@ def bowl(b: Brush, i: Ink) -> None:
     b.box(-0.16, 0.34, 0.16, 0.4, i.dark)
 
 
-def bread(b: Brush, i: Ink) -> None:
+def bread(b: Canvas, i: Ink) -> None:
     b.box(-0.46, -0.1, 0.46, 0.34, i.dark)
     for x in (-0.26, 0.0, 0.26):
         b.oval(x, -0.1, 0.24, 0.2, i.dark)
@@ -113,7 +113,7 @@ def bread(b: Brush, i: Ink) -> None:
         b.line([(x - 0.1, -0.16), (x + 0.08, -0.06)], 0.03, i.light)
 
 
-def bucket(b: Brush, i: Ink) -> None:
+def bucket(b: Canvas, i: Ink) -> None:
     b.line(oval(0, -0.22, 0.38, 0.26, 0, 180, 360), 0.03, (90, 92, 96))
     b.polygon([(-0.4, -0.22), (0.4, -0.22), (0.29, 0.46), (-0.29, 0.46)], i.main)
     b.polygon([(0.2, -0.22), (0.4, -0.22), (0.29, 0.46), (0.15, 0.46)], i.dark)
@@ -122,7 +122,7 @@ def bucket(b: Brush, i: Ink) -> None:
     b.line([(-0.36, 0.0), (0.36, 0.0)], 0.025, i.dark)
 
 
-def cake(b: Brush, i: Ink) -> None:
+def cake(b: Canvas, i: Ink) -> None:
     b.box(-0.44, 0.05, 0.44, 0.42, i.main)
     b.oval(0, 0.42, 0.44, 0.07, i.dark)
     b.box(-0.3, -0.22, 0.3, 0.08, i.light)
@@ -135,7 +135,7 @@ def cake(b: Brush, i: Ink) -> None:
         b.oval(x, -0.44, 0.025, 0.05, (250, 190, 60))
 
 
-def car(b: Brush, i: Ink) -> None:
+def car(b: Canvas, i: Ink) -> None:
     roof = [(-0.34, -0.04), (-0.2, -0.26), (0.16, -0.26), (0.32, -0.03)]
     b.polygon([(-0.5, 0.2), (-0.5, 0.0), *roof, (0.5, 0.04), (0.5, 0.2)], i.main)
     b.box(-0.5, 0.12, 0.5, 0.2, i.dark)
@@ -146,7 +146,7 @@ def car(b: Brush, i: Ink) -> None:
         b.oval(x, 0.2, 0.06, 0.06, METAL)
 
 
-def chair(b: Brush, i: Ink) -> None:
+def chair(b: Canvas, i: Ink) -> None:
     b.box(-0.3, -0.5, -0.22, 0.5, i.dark)
     b.box(0.18, -0.5, 0.26, 0.1, i.dark)
     for y in (-0.46, -0.3, -0.14):
@@ -157,7 +157,7 @@ def chair(b: Brush, i: Ink) -> None:
         b.box(x, 0.2, x + 0.07, 0.5, i.main)
 
 
-def coin(b: Brush, i: Ink) -> None:
+def coin(b: Canvas, i: Ink) -> None:
     b.oval(0.03, 0.02, 0.45, 0.45, i.dark)
     b.oval(0, 0, 0.45, 0.45, i.main)
     b.oval(0, 0, 0.37, 0.37, i.dark)
@@ -165,7 +165,7 @@ def coin(b: Brush, i: Ink) -> None:
     b.polygon([p for k in range(5) for p in (turned([(0, -0.24)], 72 * k)[0], turned([(0, -0.1)], 72 * k + 36)[0])], i.light)
 
 
-def door(b: Brush, i: Ink) -> None:
+def door(b: Canvas, i: Ink) -> None:
     b.box(-0.33, -0.5, 0.33, 0.5, mix(i.dark, (0, 0, 0), 0.3))
     b.box(-0.28, -0.46, 0.28, 0.5, i.main)
     for y0, y1 in ((-0.38, -0.06), (0.06, 0.4)):
@@ -175,7 +175,7 @@ def door(b: Brush, i: Ink) -> None:
     b.oval(0.24, 0.0, 0.035, 0.035, (220, 190, 90))
 
 
-def envelope(b: Brush, i: Ink) -> None:
+def envelope(b: Canvas, i: Ink) -> None:
     b.box(-0.5, -0.32, 0.5, 0.32, i.dark)
     b.box(-0.48, -0.3, 0.48, 0.3, i.main)
     b.polygon([(-0.48, -0.3), (0.48, -0.3), (0, 0.08)], i.light)
@@ -183,14 +183,14 @@ def envelope(b: Brush, i: Ink) -> None:
     b.oval(0, 0.08, 0.08, 0.08, (180, 36, 40))
 
 
-def hat(b: Brush, i: Ink) -> None:
+def hat(b: Canvas, i: Ink) -> None:
     b.oval(0, 0.22, 0.5, 0.14, i.dark)
     b.oval(0, 0.2, 0.48, 0.12, i.main)
     b.polygon([(-0.27, 0.2), (-0.22, -0.3), (-0.08, -0.36), (0.0, -0.3), (0.08, -0.36), (0.22, -0.3), (0.27, 0.2)], i.main)
     b.polygon([(-0.27, 0.2), (-0.255, 0.04), (0.255, 0.04), (0.27, 0.2)], BLACK)
 
 
-def house(b: Brush, i: Ink) -> None:
+def house(b: Canvas, i: Ink) -> None:
     b.box(-0.36, -0.08, 0.36, 0.46, i.main)
     b.polygon([(-0.48, -0.06), (0, -0.48), (0.48, -0.06)], (150, 70, 56))
     b.box(0.2, -0.46, 0.3, -0.22, (120, 70, 60))
@@ -200,7 +200,7 @@ def house(b: Brush, i: Ink) -> None:
         b.line([(x + 0.07, 0.04), (x + 0.07, 0.2)], 0.015, WHITE)
 
 
-def key(b: Brush, i: Ink) -> None:
+def key(b: Canvas, i: Ink) -> None:
     b.oval(-0.3, 0, 0.2, 0.2, i.dark)
     b.oval(-0.31, -0.01, 0.18, 0.18, i.main)
     b.oval(-0.33, 0, 0.07, 0.07, (84, 80, 76))
@@ -210,7 +210,7 @@ def key(b: Brush, i: Ink) -> None:
     b.box(0.42, 0.04, 0.49, 0.22, i.main)
 
 
-def knife(b: Brush, i: Ink) -> None:
+def knife(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.1, -0.08), (0.36, -0.08), (0.5, 0.04), (0.4, 0.08), (-0.1, 0.08)], i.main)
     b.polygon([(-0.1, 0.04), (0.46, 0.04), (0.4, 0.08), (-0.1, 0.08)], i.light)
     b.polygon([(-0.5, -0.06), (-0.1, -0.08), (-0.1, 0.08), (-0.5, 0.1)], (74, 48, 34))
@@ -218,7 +218,7 @@ def knife(b: Brush, i: Ink) -> None:
         b.oval(x, 0.01, 0.025, 0.025, METAL)
 
 
-def shirt(b: Brush, i: Ink) -> None:
+def shirt(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.16, -0.4), (-0.28, -0.36), (-0.5, -0.08), (-0.36, 0.04), (-0.26, -0.08), (-0.26, 0.46), (0.26, 0.46),
                (0.26, -0.08), (0.36, 0.04), (0.5, -0.08), (0.28, -0.36), (0.16, -0.4)], i.main)
     b.polygon(oval(0, -0.41, 0.16, 0.12, 0, 0, 180), i.dark)
@@ -226,7 +226,7 @@ def shirt(b: Brush, i: Ink) -> None:
         b.line([(0.26 * s, -0.08), (0.25 * s, 0.12)], 0.02, i.dark)
 
 
-def shoe(b: Brush, i: Ink) -> None:
+def shoe(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.46, -0.2), (-0.1, -0.26), (0.08, -0.02), (0.4, 0.06), (0.5, 0.2), (-0.46, 0.2)], i.main)
     b.box(-0.48, 0.18, 0.5, 0.27, WHITE)
     b.polygon([(-0.46, -0.2), (-0.36, -0.21), (-0.34, 0.18), (-0.46, 0.18)], i.dark)
@@ -234,7 +234,7 @@ def shoe(b: Brush, i: Ink) -> None:
         b.line([(-0.12 + 0.07 * k, -0.14 + 0.06 * k), (0.0 + 0.07 * k, -0.2 + 0.07 * k)], 0.03, WHITE)
 
 
-def tree(b: Brush, i: Ink) -> None:
+def tree(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.07, 0.5), (-0.04, 0.02), (0.04, 0.02), (0.08, 0.5)], (104, 76, 52))
     for x, y, r in ((0, -0.2, 0.28), (-0.22, -0.06, 0.2), (0.22, -0.08, 0.2), (0.02, -0.0, 0.22)):
         b.oval(x, y, r, r * 0.95, i.dark)

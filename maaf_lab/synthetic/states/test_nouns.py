@@ -1,14 +1,14 @@
-"""Nouns of made MIT-States that stand in MIT-States's own list of test nouns: training never shows them."""
+"""Nouns of synthetic MIT-States that stand in MIT-States's own list of test nouns: training never shows them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from maaf_lab.synthetic.canvas import Brush, mix, oval, turned
+from maaf_lab.synthetic.canvas import Canvas, mix, oval, turned
 from maaf_lab.synthetic.states.nouns import BLACK, CLOTHS, GLASS, METAL, TRAIN_NOUNS, WHITE, WOOD, WOODS, Ink, Noun
 
 
-def camera(b: Brush, i: Ink) -> None:
+def camera(b: Canvas, i: Ink) -> None:
     b.box(-0.48, -0.2, 0.48, 0.34, i.dark)
     b.box(-0.46, -0.18, 0.46, 0.12, i.main)
     b.polygon([(-0.16, -0.18), (-0.1, -0.34), (0.12, -0.34), (0.18, -0.18)], i.main)
@@ -19,7 +19,7 @@ def camera(b: Brush, i: Ink) -> None:
     b.box(0.3, -0.14, 0.42, -0.05, WHITE)
 
 
-def castle(b: Brush, i: Ink) -> None:
+def castle(b: Canvas, i: Ink) -> None:
     b.box(-0.36, -0.06, 0.36, 0.46, i.main)
     for x in (-0.3, -0.14, 0.02, 0.18):
         b.box(x, -0.14, x + 0.1, -0.04, i.main)
@@ -31,7 +31,7 @@ def castle(b: Brush, i: Ink) -> None:
     b.oval(0, 0.22, 0.1, 0.1, (70, 50, 40))
 
 
-def cheese(b: Brush, i: Ink) -> None:
+def cheese(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.5, 0.02), (0.24, -0.34), (0.5, 0.0), (0.5, 0.32), (-0.5, 0.32)], i.dark)
     b.polygon([(-0.5, 0.04), (0.5, 0.02), (0.5, 0.32), (-0.5, 0.32)], i.main)
     b.polygon([(-0.5, 0.02), (0.24, -0.34), (0.5, 0.0)], i.light)
@@ -39,7 +39,7 @@ def cheese(b: Brush, i: Ink) -> None:
         b.oval(x, y, r, r * 0.8, i.dark)
 
 
-def clock(b: Brush, i: Ink) -> None:
+def clock(b: Canvas, i: Ink) -> None:
     b.oval(0, 0, 0.47, 0.47, i.dark)
     b.oval(0, 0, 0.44, 0.44, i.main)
     b.oval(0, 0, 0.36, 0.36, WHITE)
@@ -50,7 +50,7 @@ def clock(b: Brush, i: Ink) -> None:
     b.oval(0, 0, 0.03, 0.03, (180, 40, 40))
 
 
-def fish(b: Brush, i: Ink) -> None:
+def fish(b: Canvas, i: Ink) -> None:
     b.polygon([(0.24, 0), (0.5, -0.24), (0.44, 0), (0.5, 0.24)], i.dark)
     b.polygon([(-0.16, -0.18), (0.06, -0.34), (0.16, -0.14)], i.dark)
     b.oval(-0.08, 0, 0.4, 0.23, i.main)
@@ -62,7 +62,7 @@ def fish(b: Brush, i: Ink) -> None:
     b.oval(-0.335, -0.05, 0.024, 0.024, BLACK)
 
 
-def gate(b: Brush, i: Ink) -> None:
+def gate(b: Canvas, i: Ink) -> None:
     for x in (-0.48, 0.38):
         b.box(x, -0.38, x + 0.1, 0.46, (150, 140, 130))
         b.oval(x + 0.05, -0.42, 0.07, 0.07, (170, 160, 150))
@@ -75,7 +75,7 @@ def gate(b: Brush, i: Ink) -> None:
         b.box(-0.38, y, 0.38, y + 0.05, i.dark)
 
 
-def laptop(b: Brush, i: Ink) -> None:
+def laptop(b: Canvas, i: Ink) -> None:
     b.polygon([(-0.34, -0.4), (0.34, -0.4), (0.34, 0.12), (-0.34, 0.12)], i.dark)
     b.box(-0.3, -0.36, 0.3, 0.08, (70, 110, 160))
     b.polygon([(-0.3, 0.08), (0.1, -0.36), (0.3, -0.36), (0.3, 0.08)], (96, 138, 186))
@@ -84,14 +84,14 @@ def laptop(b: Brush, i: Ink) -> None:
     b.box(-0.5, 0.34, 0.5, 0.38, mix(i.dark, (0, 0, 0), 0.2))
 
 
-def mirror(b: Brush, i: Ink) -> None:
+def mirror(b: Canvas, i: Ink) -> None:
     b.oval(0, -0.12, 0.3, 0.38, i.main)
     b.oval(0, -0.12, 0.25, 0.33, GLASS)
     b.polygon([(-0.2, 0.04), (0.06, -0.4), (0.14, -0.36), (-0.12, 0.12)], (214, 234, 242))
     b.polygon([(-0.05, 0.24), (0.05, 0.24), (0.07, 0.5), (-0.07, 0.5)], i.main)
 
 
-def orange(b: Brush, i: Ink) -> None:
+def orange(b: Canvas, i: Ink) -> None:
     b.oval(0, 0.02, 0.42, 0.42, i.dark)
     b.oval(-0.02, 0, 0.39, 0.39, i.main)
     b.oval(-0.14, -0.14, 0.1, 0.08, i.light, -40)
@@ -99,14 +99,14 @@ def orange(b: Brush, i: Ink) -> None:
     b.polygon(oval(0.16, -0.4, 0.15, 0.06, -15), (80, 136, 60))
 
 
-def plate(b: Brush, i: Ink) -> None:
+def plate(b: Canvas, i: Ink) -> None:
     b.oval(0, 0.02, 0.5, 0.44, i.dark)
     b.oval(0, 0, 0.5, 0.43, i.main)
     b.oval(0, 0, 0.38, 0.32, i.light)
     b.oval(0, 0.01, 0.34, 0.285, i.main)
 
 
-def table(b: Brush, i: Ink) -> None:
+def table(b: Canvas, i: Ink) -> None:
     for x in (-0.42, 0.36):
         b.box(x, -0.04, x + 0.07, 0.46, i.dark)
     for x in (-0.3, 0.24):
@@ -116,7 +116,7 @@ def table(b: Brush, i: Ink) -> None:
     b.line([(-0.38, -0.16), (0.38, -0.16)], 0.012, i.dark)
 
 
-def tomato(b: Brush, i: Ink) -> None:
+def tomato(b: Canvas, i: Ink) -> None:
     b.oval(0, 0.06, 0.46, 0.37, i.dark)
     for x in (-0.2, 0.2, 0.0):
         b.oval(x, 0.04, 0.24, 0.34, i.main)
@@ -127,7 +127,7 @@ def tomato(b: Brush, i: Ink) -> None:
     b.line([(0, -0.26), (0.03, -0.4)], 0.04, (70, 120, 50))
 
 
-def wheel(b: Brush, i: Ink) -> None:
+def wheel(b: Canvas, i: Ink) -> None:
     b.oval(0, 0, 0.48, 0.48, BLACK)
     b.oval(0, 0, 0.37, 0.37, i.dark)
     b.oval(0, 0, 0.33, 0.33, (60, 62, 66))
@@ -136,7 +136,7 @@ def wheel(b: Brush, i: Ink) -> None:
     b.oval(0, 0, 0.1, 0.1, i.light)
 
 
-def window(b: Brush, i: Ink) -> None:
+def window(b: Canvas, i: Ink) -> None:
     b.box(-0.4, -0.46, 0.4, 0.42, i.main)
     b.box(-0.48, 0.4, 0.48, 0.48, i.dark)
     for x in (-0.34, 0.03):

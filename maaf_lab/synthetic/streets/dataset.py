@@ -1,4 +1,4 @@
-"""Writes made Spot-the-Diff in the published layout: street scenes from fixed viewpoints, sentences on what changed.
+"""Writes synthetic Spot-the-Diff in the published layout: street scenes from fixed viewpoints, sentences on what changed.
 
     out/annotations/{train,val,test}.json   resized_images/{id}.png   resized_images/{id}_2.png   scenes.json   made.json
 
@@ -20,7 +20,7 @@ from maaf_lab.data.datasets.spot_the_diff import ANNOTATIONS
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
 from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets.texts import Change, Scene, box, changed, count_sentence, random_scene, sentence
 from maaf_lab.synthetic.streets.things import Thing, draw_scene
 from maaf_lab.synthetic.streets.views import VIEWS, View, view
@@ -62,7 +62,7 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
         pairs = plan(size, seed)
         jobs = [(split, 2 * i + k, f"{pair.id}{'_2' if k else ''}.png", pair.view, (pair.before, pair.after)[k])
                 for split, own in pairs.items() for i, pair in enumerate(own) for k in (0, 1)]
-        for _ in in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "made streets", progress=progress):
+        for _ in in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "synthetic streets", progress=progress):
             pass
         counts = {}
         for split, own in pairs.items():
@@ -83,7 +83,7 @@ def plan(size: str, seed: int) -> dict[str, list[Pair]]:
     for split, (clips, length) in SIZES_OF_SET[size].items():
         pairs[split] = []
         for clip in range(clips):
-            dice = Dice(seed, SPLIT_NUMBERS[split], 1, clip)
+            dice = RandomStream(seed, SPLIT_NUMBERS[split], 1, clip)
             v = view(seed, (clip + SPLIT_NUMBERS[split]) % VIEWS)
             base, seen = random_scene(v, dice), set()
             while len(seen) < 2 * length:
@@ -116,11 +116,11 @@ def load_sidecar(out: str | Path) -> dict[str, list[dict[str, Any]]]:
     """
     path = Path(out) / SIDECAR
     if not path.is_file():
-        raise DataError(f"{path}: no such file. Only made sets have it; `maaf-lab make spot_the_diff --out DIR` makes one")
+        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make spot_the_diff --out DIR` makes one")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _sentences(before: Scene, after: Scene, changes: list[Change], v: View, dice: Dice) -> tuple[str, ...]:
+def _sentences(before: Scene, after: Scene, changes: list[Change], v: View, dice: RandomStream) -> tuple[str, ...]:
     texts = [sentence(change, before, after, v, dice) for change in changes]
     counted = count_sentence(before, after, dice) if dice.chance(0.08) else None
     return tuple([*texts, counted] if counted else texts)
@@ -151,5 +151,5 @@ def _dump(content: Any, file: Any) -> None:
 
 def _draw(folder: str, pixels: int, seed: int, job: tuple[str, int, str, int, Scene]) -> None:
     split, i, name, number, scene = job
-    picture = draw_scene(scene, seed, number, pixels, Dice(seed, SPLIT_NUMBERS[split], 2, i))
+    picture = draw_scene(scene, seed, number, pixels, RandomStream(seed, SPLIT_NUMBERS[split], 2, i))
     PILImage.fromarray(picture).save(Path(folder, name), format="PNG", compress_level=2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from maaf_lab.synthetic.canvas import shuffled
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets.things import CAR_COLORS, CAR_HEIGHTS, CAR_KINDS, EXTRAS, PERSON_KINDS, SHIRTS, Thing
 from maaf_lab.synthetic.streets.views import Spot, View, car_length, person_height
 
@@ -23,7 +23,7 @@ class Change:
     after: Thing | None
 
 
-def random_thing(view: View, spot: int, dice: Dice) -> Thing:
+def random_thing(view: View, spot: int, dice: RandomStream) -> Thing:
     facing, look = dice.pick(("left", "right")), dice.below(1_000_000)
     if view.spots[spot].holds == "car":
         kind = "car" if dice.chance(0.5) else dice.pick(CAR_KINDS[1:])
@@ -31,14 +31,14 @@ def random_thing(view: View, spot: int, dice: Dice) -> Thing:
     return Thing(dice.pick(PERSON_KINDS), dice.pick(tuple(SHIRTS)), spot, dice.pick(EXTRAS), facing, look)
 
 
-def random_scene(view: View, dice: Dice) -> Scene:
+def random_scene(view: View, dice: RandomStream) -> Scene:
     """A scene with about a third of its spots taken."""
     share = 0.25 + 0.2 * float(dice.uniform(1)[0])
     taken = shuffled(dice, range(len(view.spots)))[: max(4, round(share * len(view.spots)))]
     return tuple(random_thing(view, spot, dice) for spot in sorted(taken))
 
 
-def changed(scene: Scene, view: View, count: int, dice: Dice) -> tuple[Scene, list[Change]]:
+def changed(scene: Scene, view: View, count: int, dice: RandomStream) -> tuple[Scene, list[Change]]:
     """`count` changes (at least 1) to different things, each visible: -> the new scene and what changed."""
     now, changes, touched = list(scene), [], set()
     for _ in range(20 * count):
@@ -91,7 +91,7 @@ def seen_share(thing: Thing, scene: Sequence[Thing], view: View) -> float:
     return sum(0 <= x <= 1 and not any(a <= x <= c and b <= y <= d for a, b, c, d in boxes) for x, y in points) / 64
 
 
-def sentence(change: Change, before: Scene, after: Scene, view: View, dice: Dice) -> str:
+def sentence(change: Change, before: Scene, after: Scene, view: View, dice: RandomStream) -> str:
     """One sentence on one change. It names the thing so that it can be told from the others, where that can be said."""
     old, new = change.before, change.after
     if old is None:
@@ -120,7 +120,7 @@ def sentence(change: Change, before: Scene, after: Scene, view: View, dice: Dice
     return " ".join((text if unique else text.replace("the", "a", 1)).format(name, where).split())
 
 
-def count_sentence(before: Scene, after: Scene, dice: Dice) -> str | None:
+def count_sentence(before: Scene, after: Scene, dice: RandomStream) -> str | None:
     """A sentence on numbers alone, where there are more or fewer people or cars."""
     options = []
     for word, one, is_car in (("people", "person", False), ("cars", "car", True)):
@@ -144,7 +144,7 @@ def places(spot: Spot) -> list[str]:
     return out
 
 
-def _named(thing: Thing, scene: Scene, view: View, dice: Dice) -> tuple[str, str]:
+def _named(thing: Thing, scene: Scene, view: View, dice: RandomStream) -> tuple[str, str]:
     """A noun phrase without article and a place ("" where none is said) that fit `thing` and, if possible, no other."""
     one = "car" if thing.is_car else "person"
     if thing.is_car:

@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image as PILImage
 
-from maaf_lab.synthetic.canvas import Brush, Frame, between, jitter, mix, soft
-from maaf_lab.synthetic.random_stream import Dice
+from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, mix, soft
+from maaf_lab.synthetic.random_stream import RandomStream
 
 VIEWS = 9
 _KINDS = ("lot", "street", "plaza")
@@ -61,7 +61,7 @@ def person_height(y: float) -> float:
 @lru_cache(maxsize=64)
 def view(seed: int, number: int) -> View:
     """The view with this number, 0 to VIEWS - 1, of a set's seed."""
-    dice = Dice(seed, 7, number)
+    dice = RandomStream(seed, 7, number)
     kind, door, crossing = _KINDS[number % 3], between(dice, 0.2, 0.8), between(dice, 0.25, 0.75)
     trees: tuple[tuple[float, float], ...] = ()
     if kind == "lot":
@@ -94,7 +94,7 @@ def view(seed: int, number: int) -> View:
     return View(number, kind, door, trees, lamps, crossing, seed, spots)
 
 
-def _row(dice: Dice, n: int) -> list[float]:
+def _row(dice: RandomStream, n: int) -> list[float]:
     """n places from left to right, none too near to its neighbours."""
     return [(i + 0.5 + between(dice, -0.1, 0.1)) / n for i in range(n)]
 
@@ -102,97 +102,97 @@ def _row(dice: Dice, n: int) -> list[float]:
 @lru_cache(maxsize=32)
 def background(seed: int, number: int, pixels: int) -> PILImage.Image:
     """The empty view, at the size at which things are drawn into it."""
-    v, dice = view(seed, number), Dice(seed, 8, number)
-    brush = Brush(pixels)
+    v, dice = view(seed, number), RandomStream(seed, 8, number)
+    canvas = Canvas(pixels)
     asphalt, paving = jitter(dice, (112, 114, 118), 8), jitter(dice, (186, 178, 166), 8)
     ground = paving if v.kind == "plaza" else asphalt
-    brush.on(soft(dice, [ground, mix(ground, (255, 255, 255), 0.08)], 12, 5))
-    _house(brush, v, dice)
+    canvas.on(soft(dice, [ground, mix(ground, (255, 255, 255), 0.08)], 12, 5))
+    _house(canvas, v, dice)
     if v.kind == "lot":
-        _lot(brush, v, paving)
+        _lot(canvas, v, paving)
     elif v.kind == "street":
-        _street(brush, v, paving, asphalt)
+        _street(canvas, v, paving, asphalt)
     else:
-        _plaza(brush, v, paving, asphalt)
+        _plaza(canvas, v, paving, asphalt)
     for x, y in v.lamps:
         tall = 2.1 * person_height(y)
-        brush.line([(x, y), (x, y - tall)], 0.012, (70, 74, 80))
-        brush.line([(x, y - tall), (x + 0.04, y - tall - 0.005)], 0.01, (70, 74, 80))
-        brush.oval(x + 0.045, y - tall + 0.005, 0.018, 0.01, (244, 236, 200))
+        canvas.line([(x, y), (x, y - tall)], 0.012, (70, 74, 80))
+        canvas.line([(x, y - tall), (x + 0.04, y - tall - 0.005)], 0.01, (70, 74, 80))
+        canvas.oval(x + 0.045, y - tall + 0.005, 0.018, 0.01, (244, 236, 200))
     for x, y in v.trees:
-        _tree(brush, x, y, dice)
-    return brush.image
+        _tree(canvas, x, y, dice)
+    return canvas.image
 
 
-def _house(brush: Brush, v: View, dice: Dice) -> None:
-    brush.box(0, 0, 1, 0.12, jitter(dice, (170, 196, 218), 10))
+def _house(canvas: Canvas, v: View, dice: RandomStream) -> None:
+    canvas.box(0, 0, 1, 0.12, jitter(dice, (170, 196, 218), 10))
     wall = jitter(dice, _WALLS[(v.number * 2 + v.number // 3) % len(_WALLS)], 8)
     split = between(dice, 0.35, 0.65)
     other = jitter(dice, dice.pick(_WALLS), 8)
-    brush.box(0, between(dice, 0.03, 0.1), split, 0.385, wall)
-    brush.box(split, between(dice, 0.0, 0.1), 1, 0.385, mix(wall, other, 0.6))
+    canvas.box(0, between(dice, 0.03, 0.1), split, 0.385, wall)
+    canvas.box(split, between(dice, 0.0, 0.1), 1, 0.385, mix(wall, other, 0.6))
     panes = 4 + dice.below(4)
     for i in range(2 * panes):
         x = (i + 0.25) / (2 * panes)
         for y in (0.14, 0.245):
             if abs(x + 0.25 / panes - v.door) > 0.1 or y < 0.2:
-                brush.box(x, y, x + 0.25 / panes, y + 0.06, (86, 108, 128))
-                brush.box(x, y, x + 0.25 / panes, y + 0.02, (130, 152, 170))
-    brush.box(v.door - 0.05, 0.25, v.door + 0.05, 0.385, (70, 56, 50))
-    brush.box(v.door - 0.04, 0.265, v.door - 0.004, 0.385, (150, 178, 190))
-    brush.box(v.door + 0.004, 0.265, v.door + 0.04, 0.385, (150, 178, 190))
-    brush.box(v.door - 0.07, 0.225, v.door + 0.07, 0.252, dice.pick(((150, 40, 40), (40, 90, 60), (40, 60, 120))))
+                canvas.box(x, y, x + 0.25 / panes, y + 0.06, (86, 108, 128))
+                canvas.box(x, y, x + 0.25 / panes, y + 0.02, (130, 152, 170))
+    canvas.box(v.door - 0.05, 0.25, v.door + 0.05, 0.385, (70, 56, 50))
+    canvas.box(v.door - 0.04, 0.265, v.door - 0.004, 0.385, (150, 178, 190))
+    canvas.box(v.door + 0.004, 0.265, v.door + 0.04, 0.385, (150, 178, 190))
+    canvas.box(v.door - 0.07, 0.225, v.door + 0.07, 0.252, dice.pick(((150, 40, 40), (40, 90, 60), (40, 60, 120))))
 
 
-def _lot(brush: Brush, v: View, paving: tuple) -> None:
-    brush.box(0, 0.38, 1, 0.44, paving)
-    brush.box(0, 0.44, 1, 0.447, mix(paving, (0, 0, 0), 0.4))
+def _lot(canvas: Canvas, v: View, paving: tuple) -> None:
+    canvas.box(0, 0.38, 1, 0.44, paving)
+    canvas.box(0, 0.44, 1, 0.447, mix(paving, (0, 0, 0), 0.4))
     for y, n in ((0.525, 6), (0.7, 5), (0.9, 4)):
         deep = 0.42 * car_length(y)
         for i in range(n + 1):
-            brush.line([(i / n - 0.004, y + 0.015), (i / n + 0.004, y - deep)], 0.006, (226, 226, 220))
-        brush.line([(0, y - deep), (1, y - deep)], 0.005, (214, 200, 110))
+            canvas.line([(i / n - 0.004, y + 0.015), (i / n + 0.004, y - deep)], 0.006, (226, 226, 220))
+        canvas.line([(0, y - deep), (1, y - deep)], 0.005, (214, 200, 110))
 
 
-def _street(brush: Brush, v: View, paving: tuple, asphalt: tuple) -> None:
-    brush.box(0, 0.38, 1, 0.475, paving)
-    brush.box(0, 0.475, 1, 0.484, mix(paving, (0, 0, 0), 0.4))
-    brush.box(0, 0.875, 1, 1, mix(paving, (255, 255, 255), 0.06))
-    brush.box(0, 0.867, 1, 0.877, mix(paving, (0, 0, 0), 0.35))
+def _street(canvas: Canvas, v: View, paving: tuple, asphalt: tuple) -> None:
+    canvas.box(0, 0.38, 1, 0.475, paving)
+    canvas.box(0, 0.475, 1, 0.484, mix(paving, (0, 0, 0), 0.4))
+    canvas.box(0, 0.875, 1, 1, mix(paving, (255, 255, 255), 0.06))
+    canvas.box(0, 0.867, 1, 0.877, mix(paving, (0, 0, 0), 0.35))
     for i in range(12):
-        brush.box(i / 12 + 0.015, 0.692, i / 12 + 0.055, 0.7, (228, 222, 170))
+        canvas.box(i / 12 + 0.015, 0.692, i / 12 + 0.055, 0.7, (228, 222, 170))
     for i in range(7):
         y = 0.49 + 0.055 * i
-        brush.box(v.crossing - 0.07 - 0.02 * depth(y), y, v.crossing + 0.07 + 0.02 * depth(y), y + 0.028, (224, 224, 220))
+        canvas.box(v.crossing - 0.07 - 0.02 * depth(y), y, v.crossing + 0.07 + 0.02 * depth(y), y + 0.028, (224, 224, 220))
 
 
-def _plaza(brush: Brush, v: View, paving: tuple, asphalt: tuple) -> None:
-    brush.box(0, 0.38, 1, 0.48, asphalt)
-    brush.box(0, 0.48, 1, 0.488, (90, 88, 86))
+def _plaza(canvas: Canvas, v: View, paving: tuple, asphalt: tuple) -> None:
+    canvas.box(0, 0.38, 1, 0.48, asphalt)
+    canvas.box(0, 0.48, 1, 0.488, (90, 88, 86))
     line = mix(paving, (0, 0, 0), 0.14)
     for k in range(-8, 18):
-        brush.line([(0.5 + (k / 10 - 0.5) * 0.8, 0.488), (0.5 + (k / 10 - 0.5) * 1.9, 1.0)], 0.004, line)
+        canvas.line([(0.5 + (k / 10 - 0.5) * 0.8, 0.488), (0.5 + (k / 10 - 0.5) * 1.9, 1.0)], 0.004, line)
     for y in (0.52, 0.57, 0.635, 0.715, 0.81, 0.92):
-        brush.line([(0, y), (1, y)], 0.004, line)
+        canvas.line([(0, y), (1, y)], 0.004, line)
     if v.number % 2:
         x = 0.3 if v.lamps[0][0] > 0.5 else 0.7
-        brush.oval(x, 0.645, 0.11, 0.035, (128, 124, 120))
-        brush.oval(x, 0.64, 0.095, 0.027, (110, 156, 178))
-        brush.oval(x, 0.62, 0.02, 0.03, (214, 230, 236))
+        canvas.oval(x, 0.645, 0.11, 0.035, (128, 124, 120))
+        canvas.oval(x, 0.64, 0.095, 0.027, (110, 156, 178))
+        canvas.oval(x, 0.62, 0.02, 0.03, (214, 230, 236))
     else:
         for x in (0.25, 0.75):
-            brush.box(x - 0.06, 0.625, x + 0.06, 0.64, (120, 82, 52))
-            brush.box(x - 0.05, 0.64, x - 0.04, 0.66, (60, 56, 52))
-            brush.box(x + 0.04, 0.64, x + 0.05, 0.66, (60, 56, 52))
+            canvas.box(x - 0.06, 0.625, x + 0.06, 0.64, (120, 82, 52))
+            canvas.box(x - 0.05, 0.64, x - 0.04, 0.66, (60, 56, 52))
+            canvas.box(x + 0.04, 0.64, x + 0.05, 0.66, (60, 56, 52))
 
 
-def _tree(brush: Brush, x: float, y: float, dice: Dice) -> None:
+def _tree(canvas: Canvas, x: float, y: float, dice: RandomStream) -> None:
     unit = 1.9 * person_height(y)
-    brush.frame = Frame(x, y, unit)
-    brush.oval(0.1, 0.0, 0.4, 0.07, (20, 24, 20, 70))
-    brush.polygon([(-0.05, 0), (-0.03, -0.5), (0.03, -0.5), (0.05, 0)], (92, 70, 52))
+    canvas.frame = Frame(x, y, unit)
+    canvas.oval(0.1, 0.0, 0.4, 0.07, (20, 24, 20, 70))
+    canvas.polygon([(-0.05, 0), (-0.03, -0.5), (0.03, -0.5), (0.05, 0)], (92, 70, 52))
     green = jitter(dice, (72, 116, 58), 14)
     crown = ((0, -0.72, 0.36, 0.0), (-0.2, -0.62, 0.24, 0.06), (0.2, -0.64, 0.24, 0.05), (-0.06, -0.86, 0.22, 0.16))
     for dx, dy, r, light in crown:
-        brush.oval(dx, dy, r, r * 0.85, mix(green, (220, 236, 150), light))
-    brush.frame = Frame()
+        canvas.oval(dx, dy, r, r * 0.85, mix(green, (220, 236, 150), light))
+    canvas.frame = Frame()

@@ -16,7 +16,7 @@ from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.paper.dataset_summary import open_tour, overview
 from maaf_lab.synthetic import registry as sets
 
-NAMES = sorted(sets.MADE)
+NAMES = sorted(sets.SYNTHETIC)
 LACKS = ("missing", "damaged")
 METRICS = {
     "birds_to_words": {"R10", "R50"}, "css": {"R1", "R5", "R10", "R50"}, "fashion200k": {"R1", "R10", "R50"},
@@ -27,7 +27,7 @@ METRICS = {
 
 @pytest.fixture(scope="session")
 def tiny_sets(tmp_path_factory):
-    """tiny_sets("fashion_iq") -> the folder of that made set, tiny and of few pixels, drawn once."""
+    """tiny_sets("fashion_iq") -> the folder of that synthetic set, tiny and of few pixels, drawn once."""
     root, made = tmp_path_factory.mktemp("tiny"), {}
 
     def folder(name):
@@ -42,7 +42,7 @@ def tiny_sets(tmp_path_factory):
 def test_made_checked_trained_ranked(tmp_path, tiny_sets, name):
     folder = tiny_sets(name)
     report = datasets.check(name, folder, progress=False)
-    assert report.complete and report.origin == sets.made_origin(name, "tiny", 64, 0), report
+    assert report.complete and report.origin == sets.synthetic_origin(name, "tiny", 64, 0), report
     config = profile_config("smoke", name, **{"train.steps": 4, "train.warmup_steps": 1, "data.origin": report.origin})
     run = train_and_evaluate(config, folder, tmp_path, device="cpu", progress=False)
     assert set(run.metrics["metrics"]) == METRICS[name] and run.metrics["split"] == datasets.evaluation(name)
@@ -168,6 +168,6 @@ def test_a_tour(tiny_sets, name):
     one = open_tour(name, tiny_sets(name).parent)
     samples = one.samples(4)
     assert len(samples) == 4 and all(s["source"].shape == s["target"].shape == (224, 224, 3) and s["text"] for s in samples)
-    assert "MADE DATA" in one.title and one.sizes()["queries"].min() > 0
+    assert "SYNTHETIC DATA" in one.title and one.sizes()["queries"].min() > 0
     assert one.published()["where"].notna().all() and one.captions()["tokens a caption"].min() >= 1
     assert overview([one])["dataset"].tolist() == [name]

@@ -264,11 +264,11 @@ def test_origin_and_made_data(root):
     write(root, ROWS[1:])
     assert BirdsToWords(root).origin() != first
     write(root)
-    (root / "made.json").write_text(json.dumps({"dataset": "birds_to_words", "origin": "made birds",
+    (root / "made.json").write_text(json.dumps({"dataset": "birds_to_words", "origin": "synthetic birds",
                                                 "counts": {"train": [3, 6], "val": [2, 1], "test": [3, 3]}}))
     report = BirdsToWords(root).check(progress=False)
-    assert report.complete and report.origin == "made birds"
-    assert not any("paper" in note for note in report.notes), "made data is not set beside the paper's"
+    assert report.complete and report.origin == "synthetic birds"
+    assert not any("paper" in note for note in report.notes), "synthetic data is not set beside the paper's"
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=30)

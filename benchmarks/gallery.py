@@ -1,6 +1,6 @@
 """How fast a folder of one's own images is opened and searched: 100,000 vectors, 500 pictures, one photograph of 50 megapixels.
 
-    python benchmarks/catalogue.py [--vectors 100000] [--width 512] [--pictures 500]
+    python benchmarks/gallery.py [--vectors 100000] [--width 512] [--pictures 500]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from maaf_lab.experiments.runs import pretrained_run
-from maaf_lab.retrieval.folder_gallery import Catalogue, open_folder, square
+from maaf_lab.retrieval.folder_gallery import FolderGallery, open_folder, square
 from maaf_lab.utils.parallel import cores
 
 
@@ -36,7 +36,7 @@ def measure_search(n: int, width: int, queries: int = 20, k: int = 10) -> dict[s
     asked = random.standard_normal((queries, width), dtype=np.float32)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
     names = tuple(map(str, range(n)))
-    found = Catalogue("random", names, tuple(map(Path, names)), vectors)
+    found = FolderGallery("random", names, tuple(map(Path, names)), vectors)
     found.search(asked[0], k)
     took = [1000 * seconds(found.search, vector, k) for vector in asked]
     return {"vectors": n, "width": width, "queries": queries, "k": k, "median_ms": round(float(np.median(took)), 1),
