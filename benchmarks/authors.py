@@ -40,13 +40,30 @@ from maaf_lab.data.text import tokenize
 TEXTS = ["is darker and has longer sleeves", "more flowy", "make the yellow sphere small", "top-left, red", "blue"]
 LONG = [*TEXTS, "is blue and has longer sleeves inadditiontothat more flowy and darker"]
 DEFAULTS: dict[str, Any] = {
-    "model": "sequence_concat_attention", "embed_dim": 64, "dropout_rate": 0.1, "image_model_arch": "resnet18",
-    "image_model_path": None, "not_pretrained": True, "freeze_img_model": False, "freeze_text_model": False,
-    "text_model_arch": "lstm", "text_model_layers": 1,
-    "number_attention_blocks": 2, "width_per_attention_block": 48, "number_attention_heads": 4, "att_layer_spec": "3_4",
-    "attn_positional_encoding": None, "resolutionwise_pool": True, "sequence_concat_include_text": True,
-    "sequence_concat_img_through_attn": True, "attn_softmax_replacement": "none", "attn_2stream_mode": "xxx_xmm_xff",
-    "image_with_unk_string": False, "drop_worst_flag": False, "dataset": "fashioniq", "threshold_rare_words": 0,
+    "model": "sequence_concat_attention",
+    "embed_dim": 64,
+    "dropout_rate": 0.1,
+    "image_model_arch": "resnet18",
+    "image_model_path": None,
+    "not_pretrained": True,
+    "freeze_img_model": False,
+    "freeze_text_model": False,
+    "text_model_arch": "lstm",
+    "text_model_layers": 1,
+    "number_attention_blocks": 2,
+    "width_per_attention_block": 48,
+    "number_attention_heads": 4,
+    "att_layer_spec": "3_4",
+    "attn_positional_encoding": None,
+    "resolutionwise_pool": True,
+    "sequence_concat_include_text": True,
+    "sequence_concat_img_through_attn": True,
+    "attn_softmax_replacement": "none",
+    "attn_2stream_mode": "xxx_xmm_xff",
+    "image_with_unk_string": False,
+    "drop_worst_flag": False,
+    "dataset": "fashioniq",
+    "threshold_rare_words": 0,
 }
 
 
@@ -67,8 +84,12 @@ def theirs(root: Path, *names: str) -> list[types.ModuleType]:
     if importlib.util.find_spec("pytorch_pretrained_bert") is None:
         stub = sys.modules["pytorch_pretrained_bert"] = types.ModuleType("pytorch_pretrained_bert")
         stub.BertTokenizer = stub.BertModel = object
-    for name in [n for n in sys.modules if n.split(".")[0] in ("models", "datasets", "img_text_composition_models", "text_model",
-                                                               "torch_functions", "test_retrieval")]:
+    for name in [
+        n
+        for n in sys.modules
+        if n.split(".")[0]
+        in ("models", "datasets", "img_text_composition_models", "text_model", "torch_functions", "test_retrieval")
+    ]:
         del sys.modules[name]
     sys.path.insert(0, str(root))
     try:
@@ -95,9 +116,16 @@ def moved(model: nn.Module, images: torch.Tensor) -> nn.Module:
 
 # --- equality ---------------------------------------------------------------------------------------------------------
 
-CLASSES = {"sequence_concat_attention": "SequenceConcatAttention", "attention": "AttentionComposition", "concat": "Concat",
-           "imgonly": "SimpleModelImageOnly", "textonly": "SimpleModelTextOnly", "add": "Addition", "tirg": "TIRG",
-           "tirg_lastconv": "TIRGLastConv"}
+CLASSES = {
+    "sequence_concat_attention": "SequenceConcatAttention",
+    "attention": "AttentionComposition",
+    "concat": "Concat",
+    "imgonly": "SimpleModelImageOnly",
+    "textonly": "SimpleModelTextOnly",
+    "add": "Addition",
+    "tirg": "TIRG",
+    "tirg_lastconv": "TIRGLastConv",
+}
 
 
 def cases() -> list[dict[str, Any]]:
@@ -107,18 +135,25 @@ def cases() -> list[dict[str, Any]]:
     found += [{"attn_softmax_replacement": "identity", **dict(zip(switches, on))} for on in ((True,) * 3, (False,) * 3)]
     found += [{"att_layer_spec": spec, "resolutionwise_pool": rp} for spec in ("4", "3", "23", "234") for rp in (True, False)]
     found += [{"number_attention_blocks": n} for n in (1, 3)] + [{"number_attention_heads": 8}, {"width_per_attention_block": 96}]
-    found += [{"attn_positional_encoding": p, "attn_softmax_replacement": f}
-              for p in ("sinusoidal", "mixed") for f in ("none", "identity")]
+    found += [
+        {"attn_positional_encoding": p, "attn_softmax_replacement": f}
+        for p in ("sinusoidal", "mixed")
+        for f in ("none", "identity")
+    ]
     found += [{"text_model_layers": 2}, {"text_model_arch": "embeddings"}]
     found += [{"text_model_arch": "transformer", "text_model_layers": 2}]
     found += [{"image_model_arch": "resnet50", "embed_dim": 512, "number_attention_heads": 8, "width_per_attention_block": 256}]
     found += [{"threshold_rare_words": 2}]
     modes = ("xmm_xff", "xxx_xmm_xff", "xmm.mxx_xff", "xxx_mmm_xmm_mxx_xff", "xxx_mmm_mxx_xmm_xff", "xxx_mmm_xmm.mxx_xff")
     for mode in modes:
-        found += [{"model": "attention", "attn_2stream_mode": mode},
-                  {"model": "attention", "attn_2stream_mode": mode, "attn_softmax_replacement": "identity"}]
-    found += [{"model": "attention", "attn_2stream_mode": "xxx_mmm_xmm.mxx_xff", **dict(zip(switches, on))}
-              for on in itertools.product((True, False), repeat=3)]
+        found += [
+            {"model": "attention", "attn_2stream_mode": mode},
+            {"model": "attention", "attn_2stream_mode": mode, "attn_softmax_replacement": "identity"},
+        ]
+    found += [
+        {"model": "attention", "attn_2stream_mode": "xxx_mmm_xmm.mxx_xff", **dict(zip(switches, on))}
+        for on in itertools.product((True, False), repeat=3)
+    ]
     found += [{"model": "attention", "attn_positional_encoding": "sinusoidal"}, {"model": "attention", "att_layer_spec": "3"}]
     found += [{"model": m} for m in ("imgonly", "textonly", "add", "concat", "tirg")]
     found += [{"model": "tirg_lastconv", "att_layer_spec": "none"}]
@@ -138,11 +173,14 @@ def compare(
         torch.save({"it": 7, "opt": options, "model_state_dict": model.state_dict()}, Path(folder) / "latest_checkpoint.pth")
         ours = load_foreign_checkpoint(Path(folder) / "latest_checkpoint.pth", TEXTS, **loading)
     assert abs(float(ours.scale) - abs(float(model.normalization_layer.norm_s))) < 1e-5
+
     def differences(images: torch.Tensor) -> dict[str, float]:
         with torch.no_grad():
             features = ours.encode(images)
-            pairs = {"query": (model.compose_img_text(images, texts), ours.fuse(features, ours.read(texts))[0]),
-                     "gallery": (model.extract_img_feature(images), ours.project(features)[0])}
+            pairs = {
+                "query": (model.compose_img_text(images, texts), ours.fuse(features, ours.read(texts))[0]),
+                "gallery": (model.extract_img_feature(images), ours.project(features)[0]),
+            }
         units = {name: [normalize(part, dim=1) for part in pair] for name, pair in pairs.items()}
         apart = float(torch.pdist(units["query"][0]).min())
         return {**{name: float((a - b).abs().max()) for name, (a, b) in units.items()}, "apart": apart}
@@ -186,8 +224,9 @@ def _bert(module: types.ModuleType, images: torch.Tensor) -> dict[str, Any]:
     from maaf_lab.models.encoders.bert import _folder
 
     package = sys.modules["pytorch_pretrained_bert"]
-    size = package.modeling.BertConfig(30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
-                                       intermediate_size=1536)
+    size = package.modeling.BertConfig(
+        30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+    )
     package.BertModel.from_pretrained = lambda _name: package.modeling.BertModel(size)
     tokenizer = package.BertTokenizer(str(_folder("minilm") / "vocab.txt"))
     package.BertTokenizer.from_pretrained = lambda _name: tokenizer
@@ -196,8 +235,11 @@ def _bert(module: types.ModuleType, images: torch.Tensor) -> dict[str, Any]:
     with contextlib.redirect_stdout(io.StringIO()):
         model = module.SequenceConcatAttention(options, TEXTS)
         model.text_projection_layer = nn.Linear(384, options.embed_dim)  # theirs is for 768
-    line = {"code": "yahoo/maaf", "text_model_arch": "BERT",
-            **compare(moved(model, images), options, images, LONG, bert="minilm")}
+    line = {
+        "code": "yahoo/maaf",
+        "text_model_arch": "BERT",
+        **compare(moved(model, images), options, images, LONG, bert="minilm"),
+    }
     print("BERT", flush=True)
     return line
 
@@ -211,7 +253,7 @@ def _tirg(root: Path, images: torch.Tensor) -> list[dict[str, Any]]:
     builtins.unicode, lines, kept = str, [], torchvision.models.resnet18
     torchvision.models.resnet18 = lambda **_: kept(weights=None)
     try:
-        module, = theirs(root, "img_text_composition_models")
+        (module,) = theirs(root, "img_text_composition_models")
         for name in ("imgonly", "textonly", "concat", "tirg", "tirg_lastconv"):
             torch.manual_seed(0)
             model = moved(getattr(module, CLASSES[name])(TEXTS, 64), images)
@@ -226,15 +268,24 @@ def _tirg(root: Path, images: torch.Tensor) -> list[dict[str, Any]]:
 
 # --- one training step ------------------------------------------------------------------------------------------------
 
-PAPER = {**DEFAULTS, "embed_dim": 512, "image_model_arch": "resnet50", "number_attention_heads": 8,
-         "width_per_attention_block": 256}
+PAPER = {
+    **DEFAULTS,
+    "embed_dim": 512,
+    "image_model_arch": "resnet50",
+    "number_attention_heads": 8,
+    "width_per_attention_block": 256,
+}
 BATCH, WORDS = 32, 11  # two captions of Fashion IQ and the word between them
 VARIANTS: dict[str, dict[str, Any]] = {
-    "theirs": {}, "theirs, bf16 and channels-last": {"precision": "bf16", "channels_last": True},
-    "ours, fp32": {}, "ours, fp32, recompute": {"recompute": True}, "ours, bf16": {"precision": "bf16"},
+    "theirs": {},
+    "theirs, bf16 and channels-last": {"precision": "bf16", "channels_last": True},
+    "ours, fp32": {},
+    "ours, fp32, recompute": {"recompute": True},
+    "ours, bf16": {"precision": "bf16"},
     "ours, bf16, recompute": {"precision": "bf16", "recompute": True},
     "ours, bf16, compiled": {"precision": "bf16", "compile": True},
-    "ResNet-50 alone, fp32": {}, "ResNet-50 alone, fp32, channels-last": {"channels_last": True},
+    "ResNet-50 alone, fp32": {},
+    "ResNet-50 alone, fp32, channels-last": {"channels_last": True},
     "ResNet-50 alone, bf16, channels-last": {"precision": "bf16", "channels_last": True},
 }
 
@@ -276,7 +327,7 @@ def _stepper(variant: str, maaf: Path):
             queries, targets = run(normalise(pixels), places, places + BATCH, text)
             return batch_softmax_loss(queries, targets, model.scale)
     elif variant.startswith("theirs"):
-        module, = theirs(maaf, "models.img_text_composition_models")
+        (module,) = theirs(maaf, "models.img_text_composition_models")
         with contextlib.redirect_stdout(io.StringIO()):
             model = module.SequenceConcatAttention(argparse.Namespace(**PAPER), vocabulary).train()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-6)
@@ -329,8 +380,12 @@ def _in_processes(part: str, variants: list[str], maaf: Path, visits: int) -> di
     found: dict[str, dict[str, Any]] = {v: {"seconds": [], "peak_mib": 0.0} for v in variants}
     for _ in range(visits):
         for variant in variants:
-            done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--maaf", str(maaf), "--child", part, variant],
-                                  capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", __file__, "--maaf", str(maaf), "--child", part, variant],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
             line = json.loads(done.stdout.splitlines()[-1])
             found[variant]["seconds"] += line["seconds"]
             found[variant]["peak_mib"] = max(found[variant]["peak_mib"], line["peak_mib"])
@@ -341,12 +396,22 @@ def _in_processes(part: str, variants: list[str], maaf: Path, visits: int) -> di
 def step(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
     found = _in_processes("step", list(VARIANTS), maaf, visits=2)
     base = found["theirs"]
-    rows = {name: {"seconds": round(float(np.median(r["seconds"])), 3), "fastest": round(min(r["seconds"]), 3),
-                   "peak_mib": round(r["peak_mib"]),
-                   "times_as_fast_as_theirs": round(float(np.median(base["seconds"]) / np.median(r["seconds"])), 2),
-                   "memory_of_theirs": round(r["peak_mib"] / base["peak_mib"], 2)} for name, r in found.items()}
-    return {"configuration": "ResNet-50, 224 px, 245 image tokens, 11 words, 2 blocks, batch 32 + 32 images",
-            "threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}
+    rows = {
+        name: {
+            "seconds": round(float(np.median(r["seconds"])), 3),
+            "fastest": round(min(r["seconds"]), 3),
+            "peak_mib": round(r["peak_mib"]),
+            "times_as_fast_as_theirs": round(float(np.median(base["seconds"]) / np.median(r["seconds"])), 2),
+            "memory_of_theirs": round(r["peak_mib"] / base["peak_mib"], 2),
+        }
+        for name, r in found.items()
+    }
+    return {
+        "configuration": "ResNet-50, 224 px, 245 image tokens, 11 words, 2 blocks, batch 32 + 32 images",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "rows": rows,
+    }
 
 
 # --- ranking ----------------------------------------------------------------------------------------------------------
@@ -368,7 +433,7 @@ def _features() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 def _their_ranking(maaf: Path) -> Callable[[], dict[str, list[list[int]]]]:
     """Their `nn_and_sims` and their count of recalls, category by category -> hits at 1, 5, 10, 50 and 100, query by query."""
-    module, = theirs(maaf, "test_retrieval")
+    (module,) = theirs(maaf, "test_retrieval")
     prepared = []
     for category, (queries, gallery, source, target) in _features().items():
         names = [f"{category}{i}" for i in range(len(gallery))]
@@ -430,29 +495,44 @@ def ranking(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
     lines: dict[str, list[dict[str, Any]]] = {"theirs": [], "ours": []}
     for _ in range(3):
         for variant, kept in lines.items():
-            done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--maaf", str(maaf), "--child", "ranking", variant],
-                                  capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", __file__, "--maaf", str(maaf), "--child", "ranking", variant],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
             kept.append(json.loads(done.stdout.splitlines()[-1]))
             print(variant, kept[-1]["seconds"], round(kept[-1]["peak_mib"]), kept[-1]["digest"], flush=True)
     first = {name: float(np.median([line["seconds"][0] for line in kept])) for name, kept in lines.items()}
     time_of = {name: float(np.median([s for line in kept for s in line["seconds"][1:]])) for name, kept in lines.items()}
     memory = {name: max(line["peak_mib"] for line in kept) for name, kept in lines.items()}
     same = all(line["hits"] == lines["theirs"][0]["hits"] for kept in lines.values() for line in kept)
-    return {"queries": 6016, "galleries": [images for _, images in SIZES.values()], "width": 512,
-            "same_hits_query_by_query": same, "seconds": {k: round(v, 2) for k, v in time_of.items()},
-            "memory_grown_mib": {k: round(v) for k, v in memory.items()},
-            "times_as_fast": round(time_of["theirs"] / time_of["ours"], 1),
-            "first_call_in_a_process": {"seconds": {k: round(v, 2) for k, v in first.items()},
-                                        "times_as_fast": round(first["theirs"] / first["ours"], 1)},
-            "memory_of_theirs": round(memory["ours"] / memory["theirs"], 3)}
+    return {
+        "queries": 6016,
+        "galleries": [images for _, images in SIZES.values()],
+        "width": 512,
+        "same_hits_query_by_query": same,
+        "seconds": {k: round(v, 2) for k, v in time_of.items()},
+        "memory_grown_mib": {k: round(v) for k, v in memory.items()},
+        "times_as_fast": round(time_of["theirs"] / time_of["ours"], 1),
+        "first_call_in_a_process": {
+            "seconds": {k: round(v, 2) for k, v in first.items()},
+            "times_as_fast": round(first["theirs"] / first["ours"], 1),
+        },
+        "memory_of_theirs": round(memory["ours"] / memory["theirs"], 3),
+    }
 
 
 # --- the protocol of each dataset -------------------------------------------------------------------------------------
 
-THEIR_SETS = {"css": ("css3d", "CSSDataset"), "fashion_iq": ("fashioniq", "FashionIQ"),
-              "fashion200k": ("fashion200k", "Fashion200k"), "mit_states": ("mitstates", "MITStates"),
-              "birds_to_words": ("birdstowords", "BirdsToWords"),
-              "spot_the_diff": ("spotthediff", "SpotTheDiff")}
+THEIR_SETS = {
+    "css": ("css3d", "CSSDataset"),
+    "fashion_iq": ("fashioniq", "FashionIQ"),
+    "fashion200k": ("fashion200k", "Fashion200k"),
+    "mit_states": ("mitstates", "MITStates"),
+    "birds_to_words": ("birdstowords", "BirdsToWords"),
+    "spot_the_diff": ("spotthediff", "SpotTheDiff"),
+}
 
 
 def _vector(*words: str) -> np.ndarray:
@@ -479,8 +559,9 @@ def _by_their_code(dataset: str, folder: Path, split: str, maaf: Path) -> Counte
     module, evaluation = theirs(maaf, f"datasets.{THEIR_SETS[dataset][0]}", "test_retrieval")
     with contextlib.redirect_stdout(io.StringIO()):
         data = getattr(module, THEIR_SETS[dataset][1])(str(folder), split=split)
-    name_of = [f"css_{split}_{i:06d}.png" if dataset == "css" else Path(image["file_path"]).name
-               for i, image in enumerate(data.imgs)]
+    name_of = [
+        f"css_{split}_{i:06d}.png" if dataset == "css" else Path(image["file_path"]).name for i, image in enumerate(data.imgs)
+    ]
     first_of = _first((image["captions"][0] for image in data.imgs), name_of)
     found: Counter = Counter()
     for category in getattr(data, "categories", None) or [None]:
@@ -489,8 +570,9 @@ def _by_their_code(dataset: str, folder: Path, split: str, maaf: Path) -> Counte
         names = [name_of[image["image_id"]] if "image_id" in image else name_of[i] for i, image in enumerate(gallery)]
         captions = [image["captions"][0] for image in gallery]
         texts = [" ".join(tokenize(q["mod"]["str"])) for q in asked]
-        queries = np.stack([_asked(name_of[q["source_img_id"]], text, first_of[q["target_caption"]])
-                            for q, text in zip(asked, texts)])
+        queries = np.stack(
+            [_asked(name_of[q["source_img_id"]], text, first_of[q["target_caption"]]) for q, text in zip(asked, texts)]
+        )
         vectors = np.stack([_vector(n) for n in names])
         ranked, _ = evaluation.nn_and_sims(data, queries, vectors, asked, captions, category=category)
         for q, text, nns in zip(asked, texts, ranked):
@@ -511,8 +593,9 @@ def _by_ours(dataset: str, folder: Path, split: str) -> Counter:
     queries = [_asked(names[q.source], text, first_of[q.target_label]) for q, text in zip(data.queries, texts)]
     unit = [torch.nn.functional.normalize(torch.from_numpy(np.stack(v)), dim=1) for v in (queries, [_vector(n) for n in names])]
     ranks = rank(*unit, data, progress=False).frame["rank"]
-    return Counter((names[q.source], text, tuple(1 <= r <= k for k in (1, 5, 10, 50, 100)))
-                   for q, text, r in zip(data.queries, texts, ranks))
+    return Counter(
+        (names[q.source], text, tuple(1 <= r <= k for k in (1, 5, 10, 50, 100))) for q, text, r in zip(data.queries, texts, ranks)
+    )
 
 
 def protocol(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
@@ -545,8 +628,11 @@ def protocol(maaf: Path, _tirg: Path | None) -> dict[str, Any]:
 def _compared(dataset: str, root: Path, split: str, maaf: Path) -> dict[str, Any]:
     a, b = _by_their_code(dataset, root, split, maaf), _by_ours(dataset, root, split)
     hits = [sum(count for (_, _, on), count in a.items() if on[i]) for i in range(5)]
-    return {"queries": [a.total(), b.total()], "queries_that_differ": max((a - b).total(), (b - a).total()),
-            "hits_at_1_5_10_50_100": hits}
+    return {
+        "queries": [a.total(), b.total()],
+        "queries_that_differ": max((a - b).total(), (b - a).total()),
+        "hits_at_1_5_10_50_100": hits,
+    }
 
 
 def main() -> None:

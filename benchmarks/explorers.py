@@ -67,8 +67,12 @@ def _end_kernels(page, address: str) -> None:
         urllib.request.urlopen(urllib.request.Request(f"{address}/api/kernels/{kernel['id']}", method="DELETE")).close()
 
 
-NOTEBOOKS = {"explore_attention": {"group": "a word", "of_word": "gray"}, "explore_modifiers": {}, "explore_retrieval": {},
-             "start_here": {}}
+NOTEBOOKS = {
+    "explore_attention": {"group": "a word", "of_word": "gray"},
+    "explore_modifiers": {},
+    "explore_retrieval": {},
+    "start_here": {},
+}
 
 
 def _first_views(page, address: str, folder: Path, times: int = 3) -> dict[str, dict[str, object]]:
@@ -86,11 +90,15 @@ def _first_views(page, address: str, folder: Path, times: int = 3) -> dict[str, 
             lab.wait(1)
             found[name].append((time.monotonic() - start, torch_alone))
             _end_kernels(page, address)
-    return {name: {"median_seconds": round(statistics.median(seconds for seconds, _ in rows), 2),
-                   "all_seconds": [round(seconds, 2) for seconds, _ in rows],
-                   "import_torch_alone_seconds": [round(alone, 2) for _, alone in rows],
-                   "median_ratio": round(statistics.median(seconds / alone for seconds, alone in rows), 2)}
-            for name, rows in found.items()}
+    return {
+        name: {
+            "median_seconds": round(statistics.median(seconds for seconds, _ in rows), 2),
+            "all_seconds": [round(seconds, 2) for seconds, _ in rows],
+            "import_torch_alone_seconds": [round(alone, 2) for _, alone in rows],
+            "median_ratio": round(statistics.median(seconds / alone for seconds, alone in rows), 2),
+        }
+        for name, rows in found.items()
+    }
 
 
 def main() -> None:
@@ -98,8 +106,10 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp())
     with jupyter.server(folder) as address, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=jupyter.chromium(),
-                                       args=[*jupyter.ARGUMENTS, "--enable-precise-memory-info", "--js-flags=--expose-gc"])
+        browser = play.chromium.launch(
+            executable_path=jupyter.chromium(),
+            args=[*jupyter.ARGUMENTS, "--enable-precise-memory-info", "--js-flags=--expose-gc"],
+        )
         page = browser.new_page(viewport={"width": 1360, "height": 1100})
         page.set_default_timeout(120_000)
         result = {"first_view": _first_views(page, address, folder)}
@@ -139,7 +149,8 @@ def main() -> None:
         after = memory()
         result["memory_over_500_typed_queries"] = {
             key: {"before": round(before[key], 1), "after": round(after[key], 1), "ratio": round(after[key] / before[key], 3)}
-            for key in before}
+            for key in before
+        }
         browser.close()
     (HERE / "explorers.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

@@ -1,6 +1,6 @@
 """How fast a folder of one's own images is opened and searched: 100,000 vectors, 500 pictures, one photograph of 50 megapixels.
 
-    python benchmarks/gallery.py [--vectors 100000] [--width 512] [--pictures 500]
+python benchmarks/gallery.py [--vectors 100000] [--width 512] [--pictures 500]
 """
 
 from __future__ import annotations
@@ -39,8 +39,14 @@ def measure_search(n: int, width: int, queries: int = 20, k: int = 10) -> dict[s
     found = FolderGallery("random", names, tuple(map(Path, names)), vectors)
     found.search(asked[0], k)
     took = [1000 * seconds(found.search, vector, k) for vector in asked]
-    return {"vectors": n, "width": width, "queries": queries, "k": k, "median_ms": round(float(np.median(took)), 1),
-            "slowest_ms": round(max(took), 1)}
+    return {
+        "vectors": n,
+        "width": width,
+        "queries": queries,
+        "k": k,
+        "median_ms": round(float(np.median(took)), 1),
+        "slowest_ms": round(max(took), 1),
+    }
 
 
 def draw(folder: Path, n: int) -> None:

@@ -46,12 +46,23 @@ def compare(dataset: str, data_root: Path, runs_root: Path, steps: int) -> dict:
     for model in MODELS:
         changes = {"model.name": model, "train.steps": steps, "data.origin": datasets.origin(dataset, folder)}
         runs[model] = train_and_evaluate(profile_config("laptop", dataset, **changes), folder, runs_root)
-    found = {"data": runs["maaf"].metrics["data"], "queries": len(split.queries), "steps": steps, "k": k,
-             "chance": round(by_chance(split, k), 2), "models": {}}
+    found = {
+        "data": runs["maaf"].metrics["data"],
+        "queries": len(split.queries),
+        "steps": steps,
+        "k": k,
+        "chance": round(by_chance(split, k), 2),
+        "models": {},
+    }
     for model, run in runs.items():
         e = recall(run.rankings, k)
-        line = {"recall": round(e.value, 1), "low": round(e.low, 1), "high": round(e.high, 1),
-                "minutes": round(run.environment["train_seconds"] / 60, 1), "run": run.name}
+        line = {
+            "recall": round(e.value, 1),
+            "low": round(e.low, 1),
+            "high": round(e.high, 1),
+            "minutes": round(run.environment["train_seconds"] / 60, 1),
+            "run": run.name,
+        }
         if model != "maaf":
             gain = paired_difference(runs["maaf"].rankings, run.rankings, k)
             line["maaf_gains"] = [round(gain.value, 1), round(gain.low, 1), round(gain.high, 1)]

@@ -1,6 +1,6 @@
 """How fast the synthetic stand-ins are drawn: images a second at 224 px, drawn, encoded and written, on all cores of one machine.
 
-    python benchmarks/made.py [--pixels 224] [--images 600]
+python benchmarks/made.py [--pixels 224] [--images 600]
 """
 
 from __future__ import annotations

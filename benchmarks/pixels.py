@@ -50,6 +50,7 @@ def listed(paths: list[Path]) -> Split:
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
+
 def speeds(photos: Path, limit: int, rounds: int, batches: int) -> dict:
     """Every way of getting a batch, in turn, `rounds` times."""
     paths = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:limit]
@@ -62,8 +63,11 @@ def speeds(photos: Path, limit: int, rounds: int, batches: int) -> dict:
             start = time.perf_counter(), time.process_time()
             caches[store] = pixel_cache(split, SIZE, folder, progress=False, store=store)
             wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-            builds[store] = {"images_per_s": round(len(paths) / wall), "cores_used": round(cpu / wall, 2),
-                             "mb": round(caches[store].path.stat().st_size / 1e6, 1)}
+            builds[store] = {
+                "images_per_s": round(len(paths) / wall),
+                "cores_used": round(cpu / wall, 2),
+                "mb": round(caches[store].path.stat().st_size / 1e6, 1),
+            }
 
         def original(i: int) -> np.ndarray:
             return to_square(decode(paths[i]), SIZE)
@@ -77,8 +81,10 @@ def speeds(photos: Path, limit: int, rounds: int, batches: int) -> dict:
             "cache, raw": caches["raw"].batch,
             "cache, jpeg": caches["jpeg"].batch,
         }
-        with_transform = {f"{name} + transform": lambda rows, way=way: crops.train(way(rows), torch.Generator().manual_seed(0))
-                          for name, way in ways.items()}
+        with_transform = {
+            f"{name} + transform": lambda rows, way=way: crops.train(way(rows), torch.Generator().manual_seed(0))
+            for name, way in ways.items()
+        }
         measured: dict[str, list[tuple[float, float]]] = {name: [] for name in (*ways, *with_transform)}
         for round_ in range(-1, rounds):  # the first is a warm-up
             for name, way in {**ways, **with_transform}.items():
@@ -89,24 +95,41 @@ def speeds(photos: Path, limit: int, rounds: int, batches: int) -> dict:
                 if round_ >= 0:
                     measured[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
     images = BATCH * batches
-    rates = [{"way": name, "images_per_s": round(images / median(wall for wall, _ in times)),
-              "images_per_cpu_s": round(images / median(cpu for _, cpu in times))} for name, times in measured.items()]
+    rates = [
+        {
+            "way": name,
+            "images_per_s": round(images / median(wall for wall, _ in times)),
+            "images_per_cpu_s": round(images / median(cpu for _, cpu in times)),
+        }
+        for name, times in measured.items()
+    ]
     ratios = []
     for store in STORES:
         for tail in ("", " + transform"):
             one, all_, cache = (measured[name + tail] for name in (*list(ways)[:2], f"cache, {store}"))
-            ratios.append({
-                "cache": store + tail,
-                "times_originals": round(median(min(a[0], b[0]) / c[0] for a, b, c in zip(one, all_, cache)), 1),
-                "times_originals_1_thread": round(median(a[0] / c[0] for a, c in zip(one, cache)), 1),
-                "times_originals_per_cpu_s": round(median(min(a[1], b[1]) / c[1] for a, b, c in zip(one, all_, cache)), 1),
-            })
-    return {"photos": len(paths), "pixels": SIZE, "batch": BATCH, "batches": batches, "rounds": rounds,
-            "mean_original_kb": round(sum(path.stat().st_size for path in paths) / len(paths) / 1e3, 1),
-            "builds": builds, "rates": rates, "ratios": ratios}
+            ratios.append(
+                {
+                    "cache": store + tail,
+                    "times_originals": round(median(min(a[0], b[0]) / c[0] for a, b, c in zip(one, all_, cache)), 1),
+                    "times_originals_1_thread": round(median(a[0] / c[0] for a, c in zip(one, cache)), 1),
+                    "times_originals_per_cpu_s": round(median(min(a[1], b[1]) / c[1] for a, b, c in zip(one, all_, cache)), 1),
+                }
+            )
+    return {
+        "photos": len(paths),
+        "pixels": SIZE,
+        "batch": BATCH,
+        "batches": batches,
+        "rounds": rounds,
+        "mean_original_kb": round(sum(path.stat().st_size for path in paths) / len(paths) / 1e3, 1),
+        "builds": builds,
+        "rates": rates,
+        "ratios": ratios,
+    }
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
+
 
 def resident() -> tuple[float, float]:
     """(of its own, of mapped files) in MB."""
@@ -138,8 +161,12 @@ class Peak:
         self.thread.join()
 
     def result(self) -> dict:
-        return {"before_mb": round(self.before), "peak_mb": round(self.peak), "grown_mb": round(self.peak - self.before),
-                "mapped_mb": round(self.files)}
+        return {
+            "before_mb": round(self.before),
+            "peak_mb": round(self.peak),
+            "grown_mb": round(self.peak - self.before),
+            "mapped_mb": round(self.files),
+        }
 
 
 def child(what: str, folder: Path, store: str, size: int, batches: int) -> dict:
@@ -201,9 +228,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer photographs, rounds and images: does it run?")
     options = parser.parse_args()
     result = {
-        "machine": f"{CORES} cores", "load_before": round(LOAD, 1), "quick": options.quick,
+        "machine": f"{CORES} cores",
+        "load_before": round(LOAD, 1),
+        "quick": options.quick,
         "torch_threads": torch.get_num_threads(),
-        "python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pillow": PIL.__version__,
         "speed": speeds(options.photos, *((96, 2, 2) if options.quick else (10_000, 9, 8))),
         "memory": memory((1_000, 10_000) if options.quick else (1_000, 10_000, 100_000), 32, 50 if options.quick else 500),
     }
@@ -217,8 +248,10 @@ def main() -> None:
         print(f"{row['way']:<34} {row['images_per_s']:>9,} {row['images_per_cpu_s']:>10,}")
     print(f"{'times the originals':<34} {'at best':>9} {'1 thread':>10} {'per CPU s':>10}")
     for row in speed["ratios"]:
-        print(f"{row['cache']:<34} {row['times_originals']:>9} {row['times_originals_1_thread']:>10} "
-              f"{row['times_originals_per_cpu_s']:>10}")
+        print(
+            f"{row['cache']:<34} {row['times_originals']:>9} {row['times_originals_1_thread']:>10} "
+            f"{row['times_originals_per_cpu_s']:>10}"
+        )
     print(f"{'memory in MB':<24} {'before':>8} {'peak':>8} {'grown':>8} {'mapped':>8}")
     for row in result["memory"]["rows"]:
         name = f"{row['what']} {row['store']} {row['images']:,}"

@@ -32,8 +32,18 @@ def main() -> None:
     print(frame.to_string(index=False, float_format=lambda x: f"{x:.5f}"))
     below = int((frame["ratio"] < 1).sum())
     print(f"{below} of {len(frame)} words attend less to the cell they name than to the others ({split.origin})")
-    arguments.out.write_text(json.dumps({"run": run.name, "data": split.origin, "words_below": below,
-                                         "words": json.loads(frame.round(6).to_json(orient="records"))}, indent=2) + "\n")
+    arguments.out.write_text(
+        json.dumps(
+            {
+                "run": run.name,
+                "data": split.origin,
+                "words_below": below,
+                "words": json.loads(frame.round(6).to_json(orient="records")),
+            },
+            indent=2,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -54,8 +54,15 @@ def main() -> None:
             save = partial(css._save, Path(folder), "test")
             written, _ = rate(lambda: [None for _ in render.stream(scenes, pixels, "cpu", save)], len(scenes))  # noqa: B023
         rows.append({"pixels": pixels, "drawn_per_s": drawn, "drawn_per_cpu_s": cost, "drawn_and_written_per_s": written})
-    result = {"images": len(scenes), "cpus": cores(), "load_before": round(LOAD, 1), "torch": torch.__version__,
-              "python": platform.python_version(), "annotations_s": round(annotate, 2), "rows": rows}
+    result = {
+        "images": len(scenes),
+        "cpus": cores(),
+        "load_before": round(LOAD, 1),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "annotations_s": round(annotate, 2),
+        "rows": rows,
+    }
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"{result['cpus']} CPUs (load {LOAD:.1f} before), torch {result['torch']}; full annotations {annotate:.1f} s")
     print(f"{'pixels':>6} {'drawn/s':>9} {'per CPU second':>15} {'drawn and written/s':>20}")

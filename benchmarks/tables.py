@@ -53,8 +53,13 @@ def main() -> None:
     for line in statements.itertuples():
         said = {"statement": line.statement, "dataset": line.dataset, "verdict": line.verdict}
         if line.gained == line.gained:
-            said |= {"gained": round(line.gained, 1), "low": round(line.low, 1), "high": round(line.high, 1),
-                     "p": round(line.p, 4), "p_holm": round(line.p_holm, 4)}
+            said |= {
+                "gained": round(line.gained, 1),
+                "low": round(line.low, 1),
+                "high": round(line.high, 1),
+                "p": round(line.p, 4),
+                "p_holm": round(line.p_holm, 4),
+            }
         told[line.table]["statements"].append(said)
         gained = f"{line.gained:+6.1f} [{line.low:+.1f}, {line.high:+.1f}] p {line.p_holm:.4f}" if "gained" in said else ""
         print(f"{line.table:>3}  {line.verdict:<14} {gained:<31} {line.statement} ({line.dataset})")
@@ -63,8 +68,15 @@ def main() -> None:
     verdicts = statements["verdict"].tolist()
     counts = {verdict: verdicts.count(verdict) for verdict in ("holds", "does not hold", "undecided", "not run")}
     print(f"{len(every)} distinct runs: {training:.0f} minutes of training, {ranking:.0f} of embedding and ranking; {counts}")
-    result = {"profile": "laptop, synthetic data", "seeds": arguments.seeds, "runs": len(every), "training_minutes": round(training),
-              "ranking_minutes": round(ranking), "verdicts": counts, "tables": told}
+    result = {
+        "profile": "laptop, synthetic data",
+        "seeds": arguments.seeds,
+        "runs": len(every),
+        "training_minutes": round(training),
+        "ranking_minutes": round(ranking),
+        "verdicts": counts,
+        "tables": told,
+    }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -75,8 +75,15 @@ def main() -> None:
     arguments = parser.parse_args()
     origin = datasets.origin("css", arguments.data_root)
     train, test = (datasets.load("css", arguments.data_root, name) for name in ("train", "test"))
-    result = {"profile": arguments.profile, "data": origin, "torch": torch.__version__, "machine": platform.machine(),
-              "threads": torch.get_num_threads(), "cores": os.cpu_count(), "rows": {}}
+    result = {
+        "profile": arguments.profile,
+        "data": origin,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "rows": {},
+    }
     for row in table("1").rows:
         if row.changes is None:
             continue
@@ -90,12 +97,16 @@ def main() -> None:
         embed_seconds = time.perf_counter() - start
         rank(*embedded, test, progress=False)
         result["rows"][row.label] = {
-            "step_seconds": round(total, 4), "shares": {part: round(seconds / total, 3) for part, seconds in parts.items()},
-            "embed_seconds": round(embed_seconds, 2), "rank_seconds": round(time.perf_counter() - start - embed_seconds, 2),
+            "step_seconds": round(total, 4),
+            "shares": {part: round(seconds / total, 3) for part, seconds in parts.items()},
+            "embed_seconds": round(embed_seconds, 2),
+            "rank_seconds": round(time.perf_counter() - start - embed_seconds, 2),
         }
         shares = "  ".join(f"{part} {100 * seconds / total:4.0f}%" for part, seconds in parts.items())
-        print(f"{row.label:12} {total:.3f} s a step: {shares}   test split: embed {embed_seconds:.1f} s, "
-              f"rank {result['rows'][row.label]['rank_seconds']:.1f} s")
+        print(
+            f"{row.label:12} {total:.3f} s a step: {shares}   test split: embed {embed_seconds:.1f} s, "
+            f"rank {result['rows'][row.label]['rank_seconds']:.1f} s"
+        )
     result["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     print(f"peak memory {result['peak_memory_mib']} MiB, {result['threads']} threads, torch {torch.__version__}")
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -23,8 +23,12 @@ from maaf_lab.experiments.runs import Run, ledger
 
 def differences(settings: dict, base: dict) -> dict[str, object]:
     """Dotted names of the settings that are not the base's, with their values."""
-    return {f"{part}.{name}": value for part in ("data", "model", "train") for name, value in settings[part].items()
-            if base[part].get(name) != value}
+    return {
+        f"{part}.{name}": value
+        for part in ("data", "model", "train")
+        for name, value in settings[part].items()
+        if base[part].get(name) != value
+    }
 
 
 def by_text(run: Run) -> dict[str, float]:
@@ -51,12 +55,22 @@ def main() -> None:
     lines = []
     for name, run in sorted(runs.items(), key=lambda item: -item[1].metrics["metrics"]["R1"]["value"]):
         e = run.metrics["metrics"]["R1"]
-        lines.append({"run": name, "settings": differences(run.config.to_dict(), base), "steps": run.config.train.steps,
-                      "R1": round(e["value"], 1), "low": round(e["low"], 1), "high": round(e["high"], 1),
-                      "last_loss": round(float(run.log["loss"].iloc[-1]), 3),
-                      "minutes": round(run.environment["train_seconds"] / 60, 1), "by_text": by_text(run)})
-        print(name, lines[-1]["settings"] or "base", f"R1 {e['value']:.1f} [{e['low']:.1f}, {e['high']:.1f}]",
-              lines[-1]["by_text"])
+        lines.append(
+            {
+                "run": name,
+                "settings": differences(run.config.to_dict(), base),
+                "steps": run.config.train.steps,
+                "R1": round(e["value"], 1),
+                "low": round(e["low"], 1),
+                "high": round(e["high"], 1),
+                "last_loss": round(float(run.log["loss"].iloc[-1]), 3),
+                "minutes": round(run.environment["train_seconds"] / 60, 1),
+                "by_text": by_text(run),
+            }
+        )
+        print(
+            name, lines[-1]["settings"] or "base", f"R1 {e['value']:.1f} [{e['low']:.1f}, {e['high']:.1f}]", lines[-1]["by_text"]
+        )
     if arguments.out.is_file():  # runs measured earlier, whose folders are gone, keep their lines
         earlier = json.loads(arguments.out.read_text())
         if earlier["base"] == arguments.base:

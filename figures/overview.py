@@ -1,6 +1,6 @@
 """Draws figures/overview.png, the README's picture, from the model that ships with the lab.
 
-    python figures/overview.py --data-root data/css
+python figures/overview.py --data-root data/css
 """
 
 import argparse

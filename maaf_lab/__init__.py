@@ -30,9 +30,24 @@ _FROM = {
 }
 _MODULE = {name: module for module, names in _FROM.items() for name in names}
 __all__ = [
-    "Run", "RunConfig", "explore", "explore_attention", "explore_modifiers", "explore_retrieval", "ledger",
-    "load_foreign_checkpoint", "load_pretrained", "open_figures", "open_table", "paper_table", "pretrained_run", "profile_config",
-    "run_table", "table_frame", "train_and_evaluate", "untrained",
+    "Run",
+    "RunConfig",
+    "explore",
+    "explore_attention",
+    "explore_modifiers",
+    "explore_retrieval",
+    "ledger",
+    "load_foreign_checkpoint",
+    "load_pretrained",
+    "open_figures",
+    "open_table",
+    "paper_table",
+    "pretrained_run",
+    "profile_config",
+    "run_table",
+    "table_frame",
+    "train_and_evaluate",
+    "untrained",
 ]
 
 

@@ -11,12 +11,31 @@ import typer
 from maaf_lab.errors import LabError
 
 # Written out here so that the shell's help need not import torch; tests compare them with `models.build` and `made.sets`.
-SYSTEMS = ("maaf", "two_stream", "tirg", "tirg_last_conv", "image_only", "text_only", "concat", "addition", "show_and_tell",
-           "parameter_hashing", "relationship", "film", "attributes_as_operators", "locally_bounded", "val")
+SYSTEMS = (
+    "maaf",
+    "two_stream",
+    "tirg",
+    "tirg_last_conv",
+    "image_only",
+    "text_only",
+    "concat",
+    "addition",
+    "show_and_tell",
+    "parameter_hashing",
+    "relationship",
+    "film",
+    "attributes_as_operators",
+    "locally_bounded",
+    "val",
+)
 SYNTHETIC_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-                  help="The lab for composed image retrieval: MAAF, the systems it is compared with, its tables and figures.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The lab for composed image retrieval: MAAF, the systems it is compared with, its tables and figures.",
+)
 
 Root = Annotated[Path, typer.Option("--root", help="the dataset's folder, in its published layout")]
 DataRoot = Annotated[Path, typer.Option(help="the dataset's folder, or the folder that holds it under its name")]
@@ -90,9 +109,7 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
-    data_root: DataRoot = Path("data"),
-    device: Device = None,
+    run: Annotated[Path, typer.Argument(help="a run's folder")], data_root: DataRoot = Path("data"), device: Device = None
 ) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
     from maaf_lab.experiments.runs import Run
@@ -131,7 +148,13 @@ def table(
     from maaf_lab.plots.tables import statements_text, table_text
 
     experiment = open_table(
-        key, profile=profile, data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=range(seeds), rows=row or (),
+        key,
+        profile=profile,
+        data_root=data_root,
+        runs_root=runs_root,
+        steps=steps or 0,
+        seeds=range(seeds),
+        rows=row or (),
         device=device or "",
     )
     print(table_text(experiment.frame(), experiment.caption()))
@@ -156,8 +179,19 @@ def tables(
     from maaf_lab.paper.report import run_tables
     from maaf_lab.paper.tables import TABLES
 
-    entries = run_tables(keys or (), profile=profile, data_root=data_root, runs_root=runs_root, records=records, out=out,
-                         seeds=seeds, steps=steps or 0, executor_name=executor, device=device or "", address=address)
+    entries = run_tables(
+        keys or (),
+        profile=profile,
+        data_root=data_root,
+        runs_root=runs_root,
+        records=records,
+        out=out,
+        seeds=seeds,
+        steps=steps or 0,
+        executor_name=executor,
+        device=device or "",
+        address=address,
+    )
     for entry in entries:
         name = f"Table {entry.key}" if entry.key in TABLES else entry.key
         print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
@@ -184,12 +218,22 @@ def demo(
     notebook = NOTEBOOKS / "table1_css.ipynb"
     if not notebook.is_file():
         raise RunError(f"expected the lab's notebooks beside the package, found no {notebook.name}: run the demo from a clone")
-    open_table("1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed],
-               rows=DEMO_ROWS).run()
-    done, page = execute(notebook, runs_root / "notebooks", {
-        "profile": "laptop", "data_root": str(data_root.resolve()), "runs_root": str(runs_root.resolve()), "records": "",
-        "steps": steps or 0, "seeds": [seed], "rows": list(DEMO_ROWS),
-    })
+    open_table(
+        "1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed], rows=DEMO_ROWS
+    ).run()
+    done, page = execute(
+        notebook,
+        runs_root / "notebooks",
+        {
+            "profile": "laptop",
+            "data_root": str(data_root.resolve()),
+            "runs_root": str(runs_root.resolve()),
+            "records": "",
+            "steps": steps or 0,
+            "seeds": [seed],
+            "rows": list(DEMO_ROWS),
+        },
+    )
     print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
 
 
@@ -255,8 +299,12 @@ def _printable(text: str) -> str:
 
 
 _OWN_OPTIONS = {
-    "model.name": "--model", "data.dataset": "--dataset", "data.origin": "--data-root, which says what the data is",
-    "train.seed": "--seed", "train.steps": "--steps", "profile": "--profile",
+    "model.name": "--model",
+    "data.dataset": "--dataset",
+    "data.origin": "--data-root, which says what the data is",
+    "train.seed": "--seed",
+    "train.steps": "--steps",
+    "profile": "--profile",
 }
 
 
@@ -285,7 +333,8 @@ def _told(run: object) -> str:
     vectors = run.environment.get("word_vectors", "") if (run.folder / "environment.json").is_file() else ""
     values = ", ".join(f"{name} {m['value']:.1f} [{m['low']:.1f}, {m['high']:.1f}]" for name, m in metrics["metrics"].items())
     return f"{run.name}: {values}\n{metrics['queries']:,} queries of {metrics['data']}; {metrics['protocol']}" + (
-        f"\nword embeddings started from {vectors}" if vectors else "")
+        f"\nword embeddings started from {vectors}" if vectors else ""
+    )
 
 
 def main() -> None:

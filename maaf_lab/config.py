@@ -192,10 +192,18 @@ class TrainConfig:
 
 # Settings that older runs do not know: at their defaults they stay out of the hash, so that those runs keep their names.
 _ADDED_LATER: tuple[tuple[str, str, Any], ...] = (
-    ("train", "single_category", False), ("train", "grayscale", 0.0), ("data", "cache", "raw"),
-    ("model", "attention_dropout", None), ("model", "text_layers", 1), ("model", "word_vectors", "none"),
-    ("model", "word_width", 0), ("model", "freeze_text", False), ("model", "bert", "bert-base-uncased"),
-    ("model", "two_stream", "xxx_xmm_xff"), ("train", "text_learning_rate", None), ("train", "compile", False),
+    ("train", "single_category", False),
+    ("train", "grayscale", 0.0),
+    ("data", "cache", "raw"),
+    ("model", "attention_dropout", None),
+    ("model", "text_layers", 1),
+    ("model", "word_vectors", "none"),
+    ("model", "word_width", 0),
+    ("model", "freeze_text", False),
+    ("model", "bert", "bert-base-uncased"),
+    ("model", "two_stream", "xxx_xmm_xff"),
+    ("train", "text_learning_rate", None),
+    ("train", "compile", False),
 )
 
 
@@ -263,18 +271,35 @@ def _build(kind: type, raw: dict[str, Any]) -> Any:
 
 _CSS_MODEL = {"model.resolutions": (7,), "model.blocks": 1}  # section 3.1: block 4 only, one attention block
 _CROPS = {"data.transform": "crops"}
-_SMALL = {
-    "data.pixels": 56, "model.image_encoder": "tiny", "model.image_weights": "none",
-}
+_SMALL = {"data.pixels": 56, "model.image_encoder": "tiny", "model.image_weights": "none"}
 _SMOKE = {
-    **_SMALL, "model.image_channels": (8, 16, 16, 32), "model.width": 32, "model.text_width": 32, "model.feedforward": 64,
-    "model.heads": 4, "train.steps": 30, "train.batch_size": 16, "train.image_learning_rate": 0.01, "train.schedule": "cosine",
-    "train.warmup_steps": 5, "train.checkpoint_every": 10, "train.log_every": 5,
+    **_SMALL,
+    "model.image_channels": (8, 16, 16, 32),
+    "model.width": 32,
+    "model.text_width": 32,
+    "model.feedforward": 64,
+    "model.heads": 4,
+    "train.steps": 30,
+    "train.batch_size": 16,
+    "train.image_learning_rate": 0.01,
+    "train.schedule": "cosine",
+    "train.warmup_steps": 5,
+    "train.checkpoint_every": 10,
+    "train.log_every": 5,
 }
 _LAPTOP = {
-    **_SMALL, "model.width": 128, "model.text_width": 128, "model.feedforward": 256, "model.heads": 8, "train.steps": 600,
-    "train.batch_size": 96, "train.learning_rate": 0.02, "train.image_learning_rate": 0.02, "train.schedule": "cosine",
-    "train.warmup_steps": 100, "train.checkpoint_every": 200,
+    **_SMALL,
+    "model.width": 128,
+    "model.text_width": 128,
+    "model.feedforward": 256,
+    "model.heads": 8,
+    "train.steps": 600,
+    "train.batch_size": 96,
+    "train.learning_rate": 0.02,
+    "train.image_learning_rate": 0.02,
+    "train.schedule": "cosine",
+    "train.warmup_steps": 100,
+    "train.checkpoint_every": 200,
 }
 # 245 image tokens: the paper's batches of 32, attention without its weights and 300 steps are what a core does in minutes.
 _LAPTOP_TOKENS = {**_LAPTOP, "model.attention_dropout": 0.0, "train.batch_size": 32, "train.steps": 300}

@@ -187,8 +187,9 @@ def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
     path = Path(notebook)
     nb = _read(path)
     try:
-        nbclient.NotebookClient(nb, timeout=timeout, kernel_name=_kernel(path),
-                                resources={"metadata": {"path": str(path.resolve().parent)}}).execute()
+        nbclient.NotebookClient(
+            nb, timeout=timeout, kernel_name=_kernel(path), resources={"metadata": {"path": str(path.resolve().parent)}}
+        ).execute()
     except nbclient.exceptions.CellExecutionError as error:
         raise NotebookError(f"{path.name}: left as it was, a cell failed with {error.ename}: {error.evalue}") from error
     path.write_text(_text(_cleaned(nb, path)), encoding="utf-8")
@@ -226,8 +227,13 @@ def to_article(notebook: str | Path) -> str:
     for cell in nb.cells:
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    exporter = nbconvert.HTMLExporter(template_name="basic", exclude_input=True, exclude_input_prompt=True,
-                                      exclude_output_prompt=True, exclude_anchor_links=True)
+    exporter = nbconvert.HTMLExporter(
+        template_name="basic",
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
     html, _ = exporter.from_notebook_node(nb)
     return html
 
@@ -298,10 +304,15 @@ def _cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
 
     nb = copy.deepcopy(nb)
     kernel = nb.metadata.get("kernelspec", {})
-    nb.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": kernel.get("display_name", "Python 3 (ipykernel)"), "name": kernel.get("name", "python3")},
-        "language_info": {"name": nb.metadata.get("language_info", {}).get("name", "python")},
-    })
+    nb.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {
+                "display_name": kernel.get("display_name", "Python 3 (ipykernel)"),
+                "name": kernel.get("name", "python3"),
+            },
+            "language_info": {"name": nb.metadata.get("language_info", {}).get("name", "python")},
+        }
+    )
     for cell in nb.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})

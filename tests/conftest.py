@@ -103,6 +103,7 @@ def garments():
 @pytest.fixture
 def no_training(monkeypatch):
     """Training or evaluating anything fails the test."""
+
     def refuse(*_args, **_kwargs):
         raise AssertionError("something was trained or evaluated")
 

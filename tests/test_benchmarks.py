@@ -24,8 +24,16 @@ def test_every_switch_of_the_authors_code_was_compared():
     result = json.loads((FOLDER / "authors.json").read_text())
     cases = result["equality"]["cases"]
     assert len(cases) >= 60 and all(case["query"] <= 1e-4 and case["gallery"] <= 1e-4 < case["apart"] for case in cases)
-    assert {"att_layer_spec", "attn_positional_encoding", "attn_softmax_replacement", "resolutionwise_pool", "text_model_arch",
-            "sequence_concat_img_through_attn", "sequence_concat_include_text", "attn_2stream_mode"} <= set().union(*cases)
+    assert {
+        "att_layer_spec",
+        "attn_positional_encoding",
+        "attn_softmax_replacement",
+        "resolutionwise_pool",
+        "text_model_arch",
+        "sequence_concat_img_through_attn",
+        "sequence_concat_include_text",
+        "attn_2stream_mode",
+    } <= set().union(*cases)
     assert result["ranking"]["same_hits_query_by_query"]
     differ = {name: line["queries_that_differ"] for name, line in result["protocol"].items()}
     del differ["spot_the_diff"]  # as published, their gallery holds some images several times

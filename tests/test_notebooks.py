@@ -51,8 +51,11 @@ def text_of(path: Path) -> str:
 
 
 def test_progress_bars_are_not_on_the_page(tmp_path):
-    source = write(tmp_path / "bars.ipynb", "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='working'):\n    pass",
-                   "import ipywidgets\nipywidgets.IntSlider(description='head')")
+    source = write(
+        tmp_path / "bars.ipynb",
+        "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='working'):\n    pass",
+        "import ipywidgets\nipywidgets.IntSlider(description='head')",
+    )
     done = notebooks.execute(source, tmp_path / "out", progress=False)
     assert "working:" in done.ipynb.read_text() and "working:" not in done.html.read_text()
     assert "IntSlider" in done.html.read_text()
@@ -154,8 +157,13 @@ def test_check_parameters_in_a_kernels_history(monkeypatch):
 
     monkeypatch.setattr(IPython, "get_ipython", Shell)
     call = "notebooks.check_parameters()"
-    for cells in ([], [PARAMETERS], ["# Parameters\nsteps = 1"], [PARAMETERS, "# Parameters\nsteps = 1\nrate = float('nan')"],
-                  [PARAMETERS, "# Parameters\nsteps = 1", "k = 5", "import os", "# Parameters\nsteps = 1"]):
+    for cells in (
+        [],
+        [PARAMETERS],
+        ["# Parameters\nsteps = 1"],
+        [PARAMETERS, "# Parameters\nsteps = 1\nrate = float('nan')"],
+        [PARAMETERS, "# Parameters\nsteps = 1", "k = 5", "import os", "# Parameters\nsteps = 1"],
+    ):
         Shell.user_ns["In"] = ["", *cells, call]
         notebooks.check_parameters()
     Shell.user_ns["In"] = ["", "# What follows\n", PARAMETERS, "# Parameters\nstep = float('nan')\n", call]

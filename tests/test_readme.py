@@ -38,7 +38,7 @@ def test_papermill_lines_name_real_parameters():
     lines = [line for line in LINES if "papermill " in line]
     assert lines
     for line in lines:
-        words = shlex.split(line[line.index("papermill "):])
+        words = shlex.split(line[line.index("papermill ") :])
         known = declared_parameters(ROOT / words[1])
         assert {words[i + 1] for i, word in enumerate(words) if word == "-p"} <= set(known)
 

@@ -34,7 +34,7 @@ def coverage(boxes: np.ndarray, pixels: int, side: int) -> np.ndarray:
     """How much of each token boxes cover -> (side, side), 0 to 1. boxes: (n, 4) x0, y0, x1, y1 in whole pixels, half open."""
     covered = np.zeros((pixels, pixels))
     for x0, y0, x1, y1 in boxes.astype(int):
-        covered[max(y0, 0):y1, max(x0, 0):x1] = 1
+        covered[max(y0, 0) : y1, max(x0, 0) : x1] = 1
     edges, pixel = np.arange(side + 1)[:, None] * pixels / side, np.arange(pixels)
     overlap = np.clip(np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel), 0, None)  # (side, pixels)
     return overlap @ covered @ overlap.T / (pixels / side) ** 2
@@ -54,8 +54,15 @@ def describing_words(text: str) -> list[tuple[int, str]]:
 
 
 def avoidance(
-    model: ComposedModel, split: Split, cache: PixelCache, scenes: Sequence[Sequence[Object]], sidecar: Mapping[str, np.ndarray],
-    *, seed: int = 0, chunk: int = 256, progress: bool = True,
+    model: ComposedModel,
+    split: Split,
+    cache: PixelCache,
+    scenes: Sequence[Sequence[Object]],
+    sidecar: Mapping[str, np.ndarray],
+    *,
+    seed: int = 0,
+    chunk: int = 256,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """A line a kind of word, block and head: score, low, high (95% over queries), chance (the baseline), words.
 
@@ -66,8 +73,10 @@ def avoidance(
     import pandas as pd
 
     if model.config.attention != "softmax":
-        raise ConfigError(f"the avoidance score compares weights that are never negative: expected softmax attention, "
-                          f"found {model.config.attention}")
+        raise ConfigError(
+            f"the avoidance score compares weights that are never negative: expected softmax attention, "
+            f"found {model.config.attention}"
+        )
     boxes = _boxes(sidecar)
     words_of = {tuple(tokenize(text)): describing_words(text) for text in {join(q.texts) for q in split.queries}}
 
@@ -96,9 +105,20 @@ def avoidance(
         chance = np.stack([_score(one, regions[kind][n]) for one, n in zip(maps[kind], other, strict=True)])
         for block, head in np.ndindex(found.shape[1:]):
             e, c = bootstrap(found[:, block, head]), bootstrap(chance[:, block, head])
-            lines.append({"kind": kind, "block": block + 1, "head": head + 1, "score": e.value / 100, "low": e.low / 100,
-                          "high": e.high / 100, "chance": c.value / 100, "chance_low": c.low / 100, "chance_high": c.high / 100,
-                          "words": len(found)})
+            lines.append(
+                {
+                    "kind": kind,
+                    "block": block + 1,
+                    "head": head + 1,
+                    "score": e.value / 100,
+                    "low": e.low / 100,
+                    "high": e.high / 100,
+                    "chance": c.value / 100,
+                    "chance_low": c.low / 100,
+                    "chance_high": c.high / 100,
+                    "words": len(found),
+                }
+            )
     return pd.DataFrame(lines)
 
 
@@ -115,4 +135,3 @@ def _boxes(sidecar: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
     for image, number, box in zip(sidecar["image"], sidecar["object"], sidecar["box"], strict=True):
         found.setdefault(int(image), []).append((int(number), box))
     return {image: np.stack([box for _, box in sorted(rows, key=lambda row: row[0])]) for image, rows in found.items()}
-

@@ -21,8 +21,14 @@ def caption_statistics(texts: Sequence[str]) -> dict[str, float]:
     tokens = [tokenize(text) for text in texts]
     counts = Counter(word for words in tokens for word in words)
     lengths = np.array([len(words) for words in tokens])
-    return {"captions": len(texts), "tokens a caption": float(lengths.mean()), "median": float(np.median(lengths)),
-            "longest": int(lengths.max()), "words": len(counts), "once": sum(n == 1 for n in counts.values())}
+    return {
+        "captions": len(texts),
+        "tokens a caption": float(lengths.mean()),
+        "median": float(np.median(lengths)),
+        "longest": int(lengths.max()),
+        "words": len(counts),
+        "once": sum(n == 1 for n in counts.values()),
+    }
 
 
 def caption_frame(texts_of: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def fitting_scenes(labels: Sequence[str], sources: Sequence[int], texts: Sequenc
     for label, objects in scenes.items():
         showing[plain[label]].append(label)
         for i, obj in enumerate(objects):
-            one_more[scene_label(objects[:i] + objects[i + 1:])].append((obj, label))
+            one_more[scene_label(objects[:i] + objects[i + 1 :])].append((obj, label))
     parse = lru_cache(maxsize=None)(parse_modification)
 
     def fits(own: str, text: str) -> set[str]:

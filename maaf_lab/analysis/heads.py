@@ -87,6 +87,18 @@ def _lines(
     lines, loss = [], whole.hits(k) - found.hits(k)
     for kind, rows in kinds.items():
         e, lost = bootstrap(found.hits(k)[rows]), bootstrap(loss[rows])
-        lines.append({"attention": name, "head": head, "kind": kind, "recall": e.value, "low": e.low, "high": e.high,
-                      "lost": lost.value, "lost_low": lost.low, "lost_high": lost.high, "queries": int(rows.sum())})
+        lines.append(
+            {
+                "attention": name,
+                "head": head,
+                "kind": kind,
+                "recall": e.value,
+                "low": e.low,
+                "high": e.high,
+                "lost": lost.value,
+                "lost_low": lost.low,
+                "lost_high": lost.high,
+                "queries": int(rows.sum()),
+            }
+        )
     return lines

@@ -62,8 +62,13 @@ def modification_types_of(text: str) -> tuple[str, ...]:
 Taxonomy = Mapping[str, frozenset[str]]  # type -> its keywords
 
 _CSS: Taxonomy = {
-    "add": frozenset({"add"}), "remove": frozenset({"remove"}), "change": frozenset({"make"}), "color": frozenset(COLORS),
-    "shape": frozenset(SHAPES), "size": frozenset(SIZES), "position": frozenset(tokenize(cell)[0] for cell in CELLS),
+    "add": frozenset({"add"}),
+    "remove": frozenset({"remove"}),
+    "change": frozenset({"make"}),
+    "color": frozenset(COLORS),
+    "shape": frozenset(SHAPES),
+    "size": frozenset(SIZES),
+    "position": frozenset(tokenize(cell)[0] for cell in CELLS),
 }
 
 
@@ -103,4 +108,5 @@ def holds(texts: Sequence[str], types: Taxonomy) -> dict[str, np.ndarray]:
     known = {text: frozenset(tokenize(text)) for text in set(texts)}
     tokens = [known[text] for text in texts]
     return {"all": np.ones(len(texts), bool)} | {
-        name: np.array([not words.isdisjoint(found) for found in tokens], bool) for name, words in types.items()}
+        name: np.array([not words.isdisjoint(found) for found in tokens], bool) for name, words in types.items()
+    }

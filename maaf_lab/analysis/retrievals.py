@@ -35,6 +35,9 @@ def pick_queries(rankings: Rankings, count: int, *, seed: int = 0, within: int =
     if count < 1:
         raise ConfigError(f"expected at least 1 query to show, found {count}")
     if len(fit) < count:
-        raise ConfigError(f"expected {count} queries" + (f" with an answer among the first {within}" if within else "")
-                          + f", found {len(fit)} of {len(rank)}; ask for fewer")
+        raise ConfigError(
+            f"expected {count} queries"
+            + (f" with an answer among the first {within}" if within else "")
+            + f", found {len(fit)} of {len(rank)}; ask for fewer"
+        )
     return sorted(np.random.default_rng(seed).choice(fit, count, replace=False).tolist())

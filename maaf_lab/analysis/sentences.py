@@ -37,8 +37,9 @@ def marked(sentence: str) -> MarkedSentence:
     stars = [i for i, part in enumerate(parts) if part.startswith("*") and part.rstrip(".,!?").endswith("*")]
     words = [tokenize(part) for part in parts]
     if not colon or not category.strip() or len(stars) != 1 or any(len(word) != 1 for word in words):
-        raise ConfigError('expected "category: a sentence with one *marked* word", such as "dress: has longer *sleeves*"; '
-                          f"found {sentence!r}")
+        raise ConfigError(
+            f'expected "category: a sentence with one *marked* word", such as "dress: has longer *sleeves*"; found {sentence!r}'
+        )
     return MarkedSentence(category.strip(), tuple(word[0] for word in words), stars[0])
 
 

@@ -35,8 +35,15 @@ class WordMap(NamedTuple):
 
 @torch.inference_mode()
 def word_attention(
-    model: ComposedModel, split: Split, cache: PixelCache, places_of: Callable[[list[str]], Sequence[int]], *,
-    chunk: int = 256, progress: bool = True, title: str = "attention of words", by_source: bool = False,
+    model: ComposedModel,
+    split: Split,
+    cache: PixelCache,
+    places_of: Callable[[list[str]], Sequence[int]],
+    *,
+    chunk: int = 256,
+    progress: bool = True,
+    title: str = "attention of words",
+    by_source: bool = False,
 ) -> Iterator[WordMap]:
     """The attention to the coarsest grid of every word that `places_of` picks: it takes a query's tokens and gives places.
 

@@ -46,7 +46,12 @@ class WordGroups:
 
 
 def word_groups(
-    model: ComposedModel, split: Split, cache: PixelCache, kind: str, word: str = "", *,
+    model: ComposedModel,
+    split: Split,
+    cache: PixelCache,
+    kind: str,
+    word: str = "",
+    *,
     progress: Callable[[int, int], None] | None = None,
 ) -> WordGroups:
     """kind: "a word" (then `word`), or one of `GROUPS`. progress(done, total) counts words.
@@ -57,9 +62,7 @@ def word_groups(
     total = sum(len(groups) for groups in picks.values())
     if not total:
         what = f"the word {word!r}" if kind == "a word" else f"words of {kind}"
-        raise ConfigError(
-            f"no query of {split.title} holds {what}; try one of its words: {', '.join(_commonest(split))}"
-        )
+        raise ConfigError(f"no query of {split.title} holds {what}; try one of its words: {', '.join(_commonest(split))}")
     signed = model.config.attention != "softmax"
     places = {tuple(tokenize(text)): [p for p, _ in groups] for text, groups in picks.items()}
     named = {tuple(tokenize(text)): dict(groups) for text, groups in picks.items()}
@@ -67,9 +70,7 @@ def word_groups(
     images: dict[str, Counter[int]] = {}
     weighted: dict[str, np.ndarray] = {}
     counts: Counter[str] = Counter()
-    found = word_attention(
-        model, split, cache, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True
-    )
+    found = word_attention(model, split, cache, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True)
     todo = sum(len(picks.get(join(q.texts), ())) for q in split.queries)
     for done, one in enumerate(found, 1):
         query = split.queries[one.query]

@@ -135,8 +135,10 @@ class Feed:
         self._split, self._vocabulary, self._plan = split, vocabulary, plan
         self._process, self._processes = process, processes
         if plan.batch_size // plan.group_size % processes:
-            raise ConfigError(f"batch_size {plan.batch_size} in groups of {plan.group_size} does not divide over {processes} "
-                              f"processes: change batch_size or group_size")
+            raise ConfigError(
+                f"batch_size {plan.batch_size} in groups of {plan.group_size} does not divide over {processes} "
+                f"processes: change batch_size or group_size"
+            )
         self._epoch, self._collate, self._sampler = -1, None, None
         self._at(0)
         self.batches_per_epoch = self._sampler.batches_per_epoch
@@ -151,8 +153,10 @@ class Feed:
         kinds = [q.category for q in queries] if plan.single_category else None
         self._sampler = GroupSampler(self._collate.sources, plan.batch_size, plan.group_size, plan.seed, kinds)
         if epoch and self._sampler.batches_per_epoch < self.batches_per_epoch:
-            raise ConfigError(f"{split.title}: expected every epoch to draw as many queries as the first; epoch {epoch} fills "
-                              f"{self._sampler.batches_per_epoch} batches, the first {self.batches_per_epoch}")
+            raise ConfigError(
+                f"{split.title}: expected every epoch to draw as many queries as the first; epoch {epoch} fills "
+                f"{self._sampler.batches_per_epoch} batches, the first {self.batches_per_epoch}"
+            )
         self._epoch = epoch
 
     def __call__(self, step: int) -> Batch:
@@ -180,10 +184,16 @@ class _Steps(Dataset):
 
 def batches(feed: Feed, cache: PixelCache, steps: Iterable[int], workers: int = 0) -> Iterator[tuple[Batch, Tensor]]:
     """The batches of `steps` in order, with their pixels; `workers` processes read ahead and change nothing but the speed."""
-    loader = DataLoader(_Steps(feed, cache), batch_size=None, sampler=list(steps), num_workers=workers,
-                        collate_fn=_as_it_is, prefetch_factor=4 if workers else None,
-                        generator=torch.Generator(),  # its own: the loader must not draw from the state that dropout uses
-                        multiprocessing_context="spawn" if workers else None)
+    loader = DataLoader(
+        _Steps(feed, cache),
+        batch_size=None,
+        sampler=list(steps),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # its own: the loader must not draw from the state that dropout uses
+        multiprocessing_context="spawn" if workers else None,
+    )
     return iter(loader)
 
 

@@ -65,8 +65,19 @@ class CheckReport:
     def to_frame(self) -> pd.DataFrame:
         """A row a split: images, missing, unreadable, queries, queries lost, expected counts."""
         columns = ["split", "images", "missing", "unreadable", "queries", "queries lost", "images expected", "queries expected"]
-        rows = [(r.split, r.images, len(r.missing), len(r.unreadable), r.queries, r.queries_lost,
-                 _told(r.published_images, r.exact), _told(r.published_queries, r.exact)) for r in self.rows]
+        rows = [
+            (
+                r.split,
+                r.images,
+                len(r.missing),
+                len(r.unreadable),
+                r.queries,
+                r.queries_lost,
+                _told(r.published_images, r.exact),
+                _told(r.published_queries, r.exact),
+            )
+            for r in self.rows
+        ]
         import pandas as pd
 
         return pd.DataFrame(rows, columns=columns)

@@ -161,8 +161,16 @@ class Dataset(ABC):
                 except DataError as error:
                     if str(error) not in problems:
                         problems.append(str(error))
-        return CheckReport(self.key, self.root, origin, self._files(), tuple(rows), tuple(problems + row_problems(rows)),
-                           tuple(notes), self.download)
+        return CheckReport(
+            self.key,
+            self.root,
+            origin,
+            self._files(),
+            tuple(rows),
+            tuple(problems + row_problems(rows)),
+            tuple(notes),
+            self.download,
+        )
 
     def looks_right(self) -> bool:
         """Whether the folder can be this dataset's at all, whole or not."""
@@ -177,8 +185,10 @@ class Dataset(ABC):
         """Raises DataError naming those annotation files that are missing: without them a split would load in part."""
         lacking = [path.relative_to(self.root).as_posix() for path in files if not path.is_file()]
         if lacking:
-            raise DataError(f"{self.title} {split}: {len(lacking)} of {len(files)} annotation files missing under {self.root} "
-                            f"({first_names(lacking)}). What to get: {self.download}")
+            raise DataError(
+                f"{self.title} {split}: {len(lacking)} of {len(files)} annotation files missing under {self.root} "
+                f"({first_names(lacking)}). What to get: {self.download}"
+            )
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -187,8 +197,10 @@ class Dataset(ABC):
             raise ConfigError(f"{self.title} has no split {split!r}; it has {', '.join(self.splits)}")
         self.expect_folder()
         if (self.root / f"{MARK}.part").exists() and not (self.root / MARK).exists():
-            raise DataError(f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
-                            f"`maaf-lab make {self.synthetic_as()}` again; it starts over")
+            raise DataError(
+                f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
+                f"`maaf-lab make {self.synthetic_as()}` again; it starts over"
+            )
         return self.read(split)
 
     def _looks_right(self, root: Path) -> bool:
@@ -253,8 +265,10 @@ class Dataset(ABC):
         if nothing_left:
             advice = f"No query of this split is left. What to get: {self.download}"
         else:
-            advice = (f'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check {self.key}` lists what '
-                      f"is missing.")
+            advice = (
+                f'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check {self.key}` lists what '
+                f"is missing."
+            )
         where = self.root / self.pictures
         return f"{self.title} {split}: {' and '.join(parts)} under {where}; they cost {lost:,} queries. {advice}"
 
@@ -264,15 +278,22 @@ class Dataset(ABC):
         return image.path.relative_to(folder).as_posix() if image.path.is_relative_to(folder) else image.path.name
 
     def _row(self, split: str, part: Part, progress: bool) -> CheckRow:
-        results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}",
-                                  progress=progress))
+        results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}", progress=progress))
         bad = {i: why for i, why in enumerate(results) if why}
         names = {i: self._name(part.images[i]) for i in bad}
         lost = len(part.queries) - len(self.without(part, set(bad)).queries) if bad else 0
         counts = self.counts(split)
-        return CheckRow(split, len(part.images), tuple(names[i] for i, why in bad.items() if why == "missing"),
-                        tuple((names[i], why) for i, why in bad.items() if why != "missing"), len(part.queries),
-                        lost, counts.images, counts.queries, counts.exact)
+        return CheckRow(
+            split,
+            len(part.images),
+            tuple(names[i] for i, why in bad.items() if why == "missing"),
+            tuple((names[i], why) for i, why in bad.items() if why != "missing"),
+            len(part.queries),
+            lost,
+            counts.images,
+            counts.queries,
+            counts.exact,
+        )
 
 
 def without_images(part: Part, bad: set[int]) -> Part:
@@ -281,9 +302,16 @@ def without_images(part: Part, bad: set[int]) -> Part:
     images = [part.images[i] for i in place]
 
     def moved(queries: Sequence[Query]) -> list[Query]:
-        return [replace(q, source=place[q.source], target=None if q.target is None else place[q.target],
-                        exclude=tuple(place[i] for i in q.exclude if i in place))
-                for q in queries if not _needs(q, bad)]
+        return [
+            replace(
+                q,
+                source=place[q.source],
+                target=None if q.target is None else place[q.target],
+                exclude=tuple(place[i] for i in q.exclude if i in place),
+            )
+            for q in queries
+            if not _needs(q, bad)
+        ]
 
     draw = part.draw
     again = None if draw is None else lambda random: moved(draw(random))

@@ -35,7 +35,8 @@ def decode(path: str | Path, data: bytes | None = None) -> np.ndarray:
     except Exception as error:  # Pillow raises many kinds for damaged files
         size = len(data) if data is not None else (os.path.getsize(path) if os.path.isfile(path) else 0)
         raise DataError(
-            f"{path}: cannot be read as an image ({size:,} bytes; {_why(error)}); copy or download it again") from error
+            f"{path}: cannot be read as an image ({size:,} bytes; {_why(error)}); copy or download it again"
+        ) from error
 
 
 def _why(error: Exception) -> str:
@@ -90,4 +91,4 @@ def to_square(image: np.ndarray, size: int) -> np.ndarray:
         image = np.asarray(PILImage.fromarray(image).resize(new, PILImage.Resampling.BILINEAR))
         height, width = image.shape[:2]
     top, left = round((height - size) / 2), round((width - size) / 2)
-    return np.ascontiguousarray(image[top:top + size, left:left + size])
+    return np.ascontiguousarray(image[top : top + size, left : left + size])

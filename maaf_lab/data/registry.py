@@ -15,8 +15,9 @@ from maaf_lab.data.datasets.spot_the_diff import SpotTheDiff
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError
 
-DATASETS: dict[str, type[Dataset]] = {layout.key: layout for layout in (
-    CSS, CSS2D, CSS2Dto3D, FashionIQ, Fashion200k, MITStates, BirdsToWords, SpotTheDiff)}
+DATASETS: dict[str, type[Dataset]] = {
+    layout.key: layout for layout in (CSS, CSS2D, CSS2Dto3D, FashionIQ, Fashion200k, MITStates, BirdsToWords, SpotTheDiff)
+}
 
 
 def open_dataset(dataset: str, root: str | Path) -> Dataset:

@@ -101,8 +101,10 @@ class Split:
             if q.target_label is not None and q.target_label not in labels:
                 raise DataError(f"{self.title}: query {i} asks for {q.target_label!r}; no image of the split has that label")
             if q.target is not None and self.images[q.target].label != q.target_label:
-                raise DataError(f"{self.title}: query {i} asks for {q.target_label!r} but its target image shows "
-                                f"{self.images[q.target].label!r}")
+                raise DataError(
+                    f"{self.title}: query {i} asks for {q.target_label!r} but its target image shows "
+                    f"{self.images[q.target].label!r}"
+                )
 
     @property
     def title(self) -> str:

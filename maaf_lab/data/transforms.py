@@ -75,7 +75,7 @@ class Plain:
             image = F.interpolate(image, new, mode="bilinear", antialias=True, align_corners=False)
             height, width = new
         top, left = round((height - self.pixels) / 2), round((width - self.pixels) / 2)
-        return _standardise(image[..., top:top + self.pixels, left:left + self.pixels])
+        return _standardise(image[..., top : top + self.pixels, left : left + self.pixels])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A run's folder, and the ledger that joins all runs into one tidy frame.
 
-    {dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
-                               rankings.parquet  metrics.json   (written last: a folder with it is finished)
+{dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
+                           rankings.parquet  metrics.json   (written last: a folder with it is finished)
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ from maaf_lab.utils.paths import own_folder, records_folder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,6 @@ class Run:
         return f"Run({self.name}: {'finished' if self.finished else 'unfinished'})"
 
 
-
-
-
-
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """What a run ran on: versions, commit, device. No paths and no names of machines."""
     packages = ("maaf-lab", "torch", "torchvision", "numpy", "accelerate", "safetensors")
@@ -106,8 +97,12 @@ def environment(device: torch.device) -> dict[str, Any]:
             versions[package] = "not installed"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
-        "python": platform.python_version(), "system": platform.system(), "versions": versions, "commit": _commit(),
-        "device": f"{device.type} ({name})", "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "versions": versions,
+        "commit": _commit(),
+        "device": f"{device.type} ({name})",
+        "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -164,26 +159,49 @@ def ledger(*roots: str | Path) -> pd.DataFrame:
             run = Run(path.parent)
             config, metrics, around = run.config, run.metrics, run.environment
             for metric, e in metrics["metrics"].items():
-                lines.append({
-                    "run": run.name, "dataset": config.data.dataset, "model": config.model.name, "profile": config.profile,
-                    "seed": config.train.seed, "steps": config.train.steps, "metric": metric, **e, "queries": metrics["queries"],
-                    "split": metrics["split"], "data": metrics["data"], "protocol": metrics["protocol"],
-                    "train_seconds": around.get("train_seconds"), "device": around.get("device"), "commit": around.get("commit"),
-                    "finished": around.get("finished"),
-                })
+                lines.append(
+                    {
+                        "run": run.name,
+                        "dataset": config.data.dataset,
+                        "model": config.model.name,
+                        "profile": config.profile,
+                        "seed": config.train.seed,
+                        "steps": config.train.steps,
+                        "metric": metric,
+                        **e,
+                        "queries": metrics["queries"],
+                        "split": metrics["split"],
+                        "data": metrics["data"],
+                        "protocol": metrics["protocol"],
+                        "train_seconds": around.get("train_seconds"),
+                        "device": around.get("device"),
+                        "commit": around.get("commit"),
+                        "finished": around.get("finished"),
+                    }
+                )
     return pd.DataFrame(lines, columns=LEDGER_COLUMNS)
 
 
 LEDGER_COLUMNS: Sequence[str] = (
-    "run", "dataset", "model", "profile", "seed", "steps", "metric", "value", "low", "high", "queries", "split", "data",
-    "protocol", "train_seconds", "device", "commit", "finished",
+    "run",
+    "dataset",
+    "model",
+    "profile",
+    "seed",
+    "steps",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "queries",
+    "split",
+    "data",
+    "protocol",
+    "train_seconds",
+    "device",
+    "commit",
+    "finished",
 )
-
-
-
-
-
-
 
 
 def load_pretrained(name: str = "css-laptop", device: str = "cpu") -> ComposedModel:

@@ -25,8 +25,14 @@ from maaf_lab.utils.files import write_json
 
 
 def train_and_evaluate(
-    config: RunConfig, data_root: str | Path, runs_root: str | Path, *, device: str | None = None, workers: int = 0,
-    recompute: bool = False, progress: bool = True,
+    config: RunConfig,
+    data_root: str | Path,
+    runs_root: str | Path,
+    *,
+    device: str | None = None,
+    workers: int = 0,
+    recompute: bool = False,
+    progress: bool = True,
 ) -> Run:
     """Train what is not trained, evaluate what is not evaluated; a finished run is returned as it is.
 
@@ -40,20 +46,24 @@ def train_and_evaluate(
         return run
     found = datasets.origin(config.data.dataset, data_root)
     if config.data.origin and config.data.origin != found:
-        raise ConfigError(f"{run.name}: expected the data {config.data.origin!r}, found {found!r} in {data_root}; "
-                          "name the folder that holds it, or make it again")
+        raise ConfigError(
+            f"{run.name}: expected the data {config.data.origin!r}, found {found!r} in {data_root}; "
+            "name the folder that holds it, or make it again"
+        )
     processes = processes_of_this_run(device)
     if not (run.folder / "model.safetensors").is_file():
         train_split = datasets.load(config.data.dataset, data_root, "train", config.data.missing)
         with processes.main_process_first():
-            cache = pixel_cache(train_split, config.data.pixels, progress=progress and processes.is_main_process,
-                                store=config.data.cache)
+            cache = pixel_cache(
+                train_split, config.data.pixels, progress=progress and processes.is_main_process, store=config.data.cache
+            )
         set_seed(config.train.seed)
         model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
         if processes.is_main_process:
             write_json(run.folder / "config.json", config.to_dict())
-        seconds = fit(model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute,
-                      progress=progress)
+        seconds = fit(
+            model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute, progress=progress
+        )
         if processes.is_main_process:
             around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
             if (vectors := model.word_vectors()) is not None:
@@ -92,8 +102,13 @@ def summary(rankings: Rankings, split: Split, seconds: float) -> dict[str, Any]:
     """Recall at the protocol's k with intervals, in percent, and what they were measured on (see `metrics.recalls`)."""
     values = recalls(rankings, split.protocol.ks)
     return {
-        "dataset": split.dataset, "split": split.name, "data": split.origin, "queries": len(split.queries),
-        "images": len(split.images), "protocol": rankings.protocol, "interval": "95%, bootstrap over queries",
+        "dataset": split.dataset,
+        "split": split.name,
+        "data": split.origin,
+        "queries": len(split.queries),
+        "images": len(split.images),
+        "protocol": rankings.protocol,
+        "interval": "95%, bootstrap over queries",
         "metrics": {
             name: {"value": round(e.value, 3), "low": round(e.low, 3), "high": round(e.high, 3)} for name, e in values.items()
         },

@@ -354,8 +354,6 @@ def open_session(
     )
 
 
-
-
 def told(run: Run) -> str:
     """A run for people: "garments-laptop: maaf, 1,500 steps"."""
     config = run.config

@@ -150,8 +150,10 @@ class TextVectorModel(VectorModel):
     def refuse_one(self, x_BD: Tensor) -> None:
         """ValueError where batch statistics are to be had from a single query."""
         if self.training and len(x_BD) < 2:
-            raise ValueError(f"{type(self).__name__} trains on batch statistics: expected at least 2 queries, found 1; "
-                             "call eval() to embed one")
+            raise ValueError(
+                f"{type(self).__name__} trains on batch statistics: expected at least 2 queries, found 1; "
+                "call eval() to embed one"
+            )
 
 
 class FusedTokens(TokenModel):

@@ -26,8 +26,16 @@ from maaf_lab.models.encoders.bert import word_pieces
 from maaf_lab.models.registry import build_model
 from maaf_lab.models.systems.two_stream import steps_of
 
-SYSTEMS = {"sequence_concat_attention": "maaf", "attention": "two_stream", "tirg": "tirg", "tirg_lastconv": "tirg_last_conv",
-           "imgonly": "image_only", "textonly": "text_only", "concat": "concat", "add": "addition"}
+SYSTEMS = {
+    "sequence_concat_attention": "maaf",
+    "attention": "two_stream",
+    "tirg": "tirg",
+    "tirg_lastconv": "tirg_last_conv",
+    "imgonly": "image_only",
+    "textonly": "text_only",
+    "concat": "concat",
+    "add": "addition",
+}
 TEXTS = {"lstm": "lstm", "embeddings": "embedding", "transformer": "transformer", "BERT": "bert"}
 
 # their name (a pattern) -> ours; None for what their code saves and does not use in this system
@@ -53,7 +61,7 @@ def load_foreign_checkpoint(
     options, state = _read(path)
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}  # saved from several GPUs
     if word_order not in ("auto", "first", "alphabet"):
-        raise ConfigError(f"word_order: expected \"auto\", \"first\" or \"alphabet\", found {word_order!r}")
+        raise ConfigError(f'word_order: expected "auto", "first" or "alphabet", found {word_order!r}')
     by_alphabet = word_order == "alphabet" or (word_order == "auto" and "img_model.conv1.weight" in state)
     config = converted_config(options, state)
     if config.text_encoder == "bert":
@@ -62,8 +70,10 @@ def load_foreign_checkpoint(
         vocabulary = _vocabulary(vocabulary_texts, by_alphabet, int(options.get("threshold_rare_words", 0)))
     embedding = state.get("text_model.embedding_layer.weight")
     if embedding is not None and len(embedding) != len(vocabulary):
-        raise DataError(f"{path}: expected texts with the checkpoint's {len(embedding):,} words (the unknown word included), "
-                        f"found texts with {len(vocabulary):,}; pass the training texts that the checkpoint was trained with")
+        raise DataError(
+            f"{path}: expected texts with the checkpoint's {len(embedding):,} words (the unknown word included), "
+            f"found texts with {len(vocabulary):,}; pass the training texts that the checkpoint was trained with"
+        )
     model = build_model(config, vocabulary)
     model.load_state_dict(_translated(state, config, model, path))
     return model.eval()
@@ -85,10 +95,17 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
         steps_of(str(options.get("attn_2stream_mode", "xxx_xmm_xff")))
     width = int(options.get("embed_dim", 512))
     return ModelConfig(
-        name=name, image_encoder=encoder, image_weights="none", width=width, text_width=width,
-        text_encoder=_one(options, "text_model_arch", TEXTS, "lstm"), text_layers=int(options.get("text_model_layers", 1)),
-        bert="none", freeze_text=options.get("text_model_arch") == "BERT" or bool(options.get("freeze_text_model", False)),
-        resolutions=levels or (7,), blocks=int(options.get("number_attention_blocks", 1)),
+        name=name,
+        image_encoder=encoder,
+        image_weights="none",
+        width=width,
+        text_width=width,
+        text_encoder=_one(options, "text_model_arch", TEXTS, "lstm"),
+        text_layers=int(options.get("text_model_layers", 1)),
+        bert="none",
+        freeze_text=options.get("text_model_arch") == "BERT" or bool(options.get("freeze_text_model", False)),
+        resolutions=levels or (7,),
+        blocks=int(options.get("number_attention_blocks", 1)),
         heads=int(options.get("number_attention_heads", 8)) if name in ("maaf", "two_stream") else 1,
         feedforward=int(options.get("width_per_attention_block", 256)),
         attention=_one(options, "attn_softmax_replacement", {"none": "softmax", "identity": "identity"}, "none"),
@@ -97,7 +114,8 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
         resolutionwise_pooling=bool(options.get("resolutionwise_pool", False)),
         image_through_attention=bool(options.get("sequence_concat_img_through_attn", False)),
         include_text=bool(options.get("sequence_concat_include_text", False)),
-        dropout=float(options.get("dropout_rate", 0.1)), text_dropout=float(options.get("dropout_rate", 0.1)),
+        dropout=float(options.get("dropout_rate", 0.1)),
+        text_dropout=float(options.get("dropout_rate", 0.1)),
     )
 
 
@@ -117,17 +135,19 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except Exception as error:  # whatever a foreign or damaged pickle makes torch raise
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named:
-            raise DataError(f"{path} asks for {named[1]}; only tensors, plain containers and argparse.Namespace are admitted. "
-                            "Do not open this file from an untrusted place.") from None
+            raise DataError(
+                f"{path} asks for {named[1]}; only tensors, plain containers and argparse.Namespace are admitted. "
+                "Do not open this file from an untrusted place."
+            ) from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as a checkpoint ({first[:200]}): copy or download it again") from error
     if not isinstance(raw, dict) or not {"opt", "model_state_dict"} <= set(raw):
         found = ", ".join(map(str, list(raw)[:8])) if isinstance(raw, dict) else type(raw).__name__
-        raise DataError(f"{path}: expected \"it\", \"opt\" and \"model_state_dict\", found {found}")
+        raise DataError(f'{path}: expected "it", "opt" and "model_state_dict", found {found}')
     options, state = raw["opt"], raw["model_state_dict"]
     options = vars(options) if isinstance(options, argparse.Namespace) else options
     if not isinstance(options, dict) or not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise DataError(f"{path}: expected \"opt\" to be options and \"model_state_dict\" to be tensors by name")
+        raise DataError(f'{path}: expected "opt" to be options and "model_state_dict" to be tensors by name')
     return options, state
 
 
@@ -147,11 +167,16 @@ def _vocabulary(texts: Iterable[str], by_alphabet: bool, threshold: int) -> Voca
 # --- names ------------------------------------------------------------------------------------------------------------
 
 _BLOCK: Rules = [  # one encoder layer -> one FusionBlock
-    (r"self_attn\.linears\.0\.(\w+)", r"attention.query.\1"), (r"self_attn\.linears\.1\.(\w+)", r"attention.key.\1"),
-    (r"self_attn\.linears\.2\.(\w+)", r"attention.value.\1"), (r"self_attn\.linears\.3\.(\w+)", r"attention.out.\1"),
-    (r"feed_forward\.w_1\.(\w+)", r"feedforward.0.\1"), (r"feed_forward\.w_2\.(\w+)", r"feedforward.3.\1"),
-    (r"sublayer\.0\.norm\.a_2", "attention_norm.gain"), (r"sublayer\.0\.norm\.b_2", "attention_norm.bias"),
-    (r"sublayer\.1\.norm\.a_2", "feedforward_norm.gain"), (r"sublayer\.1\.norm\.b_2", "feedforward_norm.bias"),
+    (r"self_attn\.linears\.0\.(\w+)", r"attention.query.\1"),
+    (r"self_attn\.linears\.1\.(\w+)", r"attention.key.\1"),
+    (r"self_attn\.linears\.2\.(\w+)", r"attention.value.\1"),
+    (r"self_attn\.linears\.3\.(\w+)", r"attention.out.\1"),
+    (r"feed_forward\.w_1\.(\w+)", r"feedforward.0.\1"),
+    (r"feed_forward\.w_2\.(\w+)", r"feedforward.3.\1"),
+    (r"sublayer\.0\.norm\.a_2", "attention_norm.gain"),
+    (r"sublayer\.0\.norm\.b_2", "attention_norm.bias"),
+    (r"sublayer\.1\.norm\.a_2", "feedforward_norm.gain"),
+    (r"sublayer\.1\.norm\.b_2", "feedforward_norm.bias"),
 ]
 _MAPS = ("query", "key", "value", "out")
 
@@ -170,13 +195,17 @@ def _rules(config: ModelConfig, google: bool) -> Rules:
     norm: Rules = [(r"\.a_2", ".gain"), (r"\.b_2", ".bias")]
     net = r"img_model\." if google else r"img_model\.model\."
     rules: Rules = [
-        (net + r"conv1\.(\w+)", r"backbone.stem.0.\1"), (net + r"bn1\.(\w+)", r"backbone.stem.1.\1"),
+        (net + r"conv1\.(\w+)", r"backbone.stem.0.\1"),
+        (net + r"bn1\.(\w+)", r"backbone.stem.1.\1"),
         (net + r"(layer[1-4]\..+)", r"backbone.\1"),
-        (r"text_model\.embedding_layer\.weight", "text.embedding.weight"), (r"text_model\.lstm\.(\w+)", r"text.lstm.\1"),
-        (r"text_model\.fc_output\.1\.(\w+)", r"text.project.1.\1"), (r"text_model\.position_encoder\.pe", None),
+        (r"text_model\.embedding_layer\.weight", "text.embedding.weight"),
+        (r"text_model\.lstm\.(\w+)", r"text.lstm.\1"),
+        (r"text_model\.fc_output\.1\.(\w+)", r"text.project.1.\1"),
+        (r"text_model\.position_encoder\.pe", None),
         *_below(r"text_model\.model\.layers\.(\d+)\.", r"text.blocks.\1.", _BLOCK),
         *_below(r"text_model\.model\.norm", "text.norm", norm),
-        (r"text_model\.model\.((?:embeddings|encoder)\..+)", r"text.bert.\1"), (r"text_model\.model\.pooler\..+", None),
+        (r"text_model\.model\.((?:embeddings|encoder)\..+)", r"text.bert.\1"),
+        (r"text_model\.model\.pooler\..+", None),
         (r"text_projection_layer\.(\w+)", r"text.project.\1"),
     ]
     reads_words = config.name != "image_only"
@@ -212,8 +241,14 @@ def _rules(config: ModelConfig, google: bool) -> Rules:
 def _stream_rules(config: ModelConfig, norm: Rules) -> Rules:
     """A layer holds all six operations, whatever its mode uses; each step has a norm."""
     used = {operation for step in steps_of(config.two_stream) for operation in step}
-    theirs = {"xxx": "self_attn_x", "xmm": "src_attn_x", "mmm": "self_attn_m", "mxx": "src_attn_m", "xff": "feed_forward_x",
-              "mff": "feed_forward_m"}
+    theirs = {
+        "xxx": "self_attn_x",
+        "xmm": "src_attn_x",
+        "mmm": "self_attn_m",
+        "mxx": "src_attn_m",
+        "xff": "feed_forward_x",
+        "mff": "feed_forward_m",
+    }
     layer: Rules = []
     for operation, module in theirs.items():
         if operation in ("xff", "mff"):
@@ -223,8 +258,12 @@ def _stream_rules(config: ModelConfig, norm: Rules) -> Rules:
         layer += [(t, o + r"\1" if operation in used else None) for t, o in parts]
     layer += [(r"sublayer\.(\d+)\.norm\.a_2", r"norms.\1.gain"), (r"sublayer\.(\d+)\.norm\.b_2", r"norms.\1.bias")]
     where = r"composer\.(?:decoder|m|m\.decoder)\."
-    return [*_below(where + r"layers\.(\d+)\.", r"blocks.\1.", layer), *_below(where + "norm_x", "norm_x", norm),
-            *_below(where + "norm_m", "norm_m", norm), (r"composer\.(?:pos_embed|m\.pos_embed)\.pe", None)]
+    return [
+        *_below(where + r"layers\.(\d+)\.", r"blocks.\1.", layer),
+        *_below(where + "norm_x", "norm_x", norm),
+        *_below(where + "norm_m", "norm_m", norm),
+        (r"composer\.(?:pos_embed|m\.pos_embed)\.pe", None),
+    ]
 
 
 def _translated(state: dict[str, Tensor], config: ModelConfig, model: ComposedModel, path: Path) -> dict[str, Tensor]:

@@ -23,10 +23,21 @@ from maaf_lab.models.systems.two_stream import TwoStream
 from maaf_lab.models.systems.val import VAL
 
 MODELS: dict[str, type[ComposedModel]] = {
-    "maaf": MAAF, "two_stream": TwoStream, "tirg": TIRG, "tirg_last_conv": TIRGLastConv, "image_only": ImageOnly,
-    "text_only": TextOnly, "concat": Concat, "addition": Addition, "show_and_tell": ShowAndTell,
-    "parameter_hashing": ParameterHashing, "relationship": Relationship, "film": FiLM,
-    "attributes_as_operators": AttributesAsOperators, "locally_bounded": LocallyBounded, "val": VAL,
+    "maaf": MAAF,
+    "two_stream": TwoStream,
+    "tirg": TIRG,
+    "tirg_last_conv": TIRGLastConv,
+    "image_only": ImageOnly,
+    "text_only": TextOnly,
+    "concat": Concat,
+    "addition": Addition,
+    "show_and_tell": ShowAndTell,
+    "parameter_hashing": ParameterHashing,
+    "relationship": Relationship,
+    "film": FiLM,
+    "attributes_as_operators": AttributesAsOperators,
+    "locally_bounded": LocallyBounded,
+    "val": VAL,
 }
 
 

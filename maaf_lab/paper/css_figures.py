@@ -31,6 +31,7 @@ class CSSFigures(FigureExperiment):
 
     def positions(self) -> PositionMaps:
         """Figure 3: the attention of the nine position words."""
+
         def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
             found = position_maps(self.model, self.split, self.cache)
             return found.maps, found.counts
@@ -39,6 +40,7 @@ class CSSFigures(FigureExperiment):
 
     def colors(self) -> ColorImages:
         """Figure 5: what colour words ignore."""
+
         def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
             found = color_images(self.model, self.split, self.cache)
             return found.images, found.counts
@@ -48,7 +50,9 @@ class CSSFigures(FigureExperiment):
     def avoidance(self) -> pd.DataFrame:
         """Scores of every kind of word and head (`analysis.avoidance`); synthetic data only."""
         if self.profile not in SYNTHETIC_SIZE:
-            raise ConfigError("the avoidance score needs each object's box, which only synthetic CSS has; take the laptop profile")
+            raise ConfigError(
+                "the avoidance score needs each object's box, which only synthetic CSS has; take the laptop profile"
+            )
 
         def compute() -> pd.DataFrame:
             scenes, sidecar = CSS(self.folder).objects("test"), load_sidecar(self.folder, "test")
@@ -64,10 +68,14 @@ class CSSFigures(FigureExperiment):
         self, name: str, what: str, dtype: type, compute: Callable[[], tuple[dict[str, np.ndarray], dict[str, int]]]
     ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """An array a word and how many examples each has; words that no example has are left out."""
+
         def as_arrays() -> dict[str, np.ndarray]:
             arrays, counts = compute()
-            return {"words": np.array(list(arrays)), what: np.stack(list(arrays.values())).astype(dtype),
-                    "counts": np.array([counts[word] for word in arrays])}
+            return {
+                "words": np.array(list(arrays)),
+                what: np.stack(list(arrays.values())).astype(dtype),
+                "counts": np.array([counts[word] for word in arrays]),
+            }
 
         kept = self._kept(name, as_arrays)
         words = kept["words"].tolist()
@@ -79,8 +87,15 @@ EXPERIMENTS: dict[str, type[FigureExperiment]] = {experiment.dataset: experiment
 
 
 def open_figures(
-    dataset: str = "css", *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
-    records: str | Path = "", out: str | Path = "figures", steps: int = 0, device: str = "",
+    dataset: str = "css",
+    *,
+    profile: str = "laptop",
+    data_root: str | Path = "data",
+    runs_root: str | Path = "runs",
+    records: str | Path = "",
+    out: str | Path = "figures",
+    steps: int = 0,
+    device: str = "",
 ) -> FigureExperiment:
     """The analyses behind the figures on a dataset, "css" or "fashion_iq".
 
@@ -89,8 +104,15 @@ def open_figures(
     if dataset not in EXPERIMENTS:
         raise ConfigError(f"the paper has figures on {' and '.join(EXPERIMENTS)}, found {dataset!r}")
     profile_config(profile, dataset)  # an unknown profile is refused here
-    return EXPERIMENTS[dataset](profile, own_folder(data_root, "data"), own_folder(runs_root, "runs"), records_folder(records),
-                            own_folder(out, "figures"), int(steps), device or None)
+    return EXPERIMENTS[dataset](
+        profile,
+        own_folder(data_root, "data"),
+        own_folder(runs_root, "runs"),
+        records_folder(records),
+        own_folder(out, "figures"),
+        int(steps),
+        device or None,
+    )
 
 
 def untrained(profile: str, dataset: str, text: str) -> ComposedModel:

@@ -72,9 +72,15 @@ class DatasetTour:
             galleries = [len(split.images)]
             if split.protocol.gallery == "category":
                 galleries = [sum(c in i.categories for i in split.images) for c in sorted({q.category for q in split.queries})]
-            lines.append({"split": name, "images": len(split.images), "queries": len(split.queries),
-                          "gallery": " / ".join(f"{n:,}" for n in galleries),
-                          "captions a query": round(np.mean([len(q.texts) for q in split.queries]), 2)})
+            lines.append(
+                {
+                    "split": name,
+                    "images": len(split.images),
+                    "queries": len(split.queries),
+                    "gallery": " / ".join(f"{n:,}" for n in galleries),
+                    "captions a query": round(np.mean([len(q.texts) for q in split.queries]), 2),
+                }
+            )
         return pd.DataFrame(lines)
 
     def captions(self) -> pd.DataFrame:
@@ -115,7 +121,16 @@ def overview(tours: Sequence[DatasetTour]) -> pd.DataFrame:
     lines = []
     for tour in tours:
         split, words = tour.ranked, caption_frame({"": tour.splits["train"].texts}).iloc[0]
-        lines.append({"dataset": tour.dataset, "split": split.name, "images": len(split.images), "queries": len(split.queries),
-                      "tokens a caption": words["tokens a caption"], "words": words["words"],
-                      "gallery": split.protocol.gallery, "reported": ", ".join(f"R{k}" for k in split.protocol.ks)})
+        lines.append(
+            {
+                "dataset": tour.dataset,
+                "split": split.name,
+                "images": len(split.images),
+                "queries": len(split.queries),
+                "tokens a caption": words["tokens a caption"],
+                "words": words["words"],
+                "gallery": split.protocol.gallery,
+                "reported": ", ".join(f"R{k}" for k in split.protocol.ks),
+            }
+        )
     return pd.DataFrame(lines)

@@ -79,17 +79,24 @@ class GarmentFigures(FigureExperiment):
 
     def structure(self, query: int = 0, block: int = 0) -> Structure:
         """Figure 4: a block's attention of one query, mean over heads. ConfigError for a number that there is none of."""
+
         def compute() -> dict[str, np.ndarray]:
             queries, blocks = len(self.split.queries), self.model.config.blocks
             if not (0 <= query < queries and 0 <= block < blocks):
-                raise ConfigError(f"expected a query from 0 to {queries - 1} and a block from 0 to {blocks - 1}, "
-                                  f"found query {query}, block {block}")
+                raise ConfigError(
+                    f"expected a query from 0 to {queries - 1} and a block from 0 to {blocks - 1}, "
+                    f"found query {query}, block {block}"
+                )
             q = self.split.queries[query]
             image = build_transform("plain", self.cache.size).eval(self.cache.batch([q.source]).to(self.model.device))
             _, record = self.model.eval().embed_query(image, [join(q.texts)], return_attention=True)
             weights = record.weights[block, 0].mean(0).detach().float().cpu().numpy()
-            return {"weights": weights, "tokens": np.array(record.tokens[0]), "names": np.array(list(record.spans)),
-                    "spans": np.array(list(record.spans.values()))}
+            return {
+                "weights": weights,
+                "tokens": np.array(record.tokens[0]),
+                "names": np.array(list(record.spans)),
+                "spans": np.array(list(record.spans.values())),
+            }
 
         kept = self._kept("structure", compute, query, block)
         spans = {name: tuple(span) for name, span in zip(kept["names"].tolist(), kept["spans"].tolist(), strict=True)}
@@ -97,6 +104,7 @@ class GarmentFigures(FigureExperiment):
 
     def clusters(self, show: int = 10) -> dict[str, CategoryImages]:
         """Figure S1: each category's pictures and their average, of all and of the largest cluster in pixel space (k = 5)."""
+
         def compute() -> dict[str, np.ndarray]:
             arrays = {"categories": np.array(self.categories)}
             for category in self.categories:
@@ -109,8 +117,10 @@ class GarmentFigures(FigureExperiment):
 
         kept = self._kept("clusters", compute, show)
         parts = [f"{name}{what}" for name in ("whole", "cluster") for what in ("", " mean", " count")]
-        return {c: CategoryImages(*(array if (array := kept[f"{c} {part}"]).ndim else int(array) for part in parts))
-                for c in kept["categories"].tolist()}
+        return {
+            c: CategoryImages(*(array if (array := kept[f"{c} {part}"]).ndim else int(array) for part in parts))
+            for c in kept["categories"].tolist()
+        }
 
     def sentence(self, sentence: str, images: int = 200) -> SentenceMaps:
         """Figure 6: a sentence such as "dress: is *longer*" (see `analysis.sentences.marked`) put to the first `images` pictures
@@ -133,17 +143,24 @@ class GarmentFigures(FigureExperiment):
 
         Synthetic pictures are drawn once more at `pixels`; published ones are scaled. The model saw them at its own size.
         """
+
         def compute() -> dict[str, np.ndarray]:
             frame, ids = self._rankings.frame, {image.id: i for i, image in enumerate(self.split.images)}
             chosen = pick_queries(self._rankings, count, seed=seed, within=within)
             shown = [[self.split.queries[q].source, *(ids[name] for name in frame["top"].iloc[q][:keep])] for q in chosen]
             pictures = [_jpeg(picture) for picture in self._pictures([i for row in shown for i in row], pixels)]
-            right = [[self.split.images[i].label == self.split.queries[q].target_label for i in row[1:]]
-                     for q, row in zip(chosen, shown, strict=True)]
+            right = [
+                [self.split.images[i].label == self.split.queries[q].target_label for i in row[1:]]
+                for q, row in zip(chosen, shown, strict=True)
+            ]
             texts = [self.split.queries[q].texts for q in chosen]
-            return {"texts": np.array(["\n".join(of) for of in texts]), "rank": frame["rank"].to_numpy()[chosen],
-                    "right": np.array(right), "ends": np.cumsum([len(p) for p in pictures]),
-                    "pictures": np.frombuffer(b"".join(pictures), np.uint8)}
+            return {
+                "texts": np.array(["\n".join(of) for of in texts]),
+                "rank": frame["rank"].to_numpy()[chosen],
+                "right": np.array(right),
+                "ends": np.cumsum([len(p) for p in pictures]),
+                "pictures": np.frombuffer(b"".join(pictures), np.uint8),
+            }
 
         kept = self._kept("retrievals", compute, count, keep, within, seed, pixels)
         files = np.split(kept["pictures"], kept["ends"][:-1])

@@ -47,8 +47,10 @@ def notebook_of(key: str) -> Path:
         return figure_notebooks()[key]
     found = sorted(NOTEBOOKS.glob(f"table{table(key).key}_*.ipynb"))
     if len(found) != 1:
-        raise RunError(f"table {key}: expected one notebook table{key}_*.ipynb in {NOTEBOOKS.name}/, found {len(found)}. Run "
-                       f"`maaf-lab tables` from a clone of the lab; `maaf-lab table {key}` needs no notebook")
+        raise RunError(
+            f"table {key}: expected one notebook table{key}_*.ipynb in {NOTEBOOKS.name}/, found {len(found)}. Run "
+            f"`maaf-lab tables` from a clone of the lab; `maaf-lab table {key}` needs no notebook"
+        )
     return found[0]
 
 
@@ -94,9 +96,19 @@ def _title(key: str) -> str:
 
 
 def run_tables(
-    keys: Sequence[str] = (), *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
-    records: str | Path = "", out: str | Path = "report", seeds: int = 1, steps: int = 0, executor_name: str = "local",
-    device: str = "", progress: bool = True, **executor_options: Any,
+    keys: Sequence[str] = (),
+    *,
+    profile: str = "laptop",
+    data_root: str | Path = "data",
+    runs_root: str | Path = "runs",
+    records: str | Path = "",
+    out: str | Path = "report",
+    seeds: int = 1,
+    steps: int = 0,
+    executor_name: str = "local",
+    device: str = "",
+    progress: bool = True,
+    **executor_options: Any,
 ) -> list[Entry]:
     """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
@@ -109,7 +121,11 @@ def run_tables(
     if seeds < 1:
         raise ConfigError(f"seeds: expected at least 1, found {seeds}")
     # notebooks run in their own folder, so all paths are made absolute
-    data_root, runs_root, records = own_folder(data_root, "data").resolve(), own_folder(runs_root, "runs").resolve(), records_folder(records)
+    data_root, runs_root, records = (
+        own_folder(data_root, "data").resolve(),
+        own_folder(runs_root, "runs").resolve(),
+        records_folder(records),
+    )
     records = records.resolve() if records else ""
     sources: dict[str, Path] = {}
     absent: dict[str, str] = {}
@@ -121,8 +137,16 @@ def run_tables(
     if not sources:
         raise RunError(next(iter(absent.values()), "expected notebooks beside the package, found none; run this from a clone"))
     out.mkdir(parents=True, exist_ok=True)
-    parameters = {"profile": profile, "data_root": str(data_root), "runs_root": str(runs_root), "records": str(records),
-                  "seeds": list(range(seeds)), "rows": [], "steps": steps, "device": device}
+    parameters = {
+        "profile": profile,
+        "data_root": str(data_root),
+        "runs_root": str(runs_root),
+        "records": str(records),
+        "seeds": list(range(seeds)),
+        "rows": [],
+        "steps": steps,
+        "device": device,
+    }
 
     jobs, failed = _missing([key for key in sources if key in TABLES], parameters), {}
     bar = tqdm(total=len(jobs), desc="runs", unit="run", disable=not progress or not jobs)
@@ -184,8 +208,10 @@ def _whole_rows(key: str, parameters: dict[str, Any], failed: dict[str, str]) ->
         if not any(config.name in failed for dataset in experiment.table.datasets for config in alone.configs(dataset)):
             whole.append(label)
     if not whole:
-        raise RunError(f"table {key}: expected a row whose runs are finished, found none: every row has a run that failed. They "
-                       "are listed on this page with their reasons; mend those and call again")
+        raise RunError(
+            f"table {key}: expected a row whose runs are finished, found none: every row has a run that failed. They "
+            "are listed on this page with their reasons; mend those and call again"
+        )
     return [] if len(whole) == len(rows) else whole
 
 

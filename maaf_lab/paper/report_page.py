@@ -12,9 +12,7 @@ from maaf_lab.paper.table_results import judged
 from maaf_lab.plots.tables import judged_by, statements_html
 
 
-def report_html(
-    entries: Sequence[Any], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any]
-) -> str:
+def report_html(entries: Sequence[Any], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any]) -> str:
     """The page, one file that loads nothing else: what ran, what failed and why, the paper's orderings, every table and figure.
 
     entries: `report.Entry`s in order. articles: key -> a notebook's prose, tables and pictures (`notebooks.to_article`).
@@ -23,15 +21,18 @@ def report_html(
     bad = [entry for entry in entries if entry.status != "done"]
     told = f"{len(entries) - len(bad)} of {len(entries)} notebooks done"
     made = "" if parameters["profile"] == "paper" else " <b>SYNTHETIC DATA: not comparable with the paper's numbers.</b>"
-    links = "".join(f"<li><a href='#{escape(e.key)}'>{escape(e.title)}</a>{'' if e.status == 'done' else ' – failed'}</li>"
-                    for e in entries)
+    links = "".join(
+        f"<li><a href='#{escape(e.key)}'>{escape(e.title)}</a>{'' if e.status == 'done' else ' – failed'}</li>" for e in entries
+    )
     trouble = "".join(f"<li><code>{escape(name)}</code>: {escape(why)}</li>" for name, why in failed.items())
     trouble = f"<h2>Runs that failed</h2><ul>{trouble}</ul>" if trouble else ""
     parts = []
     for e in entries:
         if e.status == "done":
-            inner = (f"{articles.get(e.key, '')}<p class='more'><a href='{escape(e.page)}'>with its code, as a page of its "
-                     f"own</a> · <a href='{escape(e.page.removesuffix('.html'))}.ipynb'>the notebook</a></p>")
+            inner = (
+                f"{articles.get(e.key, '')}<p class='more'><a href='{escape(e.page)}'>with its code, as a page of its "
+                f"own</a> · <a href='{escape(e.page.removesuffix('.html'))}.ipynb'>the notebook</a></p>"
+            )
         else:
             inner = f"<h1>{escape(e.title)}</h1><p>failed:</p><pre>{escape(e.why)}</pre>"
         parts.append(f"<section id='{escape(e.key)}'>{inner}</section>")

@@ -78,16 +78,28 @@ class TableExperiment:
         """The settings of every run that the table shows on a dataset."""
         dataset = self._dataset(dataset)
         labels, origin = self.rows or tuple(row.label for row in self.table.rows), self.origin(dataset)
-        return [config for label in labels for config in
-                row_configs(self.table.key, label, self.profile, origin, self.seeds, dataset, **self.changes)]
+        return [
+            config
+            for label in labels
+            for config in row_configs(self.table.key, label, self.profile, origin, self.seeds, dataset, **self.changes)
+        ]
 
     def run(self, dataset: str | None = None) -> TableRuns:
         """Every row's finished runs; trains what is missing, and makes the data first where there is none."""
         dataset = self._dataset(dataset)
         if dataset not in self._done:
             self._done[dataset] = run_table(
-                self.table.key, self.profile, partial(self.data, dataset), self.runs_root, origin=self.origin(dataset),
-                dataset=dataset, seeds=self.seeds, rows=self.rows, records=self.records, device=self.device, **self.changes,
+                self.table.key,
+                self.profile,
+                partial(self.data, dataset),
+                self.runs_root,
+                origin=self.origin(dataset),
+                dataset=dataset,
+                seeds=self.seeds,
+                rows=self.rows,
+                records=self.records,
+                device=self.device,
+                **self.changes,
             )
         return self._done[dataset]
 
@@ -128,13 +140,21 @@ class TableExperiment:
 
     def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
         """A row's training curves: step, loss, learning_rate, seconds and seed."""
-        return {label: pd.concat([run.log.assign(seed=run.config.train.seed) for run in made], ignore_index=True)
-                for label, made in self.run(dataset).items()}
+        return {
+            label: pd.concat([run.log.assign(seed=run.config.train.seed) for run in made], ignore_index=True)
+            for label, made in self.run(dataset).items()
+        }
 
     def ranks(self, dataset: str | None = None) -> pd.DataFrame:
         """Each query's rank: row, seed, rank (from 1; 0 where the gallery has no right image)."""
-        return pd.concat([pd.DataFrame({"row": label, "seed": run.config.train.seed, "rank": run.rankings.column("rank")})
-                          for label, made in self.run(dataset).items() for run in made], ignore_index=True)
+        return pd.concat(
+            [
+                pd.DataFrame({"row": label, "seed": run.config.train.seed, "rank": run.rankings.column("rank")})
+                for label, made in self.run(dataset).items()
+                for run in made
+            ],
+            ignore_index=True,
+        )
 
     def hits_by_kind(self, k: int = 1) -> pd.DataFrame:
         """Hits by kind of modification: row, kind, query, hit (mean over seeds).
@@ -153,8 +173,10 @@ class TableExperiment:
                 first = texts.str.split().str[0].replace({"make": "change"})
                 ks, kinds = (k,), {kind: (first == kind).to_numpy() for kind in sorted(first.dropna().unique())}
             hits = np.mean([one.hits(k) for one in rankings for k in ks], axis=0)
-            parts += [pd.DataFrame({"row": label, "kind": kind, "query": np.flatnonzero(rows), "hit": hits[rows]})
-                      for kind, rows in kinds.items()]
+            parts += [
+                pd.DataFrame({"row": label, "kind": kind, "query": np.flatnonzero(rows), "hit": hits[rows]})
+                for kind, rows in kinds.items()
+            ]
         return pd.concat(parts, ignore_index=True)
 
     def by_kind(self, k: int = 1) -> pd.DataFrame:
@@ -212,8 +234,16 @@ def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> li
 
 
 def open_table(
-    key: str | int, *, profile: str = "laptop", data_root: str | Path = "data", runs_root: str | Path = "runs",
-    records: str | Path = "", seeds: Sequence[int] = (0,), rows: Sequence[str] = (), steps: int = 0, device: str = "",
+    key: str | int,
+    *,
+    profile: str = "laptop",
+    data_root: str | Path = "data",
+    runs_root: str | Path = "runs",
+    records: str | Path = "",
+    seeds: Sequence[int] = (0,),
+    rows: Sequence[str] = (),
+    steps: int = 0,
+    device: str = "",
 ) -> TableExperiment:
     """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
 
@@ -226,6 +256,14 @@ def open_table(
     for dataset in chosen.datasets:
         profile_config(profile, dataset)  # an unknown profile is refused here
     changes = {"train.steps": int(steps)} if steps else {}
-    return TableExperiment(chosen, profile, own_folder(data_root, "data"), own_folder(runs_root, "runs"), str(records_folder(records) or ""),
-                      tuple(int(s) for s in seeds),
-                      tuple(chosen.row(label).label for label in rows), device or None, changes)
+    return TableExperiment(
+        chosen,
+        profile,
+        own_folder(data_root, "data"),
+        own_folder(runs_root, "runs"),
+        str(records_folder(records) or ""),
+        tuple(int(s) for s in seeds),
+        tuple(chosen.row(label).label for label in rows),
+        device or None,
+        changes,
+    )

@@ -20,8 +20,23 @@ from maaf_lab.paper.tables import Comparison, Table, row_configs, table
 from maaf_lab.retrieval.metrics import Estimate, holm, mean_recall, paired_gain, paired_p
 from maaf_lab.retrieval.rankings import Rankings
 
-FRAME_COLUMNS = ("row", "column", "dataset", "here", "low", "high", "spread", "seeds", "steps", "minutes", "paper", "paper_std",
-                 "status", "note", "runs")
+FRAME_COLUMNS = (
+    "row",
+    "column",
+    "dataset",
+    "here",
+    "low",
+    "high",
+    "spread",
+    "seeds",
+    "steps",
+    "minutes",
+    "paper",
+    "paper_std",
+    "status",
+    "note",
+    "runs",
+)
 
 
 class TableRuns(UserDict[str, list[Run]]):
@@ -33,10 +48,19 @@ class TableRuns(UserDict[str, list[Run]]):
 
 
 def run_table(
-    key: str | int, profile: str, data_root: str | Path | Callable[[], Path], runs_root: str | Path, *, origin: str,
+    key: str | int,
+    profile: str,
+    data_root: str | Path | Callable[[], Path],
+    runs_root: str | Path,
+    *,
+    origin: str,
     dataset: str | None = None,
-    seeds: Sequence[int] = (0,), rows: Sequence[str] = (), records: str | Path = "", device: str | None = None,
-    progress: bool = True, **changes: Any,
+    seeds: Sequence[int] = (0,),
+    rows: Sequence[str] = (),
+    records: str | Path = "",
+    device: str | None = None,
+    progress: bool = True,
+    **changes: Any,
 ) -> TableRuns:
     """Every row that can run here -> its finished runs, training those that neither `runs_root` nor `records` has.
 
@@ -88,17 +112,25 @@ def table_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | No
             missing = "failed" if row.label in failed else "not run" if row.changes is not None else "reported only"
             notes = [part for part in (failed.get(row.label, ""), row.note) if part]
             values = pd.DataFrame([_value(chosen, run, column.metric) for run in made], columns=["value", "low", "high"])
-            lines.append({
-                "row": row.label, "column": column.label, "dataset": dataset, "here": values["value"].mean(),
-                "low": values["low"].mean(), "high": values["high"].mean(),
-                "spread": values["value"].std() if len(made) > 1 else np.nan, "seeds": len(made),
-                "steps": made[0].config.train.steps if made else np.nan,
-                "minutes": np.mean([run.environment["train_seconds"] for run in made]) / 60 if made else np.nan,
-                "paper": match["value"].iloc[0] if len(match) else np.nan,
-                "paper_std": match["std"].iloc[0] if len(match) else np.nan,
-                "status": "run" if made else missing, "note": "; ".join(notes),
-                "runs": " ".join(run.name for run in made),
-            })
+            lines.append(
+                {
+                    "row": row.label,
+                    "column": column.label,
+                    "dataset": dataset,
+                    "here": values["value"].mean(),
+                    "low": values["low"].mean(),
+                    "high": values["high"].mean(),
+                    "spread": values["value"].std() if len(made) > 1 else np.nan,
+                    "seeds": len(made),
+                    "steps": made[0].config.train.steps if made else np.nan,
+                    "minutes": np.mean([run.environment["train_seconds"] for run in made]) / 60 if made else np.nan,
+                    "paper": match["value"].iloc[0] if len(match) else np.nan,
+                    "paper_std": match["std"].iloc[0] if len(match) else np.nan,
+                    "status": "run" if made else missing,
+                    "note": "; ".join(notes),
+                    "runs": " ".join(run.name for run in made),
+                }
+            )
     return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))
 
 
@@ -107,10 +139,6 @@ def _value(chosen: Table, run: Run, metric: str) -> dict[str, float]:
         return run.metrics["metrics"][metric]
     found = by_modification_type([run], (metric,)).get(metric, Estimate(np.nan, np.nan, np.nan))
     return {"value": found.value, "low": found.low, "high": found.high}
-
-
-
-
 
 
 # --- more than chance? ------------------------------------------------------------------------------------------------

@@ -88,8 +88,11 @@ def _system(label: str, name: str, note: str = "") -> Row:
     return Row(label, label, {"model.name": name}, note)
 
 
-_SIX = {f"{name} R{k}": f"R{k} {key}" for name, key in (("Dresses", "dress"), ("Tops&Tees", "toptee"), ("Shirts", "shirt"))
-        for k in (10, 50)}
+_SIX = {
+    f"{name} R{k}": f"R{k} {key}"
+    for name, key in (("Dresses", "dress"), ("Tops&Tees", "toptee"), ("Shirts", "shirt"))
+    for k in (10, 50)
+}
 _MEAN = {"(R10+R50)/2": "mean"}
 _MEANS = {"Mean R10": "R10", "Mean R50": "R50"}
 
@@ -99,9 +102,13 @@ def _columns(dataset: str, metrics: dict[str, str]) -> tuple[Column, ...]:
 
 
 _MAAF = {"model.name": "maaf"}
-_RELATIONSHIP = Row("Relationship", "Relationship", {"model.name": "relationship"},
-                    "synthetic data: its networks are 64 wide instead of 256; 2,401 pairs of places a picture take their time",
-                    {"model.feedforward": 64})
+_RELATIONSHIP = Row(
+    "Relationship",
+    "Relationship",
+    {"model.name": "relationship"},
+    "synthetic data: its networks are 64 wide instead of 256; 2,401 pairs of places a picture take their time",
+    {"model.feedforward": 64},
+)
 _STANDARD = Row("MAAF", "MAAF", _MAAF)
 
 
@@ -144,9 +151,13 @@ def _two_stream() -> tuple[Row, ...]:
 _TEXTS = (
     Row("Embedding Layer", "Embedding Layer", {"model.text_encoder": "embedding"}),
     Row("Linear Layer with GLOVE", "Linear Layer with GLOVE", {"model.text_encoder": "linear", **_GLOVE}),
-    Row("Linear Layer with GLOVE*", "Linear Layer with GLOVE*",
-        {"model.text_encoder": "linear", **_GLOVE, "train.text_learning_rate": 0.001}, _SLOW,
-        {"train.text_learning_rate": 0.002}),
+    Row(
+        "Linear Layer with GLOVE*",
+        "Linear Layer with GLOVE*",
+        {"model.text_encoder": "linear", **_GLOVE, "train.text_learning_rate": 0.001},
+        _SLOW,
+        {"train.text_learning_rate": 0.002},
+    ),
     Row("LSTM", "LSTM", _MAAF, "the paper's row is one run; its other tables give 36.6 ± 0.4 for this model"),
     Row("LSTM with GLOVE", "LSTM with GLOVE", {"model.text_encoder": "lstm", **_GLOVE}),
     Row("Transformer", "Transformer", {"model.text_encoder": "transformer"}),
@@ -158,79 +169,172 @@ _TEXTS = (
 _AD = "reported number only: trained with text that is not public"
 
 _TABLES = (
-    Table("1", "CSS, recall at 1", (Column("R1", "R1", "css"),), (
-        Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
-        Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
-        _system("Show and Tell", "show_and_tell"), _system("Parameter hashing", "parameter_hashing"),
-        _RELATIONSHIP, _system("FiLM", "film"), _system("TIRG", "tirg"),
-        _system("Locally Bounded Features", "locally_bounded"),
-        Row("MAAF", "MAAF", {"model.name": "maaf", "model.attention": "identity"}, "f = identity (section 3.1)"),
-    ), "MAAF", (
-        Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-        Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
-        Comparison("MAAF over Locally Bounded Features", ("MAAF",), ("Locally Bounded Features",)),
-    )),
-    Table("2", "Fashion IQ, MAAF's ablations", _columns("fashion_iq", {**_SIX, **_MEAN}), _switches(), "RP+ITA+IT", (
-        Comparison("ITA over no ITA", _with("ITA"), _without("ITA")),
-        Comparison("RP changes little (less than 1 point)", _with("RP"), _without("RP"), 1.0),
-        Comparison("IT changes little (less than 1 point)", _with("IT"), _without("IT"), 1.0),
-    )),
-    Table("3", "Fashion IQ, comparison with other systems", _columns("fashion_iq", _MEAN), (
-        Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
-        Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
-        _system("TIRG", "tirg"), _system("VAL", "val"), _STANDARD,
-        Row("Designovel", "Designovel", None, _AD), Row("Designovel+augmentation", "Designovel+augmentation", None, _AD),
-    ), "MAAF", (
-        Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)), Comparison("MAAF over VAL", ("MAAF",), ("VAL",)),
-        Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
-    )),
-    Table("4", "Fashion IQ, one stream and two streams", _columns("fashion_iq", _MEAN), (*_two_stream(), _STANDARD), "MAAF", (
-        Comparison("One stream (MAAF) over the best of two streams in the paper", ("MAAF",), ("Self(x), Cross(x,t)",)),
-        Comparison("One stream (MAAF) over two streams, all six", ("MAAF",), tuple(TABLE_4)),
-    )),
-    Table("5", "Fashion IQ, text models", _columns("fashion_iq", {**_SIX, **_MEANS, **_MEAN}), _TEXTS, "LSTM", (
-        Comparison("LSTM over embeddings", ("LSTM",), ("Embedding Layer",)),
-        Comparison("LSTM over a transformer", ("LSTM",), ("Transformer",)),
-        Comparison("LSTM over BERT, trained or frozen", ("LSTM",), ("BERT", "BERT (frozen)")),
-        Comparison("BERT frozen over BERT trained", ("BERT (frozen)",), ("BERT",)),
-    )),
-    Table("6", "Birds-to-Words and Spot-the-Diff", tuple(
-        Column(f"{name} R{k}", f"R{k}", key)
-        for name, key in (("Birds-to-Words", "birds_to_words"), ("Spot-the-Diff", "spot_the_diff")) for k in (10, 50)
-    ), (_system("Image only", "image_only"), _system("Text only", "text_only"), _system("TIRG", "tirg"), _STANDARD), "MAAF", (
-        Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-        Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
-    )),
-    Table("7", "Fashion200k, recall at 1", (Column("R1", "R1", "fashion200k"),), (
-        Row("Han et al.", "Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
-        _system("Show and Tell", "show_and_tell"), _system("FiLM", "film"), _system("Parameter hashing", "parameter_hashing"),
-        _RELATIONSHIP, _system("TIRG", "tirg"),
-        _system("Locally Bounded Features", "locally_bounded"), _system("VAL", "val"), _STANDARD,
-    ), "MAAF", (
-        Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)), Comparison("VAL over MAAF", ("VAL",), ("MAAF",)),
-    )),
-    Table("S1", "Fashion IQ, with and without the 14x14 tokens", _columns("fashion_iq", {**_SIX, **_MEAN}), (
-        Row("7x7", "7x7", {**_MAAF, "model.resolutions": [7]}),
-        Row("7x7+14x14", "7x7+14x14", {**_MAAF, "model.resolutions": [7, 14]}),
-    ), "7x7+14x14", (Comparison("Both resolutions over 7x7 alone", ("7x7+14x14",), ("7x7",)),)),
-    Table("S2", "Fashion IQ, width of the feed-forward layers", _columns("fashion_iq", {**_SIX, **_MEAN}), tuple(
-        Row(str(width), str(width), {**_MAAF, "model.feedforward": width})
-        for width in (64, 128, 256, 512)
-    ), "256", (Comparison("The width changes little (less than 1 point)", ("256",), ("64", "128", "512"), 1.0),)),
-    Table("S3", "Fashion IQ, number of attention blocks", _columns("fashion_iq", {**_SIX, **_MEAN}), tuple(
-        Row(str(blocks), str(blocks), {**_MAAF, "model.blocks": blocks}) for blocks in (1, 2, 3, 4)
-    ), "2", (Comparison("Two blocks over four", ("2",), ("4",)),)),
-    Table("S4", "Fashion IQ by type of modifier, mean of R10 and R50", tuple(
-        Column(kind, kind, "fashion_iq") for kind in ("all", *MODIFICATION_TYPES)
-    ), (_STANDARD, _system("TIRG", "tirg")), "MAAF", (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),), by_type=True),
-    Table("S5", "MIT-States", tuple(Column(f"R{k}", f"R{k}", "mit_states") for k in (1, 5, 10)), (
-        _system("Show and Tell", "show_and_tell"), _system("Attributes as Operators", "attributes_as_operators"),
-        _system("FiLM", "film"), _system("TIRG", "tirg"), _RELATIONSHIP,
-        _system("Locally Bounded Features", "locally_bounded"), _STANDARD,
-    ), "MAAF", (
-        Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-        Comparison("Locally Bounded Features over MAAF", ("Locally Bounded Features",), ("MAAF",)),
-    )),
+    Table(
+        "1",
+        "CSS, recall at 1",
+        (Column("R1", "R1", "css"),),
+        (
+            Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
+            Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
+            _system("Show and Tell", "show_and_tell"),
+            _system("Parameter hashing", "parameter_hashing"),
+            _RELATIONSHIP,
+            _system("FiLM", "film"),
+            _system("TIRG", "tirg"),
+            _system("Locally Bounded Features", "locally_bounded"),
+            Row("MAAF", "MAAF", {"model.name": "maaf", "model.attention": "identity"}, "f = identity (section 3.1)"),
+        ),
+        "MAAF",
+        (
+            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
+            Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
+            Comparison("MAAF over Locally Bounded Features", ("MAAF",), ("Locally Bounded Features",)),
+        ),
+    ),
+    Table(
+        "2",
+        "Fashion IQ, MAAF's ablations",
+        _columns("fashion_iq", {**_SIX, **_MEAN}),
+        _switches(),
+        "RP+ITA+IT",
+        (
+            Comparison("ITA over no ITA", _with("ITA"), _without("ITA")),
+            Comparison("RP changes little (less than 1 point)", _with("RP"), _without("RP"), 1.0),
+            Comparison("IT changes little (less than 1 point)", _with("IT"), _without("IT"), 1.0),
+        ),
+    ),
+    Table(
+        "3",
+        "Fashion IQ, comparison with other systems",
+        _columns("fashion_iq", _MEAN),
+        (
+            Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
+            Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
+            _system("TIRG", "tirg"),
+            _system("VAL", "val"),
+            _STANDARD,
+            Row("Designovel", "Designovel", None, _AD),
+            Row("Designovel+augmentation", "Designovel+augmentation", None, _AD),
+        ),
+        "MAAF",
+        (
+            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
+            Comparison("MAAF over VAL", ("MAAF",), ("VAL",)),
+            Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
+        ),
+    ),
+    Table(
+        "4",
+        "Fashion IQ, one stream and two streams",
+        _columns("fashion_iq", _MEAN),
+        (*_two_stream(), _STANDARD),
+        "MAAF",
+        (
+            Comparison("One stream (MAAF) over the best of two streams in the paper", ("MAAF",), ("Self(x), Cross(x,t)",)),
+            Comparison("One stream (MAAF) over two streams, all six", ("MAAF",), tuple(TABLE_4)),
+        ),
+    ),
+    Table(
+        "5",
+        "Fashion IQ, text models",
+        _columns("fashion_iq", {**_SIX, **_MEANS, **_MEAN}),
+        _TEXTS,
+        "LSTM",
+        (
+            Comparison("LSTM over embeddings", ("LSTM",), ("Embedding Layer",)),
+            Comparison("LSTM over a transformer", ("LSTM",), ("Transformer",)),
+            Comparison("LSTM over BERT, trained or frozen", ("LSTM",), ("BERT", "BERT (frozen)")),
+            Comparison("BERT frozen over BERT trained", ("BERT (frozen)",), ("BERT",)),
+        ),
+    ),
+    Table(
+        "6",
+        "Birds-to-Words and Spot-the-Diff",
+        tuple(
+            Column(f"{name} R{k}", f"R{k}", key)
+            for name, key in (("Birds-to-Words", "birds_to_words"), ("Spot-the-Diff", "spot_the_diff"))
+            for k in (10, 50)
+        ),
+        (_system("Image only", "image_only"), _system("Text only", "text_only"), _system("TIRG", "tirg"), _STANDARD),
+        "MAAF",
+        (
+            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
+            Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
+        ),
+    ),
+    Table(
+        "7",
+        "Fashion200k, recall at 1",
+        (Column("R1", "R1", "fashion200k"),),
+        (
+            Row("Han et al.", "Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
+            _system("Show and Tell", "show_and_tell"),
+            _system("FiLM", "film"),
+            _system("Parameter hashing", "parameter_hashing"),
+            _RELATIONSHIP,
+            _system("TIRG", "tirg"),
+            _system("Locally Bounded Features", "locally_bounded"),
+            _system("VAL", "val"),
+            _STANDARD,
+        ),
+        "MAAF",
+        (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)), Comparison("VAL over MAAF", ("VAL",), ("MAAF",))),
+    ),
+    Table(
+        "S1",
+        "Fashion IQ, with and without the 14x14 tokens",
+        _columns("fashion_iq", {**_SIX, **_MEAN}),
+        (
+            Row("7x7", "7x7", {**_MAAF, "model.resolutions": [7]}),
+            Row("7x7+14x14", "7x7+14x14", {**_MAAF, "model.resolutions": [7, 14]}),
+        ),
+        "7x7+14x14",
+        (Comparison("Both resolutions over 7x7 alone", ("7x7+14x14",), ("7x7",)),),
+    ),
+    Table(
+        "S2",
+        "Fashion IQ, width of the feed-forward layers",
+        _columns("fashion_iq", {**_SIX, **_MEAN}),
+        tuple(Row(str(width), str(width), {**_MAAF, "model.feedforward": width}) for width in (64, 128, 256, 512)),
+        "256",
+        (Comparison("The width changes little (less than 1 point)", ("256",), ("64", "128", "512"), 1.0),),
+    ),
+    Table(
+        "S3",
+        "Fashion IQ, number of attention blocks",
+        _columns("fashion_iq", {**_SIX, **_MEAN}),
+        tuple(Row(str(blocks), str(blocks), {**_MAAF, "model.blocks": blocks}) for blocks in (1, 2, 3, 4)),
+        "2",
+        (Comparison("Two blocks over four", ("2",), ("4",)),),
+    ),
+    Table(
+        "S4",
+        "Fashion IQ by type of modifier, mean of R10 and R50",
+        tuple(Column(kind, kind, "fashion_iq") for kind in ("all", *MODIFICATION_TYPES)),
+        (_STANDARD, _system("TIRG", "tirg")),
+        "MAAF",
+        (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),),
+        by_type=True,
+    ),
+    Table(
+        "S5",
+        "MIT-States",
+        tuple(Column(f"R{k}", f"R{k}", "mit_states") for k in (1, 5, 10)),
+        (
+            _system("Show and Tell", "show_and_tell"),
+            _system("Attributes as Operators", "attributes_as_operators"),
+            _system("FiLM", "film"),
+            _system("TIRG", "tirg"),
+            _RELATIONSHIP,
+            _system("Locally Bounded Features", "locally_bounded"),
+            _STANDARD,
+        ),
+        "MAAF",
+        (
+            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
+            Comparison("Locally Bounded Features over MAAF", ("Locally Bounded Features",), ("MAAF",)),
+        ),
+    ),
 )
 TABLES: dict[str, Table] = {table.key: table for table in _TABLES}
 

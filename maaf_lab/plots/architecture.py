@@ -28,11 +28,14 @@ def model_shapes(model: MAAF, pixels: int, text: str) -> dict[str, Any]:
     maps, features, batch = model.backbone(image), model.encode(image), model.read([text])
     vector, record = model.fuse(features, batch, return_attention=True)
     return {
-        "pixels": pixels, "words": list(record.tokens[0][record.spans["text"][0]:]),
+        "pixels": pixels,
+        "words": list(record.tokens[0][record.spans["text"][0] :]),
         "stages": {r: tuple(maps[r].shape[1:]) for r in sorted(features, reverse=True)},
         "tokens": {r: tuple(features[r].shape[1:]) for r in sorted(features, reverse=True)},
-        "word_tokens": tuple(model.text(batch).shape[1:]), "row": (record.weights.shape[-1], model.config.width),
-        "attention": (record.weights.shape[0], *record.weights.shape[2:]), "vector": tuple(vector.shape[1:]),
+        "word_tokens": tuple(model.text(batch).shape[1:]),
+        "row": (record.weights.shape[-1], model.config.width),
+        "attention": (record.weights.shape[0], *record.weights.shape[2:]),
+        "vector": tuple(vector.shape[1:]),
     }
 
 
@@ -46,8 +49,17 @@ def architecture_figure(model: MAAF, pixels: int, text: str = "is blue and has l
     axis.set_axis_off()
 
     def box(x: float, y: float, width: float, height: float, words: str, color: str) -> tuple[float, float, float, float]:
-        axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.2,rounding_size=0.8", facecolor=color,
-                                      edgecolor="#555555", linewidth=0.9))
+        axis.add_patch(
+            FancyBboxPatch(
+                (x, y),
+                width,
+                height,
+                boxstyle="round,pad=0.2,rounding_size=0.8",
+                facecolor=color,
+                edgecolor="#555555",
+                linewidth=0.9,
+            )
+        )
         axis.text(x + width / 2, y + height / 2, words, ha="center", va="center", fontsize=8.5, linespacing=1.35)
         return x, y, width, height
 
@@ -67,8 +79,14 @@ def architecture_figure(model: MAAF, pixels: int, text: str = "is blue and has l
         arrow(encoder, grids[-1])
     words = box(1, 13, 12, 8, "text\n" + _wrapped(text), _TEXT)
     reader = box(17, 13, 13, 8, f"text model\n{config.text_encoder}", _TEXT)
-    tokens = box(34, 13, 19, 8, f"{shapes['word_tokens'][0]} words\n→ {shapes['word_tokens'][0]} tokens of "
-                                f"{shapes['word_tokens'][1]}", _TEXT)
+    tokens = box(
+        34,
+        13,
+        19,
+        8,
+        f"{shapes['word_tokens'][0]} words\n→ {shapes['word_tokens'][0]} tokens of {shapes['word_tokens'][1]}",
+        _TEXT,
+    )
     arrow(words, reader)
     arrow(reader, tokens)
     row = box(57, 22, 11, 13, f"one row\n{shapes['row'][0]} tokens\nof {shapes['row'][1]}", _FUSION)

@@ -13,8 +13,16 @@ from matplotlib.figure import Figure
 from maaf_lab.data.transforms import GREY
 
 # Okabe and Ito's colours: told apart with any colour vision
-_COLORS = {"position": "#0072B2", "color": "#D55E00", "shape": "#009E73", "size": "#CC79A7",
-           "all": "#444444", "add": "#E69F00", "remove": "#0072B2", "change": "#009E73"}
+_COLORS = {
+    "position": "#0072B2",
+    "color": "#D55E00",
+    "shape": "#009E73",
+    "size": "#CC79A7",
+    "all": "#444444",
+    "add": "#E69F00",
+    "remove": "#0072B2",
+    "change": "#009E73",
+}
 
 
 def color_images_figure(images: Mapping[str, np.ndarray], counts: Mapping[str, int], title: str = "") -> Figure:
@@ -46,8 +54,9 @@ def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
             axis.axhline(0, color="#999999", linewidth=0.8)
             axis.plot(part["head"], part["chance"], "_", color="#888888", markersize=11, markeredgewidth=2, label="chance")
             error = [part["score"] - part["low"], part["high"] - part["score"]]
-            axis.errorbar(part["head"], part["score"], yerr=error, fmt="o", color=_COLORS.get(kind, "#444444"), markersize=4,
-                          linewidth=1.3)
+            axis.errorbar(
+                part["head"], part["score"], yerr=error, fmt="o", color=_COLORS.get(kind, "#444444"), markersize=4, linewidth=1.3
+            )
             axis.set_title(f"{kind} words" + (f", block {block}" if len(blocks) > 1 else ""), fontsize=9)
             axis.set_xticks(part["head"])
             axis.margins(x=0.08)
@@ -72,15 +81,35 @@ def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
     heads = list(dict.fromkeys(zip(off["attention"], off["head"], strict=True)))
     kinds = list(dict.fromkeys(off["kind"]))
     cells = off.set_index(["kind", "attention", "head"])
-    lost, low, high = (np.array([[cells.loc[(kind, *head), name] for head in heads] for kind in kinds])
-                       for name in ("lost", "lost_low", "lost_high"))
+    lost, low, high = (
+        np.array([[cells.loc[(kind, *head), name] for head in heads] for kind in kinds])
+        for name in ("lost", "lost_low", "lost_high")
+    )
     figure = Figure(figsize=(max(7.2, 0.78 * len(heads) + 1.4), 0.62 * len(kinds) + 1.5), layout="constrained")
     axis, reach = figure.subplots(), np.abs(lost).max() or 1.0
-    sns.heatmap(lost, vmin=-reach, vmax=reach, cmap="RdBu_r", annot=True, fmt=".1f", linewidths=1, ax=axis,
-                annot_kws={"fontsize": 10, "va": "bottom"}, cbar_kws={"label": "points of R1 lost", "pad": 0.015})
+    sns.heatmap(
+        lost,
+        vmin=-reach,
+        vmax=reach,
+        cmap="RdBu_r",
+        annot=True,
+        fmt=".1f",
+        linewidths=1,
+        ax=axis,
+        annot_kws={"fontsize": 10, "va": "bottom"},
+        cbar_kws={"label": "points of R1 lost", "pad": 0.015},
+    )
     for text, below, above in zip(list(axis.texts), low.flat, high.flat, strict=True):
-        axis.annotate(f"{below:.1f} to {above:.1f}", text.get_position(), (0, -1), textcoords="offset points", ha="center",
-                      va="top", fontsize=7, color=text.get_color())
+        axis.annotate(
+            f"{below:.1f} to {above:.1f}",
+            text.get_position(),
+            (0, -1),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=7,
+            color=text.get_color(),
+        )
     axis.axhline(1, color="#444444", linewidth=1.2)  # all queries above, their types below
     blocks = [attention for attention, _ in heads]
     middle = {name: blocks.index(name) + blocks.count(name) // 2 for name in blocks if len(set(blocks)) > 1}
@@ -123,16 +152,35 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
     for name, (start, stop) in spans.items():
         color = _SPANS.get(name, "#444444")
         for axis_name in ("x", "y"):
-            place = {"xy": ((start + stop - 1) / 2, -0.015), "ha": "center", "va": "top"} if axis_name == "x" else {
-                "xy": (-0.015, (start + stop - 1) / 2), "ha": "right", "va": "center"}
+            place = (
+                {"xy": ((start + stop - 1) / 2, -0.015), "ha": "center", "va": "top"}
+                if axis_name == "x"
+                else {"xy": (-0.015, (start + stop - 1) / 2), "ha": "right", "va": "center"}
+            )
             coordinates = upper.get_xaxis_transform() if axis_name == "x" else upper.get_yaxis_transform()
-            upper.annotate(label[name].replace(" ", "\n", 1) if axis_name == "y" else name, place["xy"], xycoords=coordinates,
-                           ha=place["ha"], va=place["va"], color=color, fontsize=8, annotation_clip=False)
+            upper.annotate(
+                label[name].replace(" ", "\n", 1) if axis_name == "y" else name,
+                place["xy"],
+                xycoords=coordinates,
+                ha=place["ha"],
+                va=place["va"],
+                color=color,
+                fontsize=8,
+                annotation_clip=False,
+            )
         for other, (first, last) in spans.items():
             upper.add_patch(_box(start, stop, first, last, color if other == name else "#ffffff", 1.8 if other == name else 0.7))
             if stop - start > 20 and last - first > 20:
-                upper.text((first + last - 1) / 2, (start + stop - 1) / 2, f"{name}\nto {other}", color="white", fontsize=8,
-                           ha="center", va="center", bbox={"facecolor": "#000000", "alpha": 0.45, "edgecolor": "none"})
+                upper.text(
+                    (first + last - 1) / 2,
+                    (start + stop - 1) / 2,
+                    f"{name}\nto {other}",
+                    color="white",
+                    fontsize=8,
+                    ha="center",
+                    va="center",
+                    bbox={"facecolor": "#000000", "alpha": 0.45, "edgecolor": "none"},
+                )
     upper.set_xticks([])
     upper.set_yticks([])
     upper.set_xlabel("looked at", labelpad=16, fontsize=9)
@@ -159,9 +207,7 @@ def telling_heads(signed: np.ndarray, count: int = 3) -> list[int]:
     return sorted(np.argsort(-signed.std((-2, -1)), kind="stable")[:count].tolist())
 
 
-def sentences_figure(
-    rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], heads: int = 3, title: str = ""
-) -> Figure:
+def sentences_figure(rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], heads: int = 3, title: str = "") -> Figure:
     """Figure 6: a line a sentence; left the average picture, then the word's attention in the heads where it varies most.
 
     rows: (sentence with its word in *stars*, average picture (S, S, 3), signed maps (H, rows, columns), pictures). Red: more
@@ -182,8 +228,15 @@ def sentences_figure(
         side = picture.shape[0]
         for axis, head in zip(line[1:], chosen, strict=True):
             axis.imshow(0.35 + 0.65 * grey)
-            axis.imshow(maps[head], cmap="RdBu_r", vmin=-reach, vmax=reach, alpha=0.65, interpolation="bicubic",
-                        extent=(-0.5, side - 0.5, side - 0.5, -0.5))
+            axis.imshow(
+                maps[head],
+                cmap="RdBu_r",
+                vmin=-reach,
+                vmax=reach,
+                alpha=0.65,
+                interpolation="bicubic",
+                extent=(-0.5, side - 0.5, side - 0.5, -0.5),
+            )
             axis.set_title(f"head {head + 1}", fontsize=8)
         for axis in line:
             axis.set_xticks([])
@@ -197,7 +250,7 @@ def sentences_figure(
 
 
 def _bold(sentence: str) -> str:
-    """"dress: has longer *sleeves*" -> lines with the marked word in bold."""
+    """ "dress: has longer *sleeves*" -> lines with the marked word in bold."""
     category, _, text = sentence.partition(":")
     words = [f"$\\bf{{{word.strip('*')}}}$" if word.startswith("*") else word for word in text.split()]
     return f"{category}\n" + "\n".join(textwrap.wrap(" ".join(words), 26, break_long_words=False))

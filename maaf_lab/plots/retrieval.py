@@ -53,8 +53,10 @@ def category_images_figure(images: Mapping[str, Any], title: str = "") -> Figure
     figure = Figure(figsize=(0.72 * show + 2.0, 1.75 * len(images) + (0.5 if title else 0)), layout="constrained")
     axes = figure.subplots(2 * len(images), show + 1, squeeze=False, width_ratios=[1] * show + [1.15])
     for n, (category, part) in enumerate(images.items()):
-        lines = ((f"{category}: all", part.first, part.mean, part.count),
-                 ("largest cluster", part.cluster_first, part.cluster_mean, part.cluster_count))
+        lines = (
+            (f"{category}: all", part.first, part.mean, part.count),
+            ("largest cluster", part.cluster_first, part.cluster_mean, part.cluster_count),
+        )
         for line, (name, first, mean, count) in zip(axes[2 * n : 2 * n + 2], lines, strict=True):
             for axis in line:
                 axis.set_xticks([])

@@ -57,21 +57,3 @@ _TEXT_SIZES = ((60, 1.1, 10, 22), (120, 1.2, 9, 25), (220, 1.5, 8.5, 33), (400, 
 
 def _wrapped(text: str, width: int = 22) -> str:
     return "\n".join(textwrap.wrap(text, width)) + "\n↓"
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -42,8 +42,11 @@ def table_text(frame: pd.DataFrame, caption: str) -> str:
     head = ["", *(part for column in columns for part in (f"{column} here", "paper")), "training", ""]
     rows = [head]
     for label, group in frame.groupby("row", sort=False):
-        cells = [part for line in group.itertuples() for part in (_here(line, len(columns) < 4 or line.column == columns[-1]),
-                                                                  _paper(line))]
+        cells = [
+            part
+            for line in group.itertuples()
+            for part in (_here(line, len(columns) < 4 or line.column == columns[-1]), _paper(line))
+        ]
         rows.append([label, *cells, _told(group), group["note"].iloc[0]])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -64,14 +67,18 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
         note = f"<div style='font-size:80%;color:{_GREY};max-width:20em;min-width:9em'>{note}</div>" if note else ""
         inner = [f"<td style='{cell}'>{escape(label)}{note}</td>"]
         for line in group.itertuples():
-            inner.append(f"<td style='{cell};white-space:nowrap'>{_html_here(line)}"
-                         f"<div style='color:{_GREY};font-size:90%'>paper {escape(_paper(line))}</div></td>")
+            inner.append(
+                f"<td style='{cell};white-space:nowrap'>{_html_here(line)}"
+                f"<div style='color:{_GREY};font-size:90%'>paper {escape(_paper(line))}</div></td>"
+            )
         runs = "".join(f"<div style='font-size:80%;color:{_GREY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
         inner.append(f"<td style='{cell};min-width:8em'>{escape(_told(group))}{runs}</td>")
         idle = f" style='color:{_GREY}'" if group["here"].isna().all() else ""
         body.append(f"<tr{idle}>{''.join(inner)}</tr>")
-    return (f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-            f"<p style='max-width:60em;font-size:90%'>{escape(caption)}</p>")
+    return (
+        f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        f"<p style='max-width:60em;font-size:90%'>{escape(caption)}</p>"
+    )
 
 
 def _html_here(line: object) -> str:
@@ -92,12 +99,18 @@ def statements_html(frame: pd.DataFrame, caption: str) -> str:
     cell = f"text-align:left;padding:.25em .6em .25em 0;border-bottom:1px solid {_LINE};vertical-align:top"
     head = "".join(f"<th style='{cell}'>{name}</th>" for name in ("table", "the paper", "gained here", "adjusted", "verdict"))
     body = "".join(
-        "<tr>" + "".join(f"<td style='{cell}'>{escape(text)}</td>" for text in (
-            line.table, line.statement, _gained(line), _p(line.p_holm), line.verdict)) + "</tr>"
+        "<tr>"
+        + "".join(
+            f"<td style='{cell}'>{escape(text)}</td>"
+            for text in (line.table, line.statement, _gained(line), _p(line.p_holm), line.verdict)
+        )
+        + "</tr>"
         for line in frame.itertuples()
     )
-    return (f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p style='max-width:60em;font-size:90%'>{escape(caption)}</p>")
+    return (
+        f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p style='max-width:60em;font-size:90%'>{escape(caption)}</p>"
+    )
 
 
 def comparisons_text(frame: pd.DataFrame) -> str:
@@ -110,8 +123,10 @@ def comparisons_text(frame: pd.DataFrame) -> str:
 def judged_by(frame: pd.DataFrame, thing: str, where: str) -> str:
     """What the verdicts of a frame rest on."""
     ran = counted(int(frame["p"].notna().sum()), thing)
-    return (f"Verdicts: 95%, Holm over the {ran} {where} that ran (p is adjusted). Gains in points, each with its own 95% "
-            "interval over queries.")
+    return (
+        f"Verdicts: 95%, Holm over the {ran} {where} that ran (p is adjusted). Gains in points, each with its own 95% "
+        "interval over queries."
+    )
 
 
 def _p(value: float) -> str:

@@ -31,8 +31,17 @@ def curves_figure(logs: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
     seeds = frame["seed"].nunique() if "seed" in frame else 1
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     axis = figure.subplots()
-    sns.lineplot(frame, x="step", y="loss", hue="row", hue_order=last.sort_values(ascending=False, kind="stable").index,
-                 palette=_colors(list(logs)), errorbar=("pi", 100), linewidth=1.8, ax=axis)
+    sns.lineplot(
+        frame,
+        x="step",
+        y="loss",
+        hue="row",
+        hue_order=last.sort_values(ascending=False, kind="stable").index,
+        palette=_colors(list(logs)),
+        errorbar=("pi", 100),
+        linewidth=1.8,
+        ax=axis,
+    )
     axis.set(xlabel="training step", ylabel="batch softmax loss (nats)", xlim=(0, None))
     if frame["loss"].min() < frame["loss"].max() / 4:
         axis.set_ylim(bottom=0)
@@ -56,10 +65,28 @@ def ranks_figure(frame: pd.DataFrame, title: str = "") -> Figure:
     axis = figure.subplots()
     for k in (1, 10, 50):
         axis.axvline(k, color="#bbbbbb", linewidth=0.9, linestyle=":")
-        axis.annotate(f"R{k}", (k, 1.0), (2, 1), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8,
-                      color=_DIM, va="bottom", ha="center")
-    sns.ecdfplot(frame, x="rank", hue="row", hue_order=order.index, palette=_colors(list(dict.fromkeys(frame["row"]))),
-                 stat="percent", log_scale=True, linewidth=1.8, ax=axis)
+        axis.annotate(
+            f"R{k}",
+            (k, 1.0),
+            (2, 1),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize=8,
+            color=_DIM,
+            va="bottom",
+            ha="center",
+        )
+    sns.ecdfplot(
+        frame,
+        x="rank",
+        hue="row",
+        hue_order=order.index,
+        palette=_colors(list(dict.fromkeys(frame["row"]))),
+        stat="percent",
+        log_scale=True,
+        linewidth=1.8,
+        ax=axis,
+    )
     axis.set(xlabel="k: images looked at, best first", xlim=(1, last))
     axis.set(ylabel="queries answered within k images (%)", ylim=(0, 100.5))
     axis.xaxis.set_major_formatter("{x:,.0f}")
@@ -89,12 +116,27 @@ def recall_by_kind_figure(frame: pd.DataFrame, metric: str = "R1", title: str = 
     figure = Figure(figsize=(7.5, 0.35 + lines * (0.85 + 0.24 * len(rows))), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     highest = 0.0
-    for axis in axes.flat[len(kinds):]:
+    for axis in axes.flat[len(kinds) :]:
         axis.set_axis_off()
     for axis, kind in zip(axes.flat, kinds, strict=False):
         part = frame[frame["kind"] == kind].assign(hit=lambda lines: 100 * lines["hit"])
-        sns.pointplot(part, x="hit", y="row", hue="row", order=rows, hue_order=rows, palette=_colors(rows), errorbar=interval,
-                      orient="h", linestyle="none", markersize=4, capsize=0.35, err_kws={"linewidth": 1.3}, legend=False, ax=axis)
+        sns.pointplot(
+            part,
+            x="hit",
+            y="row",
+            hue="row",
+            order=rows,
+            hue_order=rows,
+            palette=_colors(rows),
+            errorbar=interval,
+            orient="h",
+            linestyle="none",
+            markersize=4,
+            capsize=0.35,
+            err_kws={"linewidth": 1.3},
+            legend=False,
+            ax=axis,
+        )
         axis.set(xlabel=f"{metric} (%)", ylabel="")
         _tidy(axis, [f"{kind} (n = {part['query'].nunique():,})"], grid="x")
     axes[0, 0].set_xlim(-0.03 * highest, 1.06 * highest)  # shared by all
@@ -127,7 +169,15 @@ def _legend(axis: Axes, labels: Mapping[str, str] | None = None, title: str = ""
     """Beside the axes, where it hides no line."""
     import seaborn as sns
 
-    sns.move_legend(axis, "upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, fontsize=9, title=title, title_fontsize=9,
-                    alignment="left")
+    sns.move_legend(
+        axis,
+        "upper left",
+        bbox_to_anchor=(1.01, 1.02),
+        frameon=False,
+        fontsize=9,
+        title=title,
+        title_fontsize=9,
+        alignment="left",
+    )
     for text in axis.get_legend().get_texts():
         text.set_text((labels or {}).get(text.get_text(), text.get_text()))

@@ -22,7 +22,12 @@ from maaf_lab.models.base import ComposedModel
 
 @torch.inference_mode()
 def embed_split(
-    model: ComposedModel, split: Split, cache: PixelCache, *, transform: str = "plain", chunk: int = 256,
+    model: ComposedModel,
+    split: Split,
+    cache: PixelCache,
+    *,
+    transform: str = "plain",
+    chunk: int = 256,
     progress: bool | Callable[[int, int], object] = True,
 ) -> tuple[Tensor, Tensor]:
     """Every distinct image once through the backbone -> query vectors (Q, D) and gallery vectors (G, D), on the CPU.

@@ -55,8 +55,10 @@ class FolderGallery:
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.paths) == len(self.vectors):
-            raise DataError(f"{self.title}: expected a name, a path and a vector per image; found {len(self.names):,} names, "
-                            f"{len(self.paths):,} paths and {len(self.vectors):,} vectors")
+            raise DataError(
+                f"{self.title}: expected a name, a path and a vector per image; found {len(self.names):,} names, "
+                f"{len(self.paths):,} paths and {len(self.vectors):,} vectors"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -139,8 +141,14 @@ def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
 
 
 def open_folder(
-    folder: str | Path, model: ComposedModel, *, pixels: int, name: str, progress: bool | Callable[[int, int], object] = True,
-    kept: str | Path | None = None, chunk: int = 64,
+    folder: str | Path,
+    model: ComposedModel,
+    *,
+    pixels: int,
+    name: str,
+    progress: bool | Callable[[int, int], object] = True,
+    kept: str | Path | None = None,
+    chunk: int = 64,
 ) -> FolderGallery:
     """All images below a folder, embedded by `model` at `pixels`; what an earlier call embedded is not even decoded again.
 
@@ -169,8 +177,10 @@ def open_folder(
         store.give_up(why)
     fresh: list[Line] = []
     try:
-        with (_progress(progress, title, len(files) - len(todo), len(files)) as tell,
-              contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded):
+        with (
+            _progress(progress, title, len(files) - len(todo), len(files)) as tell,
+            contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded,
+        ):
             for line, i in zip(embedded, todo):  # in this order, or the last chunk is not told
                 lines[i] = line
                 fresh.append(line)
@@ -185,19 +195,23 @@ def open_folder(
     if not usable:
         found = f"{len(files):,} of such a name, none that can be used" if files else f"none of such a name among {others:,}"
         first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
-        raise DataError(f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
-                        "Name a folder that holds images.")
+        raise DataError(
+            f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
+            "Name a folder that holds images."
+        )
     keep = [line for line in lines if line.lasting]
     if [line[:4] for line in keep] != [line[:4] for line in whole]:
         vectors = np.stack([lines[i].vector for i in usable])
         vectors = store.finish(keep, vectors)
     elif len(known) > len(whole):
         store.sweep()
-    return FolderGallery(title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors,
-                     tuple(broken), name)
+    return FolderGallery(
+        title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors, tuple(broken), name
+    )
 
 
 # --- files of the folder ----------------------------------------------------------------------------------------------
+
 
 class _File(NamedTuple):
     name: str  # below the folder
@@ -246,6 +260,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 # --- from files to vectors --------------------------------------------------------------------------------------------
 
+
 def _embedded(
     files: Sequence[_File], model: ComposedModel, pixels: int, chunk: int, tell: Callable[[int], object]
 ) -> Iterator[Line]:
@@ -267,7 +282,7 @@ def _embedded(
         with warnings.catch_warnings():  # of large photos and odd EXIF: what matters of it is in `broken`
             warnings.filterwarnings("ignore", module=r"PIL\.")
             for start in range(0, len(files), chunk):
-                part = files[start:start + chunk]
+                part = files[start : start + chunk]
                 loaded = list(islice(images, len(part)))
                 good = [image for image in loaded if isinstance(image, np.ndarray)]
                 if good:
@@ -293,8 +308,9 @@ def _progress(
 ) -> Iterator[Callable[[int], object]]:
     """A function that is told how many files more are done."""
     if not callable(wanted):
-        with tqdm(total=total, initial=done, desc=f"embed {title}", unit="image", mininterval=0.5,
-                  disable=not wanted or done == total) as bar:
+        with tqdm(
+            total=total, initial=done, desc=f"embed {title}", unit="image", mininterval=0.5, disable=not wanted or done == total
+        ) as bar:
             yield bar.update
         return
 

@@ -144,7 +144,13 @@ class Gallery:
 
     @torch.no_grad()
     def rank(
-        self, queries: Tensor | np.ndarray, relevant: Pairs, without: Pairs | None = None, *, keep: int = 10, chunk: int = 128,
+        self,
+        queries: Tensor | np.ndarray,
+        relevant: Pairs,
+        without: Pairs | None = None,
+        *,
+        keep: int = 10,
+        chunk: int = 128,
         tell: Callable[[int], object] = lambda done: None,
     ) -> Ranked:
         """Where the first relevant image of each query (Q, D) comes, and the first `keep` images; memory is a chunk's.
@@ -158,11 +164,16 @@ class Gallery:
         relevant, without = _by_query(relevant), _by_query(without or empty)
         candidate = ~np.isin(*(query * len(self) + image for query, image in (relevant, without)))
         relevant = relevant[0][candidate], relevant[1][candidate]
-        found = Ranked(np.zeros(len(queries), np.int64), np.zeros((len(queries), keep), np.int64),
-                       np.full((len(queries), keep), -np.inf, np.float32))
+        found = Ranked(
+            np.zeros(len(queries), np.int64),
+            np.zeros((len(queries), keep), np.int64),
+            np.full((len(queries), keep), -np.inf, np.float32),
+        )
         n = min(chunk, len(queries))
-        score, product, flag = (self.vectors.new_empty(size, dtype=kind) for size, kind in (
-            ((n, len(self)), torch.float32), ((PART * n,), torch.float32), ((n, len(self)), torch.bool)))
+        score, product, flag = (
+            self.vectors.new_empty(size, dtype=kind)
+            for size, kind in (((n, len(self)), torch.float32), ((PART * n,), torch.float32), ((n, len(self)), torch.bool))
+        )
         for low in range(0, len(queries), chunk):
             asked = queries[low : low + chunk]
             n = len(asked)
@@ -252,8 +263,10 @@ def _tensor(vectors: Tensor | np.ndarray) -> Tensor:
 def _check_lengths(vectors_nD: Tensor, what: str) -> None:
     longest = float(vectors_nD.norm(dim=1).max()) if vectors_nD.numel() else 0.0
     if not longest <= LONGEST:  # nor is a number that is none
-        raise ConfigError(f"{what}: expected vectors of length 1, found one of length {longest:.3g}; "
-                          "divide by their length, or look for the step of training at which the model broke")
+        raise ConfigError(
+            f"{what}: expected vectors of length 1, found one of length {longest:.3g}; "
+            "divide by their length, or look for the step of training at which the model broke"
+        )
 
 
 def _by_query(pairs: Pairs) -> Pairs:
@@ -275,6 +288,7 @@ def _in_single_precision(device: torch.device) -> Iterator[None]:
 
 
 # --- a split ----------------------------------------------------------------------------------------------------------
+
 
 class Relevance:
     """What a split's protocol says of each query: in which gallery it searches, what is left out, which images are relevant."""
@@ -333,9 +347,7 @@ class Relevance:
         return {name: np.array([name in image.categories for image in self.split.images]) for name in names}
 
 
-def rank(
-    queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 128, progress: bool = True
-) -> Rankings:
+def rank(queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 128, progress: bool = True) -> Rankings:
     """Rank the gallery for every query under the split's protocol, on the gallery's device.
 
     queries (Q, D) and gallery (G, D) are unit vectors, a row a query and an image of the split. Order and ties: see `Gallery`.
@@ -356,16 +368,18 @@ def rank(
         for n, (row, count) in enumerate(zip(rows.tolist(), counts, strict=True)):
             tops[row], scores[row] = names[n, :count], found.scores[n, :count]
     bar.close()
-    frame = pd.DataFrame({
-        "query": np.arange(len(queries)),
-        "source": [ids[q.source] for q in split.queries],
-        "text": [join(q.texts) for q in split.queries],
-        "target_label": [q.target_label for q in split.queries],
-        "category": [q.category for q in split.queries],
-        "rank": ranks,
-        "top": tops,
-        "scores": scores,
-    })
+    frame = pd.DataFrame(
+        {
+            "query": np.arange(len(queries)),
+            "source": [ids[q.source] for q in split.queries],
+            "text": [join(q.texts) for q in split.queries],
+            "target_label": [q.target_label for q in split.queries],
+            "category": [q.category for q in split.queries],
+            "rank": ranks,
+            "top": tops,
+            "scores": scores,
+        }
+    )
     return Rankings(frame, split.protocol.describe())
 
 

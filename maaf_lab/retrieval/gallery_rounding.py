@@ -48,8 +48,10 @@ def rounded(vectors: np.ndarray, queries: np.ndarray | None = None, split: Split
                 gains = np.where(beside, np.abs(asked[n]) / size, np.inf)
                 best = np.abs(gains - (1.3 * MARGIN - gap[n]) / 2).argmin()
                 numbers[image, best] += step[best]
-    raise LabError(f"expected a rounding that keeps all ranks, found {len(swapped)} pairs of images still swapped after "
-                   f"{ROUNDS} rounds; keep this gallery as 32-bit numbers")
+    raise LabError(
+        f"expected a rounding that keeps all ranks, found {len(swapped)} pairs of images still swapped after "
+        f"{ROUNDS} rounds; keep this gallery as 32-bit numbers"
+    )
 
 
 def _close_pairs(vectors: np.ndarray, queries: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -81,8 +81,11 @@ class Store:
     def give_up(self, why: object, level: int = 3) -> None:
         """Write no more, and say so once."""
         if not self.lost:
-            warnings.warn(f"{self.place} cannot be written ({why}): what is new stays in memory and is computed again next time. "
-                          "Pass another `kept` to keep it.", stacklevel=level)
+            warnings.warn(
+                f"{self.place} cannot be written ({why}): what is new stays in memory and is computed again next time. "
+                "Pass another `kept` to keep it.",
+                stacklevel=level,
+            )
         self.lost = True
 
     def add(self, lines: Sequence[Line]) -> None:

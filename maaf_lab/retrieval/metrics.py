@@ -96,8 +96,12 @@ def paired_gain(first: Sequence[Rankings], second: Sequence[Rankings], ks: Seque
 
 
 def paired_p(
-    first: Sequence[Rankings], second: Sequence[Rankings], ks: Sequence[int], margin: float = 0.0,
-    resamples: int = 20_000, seed: int = 0,
+    first: Sequence[Rankings],
+    second: Sequence[Rankings],
+    ks: Sequence[int],
+    margin: float = 0.0,
+    resamples: int = 20_000,
+    seed: int = 0,
 ) -> float:
     """Two-sided p-value of `paired_gain`, from the same resampling as its interval: below 0.05 where that interval decides.
 

@@ -89,9 +89,11 @@ class Rankings:
         file = f"queries-{hashlib.sha256(asked.to_json(orient='values').encode()).hexdigest()[:10]}.parquet"
         if not (shared / file).is_file():
             _write(asked, shared / file, {})
-        _write(self.frame[["rank"]], Path(path), {
-            "protocol": self.protocol, "queries": Path(os.path.relpath(shared / file, Path(path).parent)).as_posix(),
-        })
+        _write(
+            self.frame[["rank"]],
+            Path(path),
+            {"protocol": self.protocol, "queries": Path(os.path.relpath(shared / file, Path(path).parent)).as_posix()},
+        )
 
     @classmethod
     def load(cls, path: Path) -> Rankings:
@@ -130,8 +132,10 @@ def _tables(path: Path) -> tuple[pa.Table, pa.Table]:
     if (shared := _shared(path, _attrs(ranked))) is None:
         return ranked, ranked
     if not shared.is_file():
-        raise RunError(f"{path}: expected the queries that these ranks belong to in {shared}, found no file; copy it "
-                       "there, or run `maaf-lab evaluate` on the run.")
+        raise RunError(
+            f"{path}: expected the queries that these ranks belong to in {shared}, found no file; copy it "
+            "there, or run `maaf-lab evaluate` on the run."
+        )
     if len(asked := _read(shared)) != len(ranked):
         raise RunError(f"{shared}: expected {len(ranked):,} queries for the ranks of {path}, found {len(asked):,}.")
     return asked, ranked

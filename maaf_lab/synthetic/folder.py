@@ -1,7 +1,7 @@
 """What every synthetic set on disk keeps: whole or plainly unfinished, never mixed with foreign files, found again by its settings.
 
-    out/made.json.part   there while a set is being made: its settings
-    out/made.json        written last: the settings, the counts of each split, the number of pictures
+out/made.json.part   there while a set is being made: its settings
+out/made.json        written last: the settings, the counts of each split, the number of pictures
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def checked_settings(
-    dataset: str, version: int, size: str, pixels: int, seed: int, *, sizes: Sequence[str] = ("tiny", "full"),
+    dataset: str,
+    version: int,
+    size: str,
+    pixels: int,
+    seed: int,
+    *,
+    sizes: Sequence[str] = ("tiny", "full"),
     least_pixels: int = 16,
 ) -> dict[str, Any]:
     """The settings that name a synthetic set, `origin` among them. Raises ConfigError for a value that makes no sense."""
@@ -30,12 +36,21 @@ def checked_settings(
     for name, value, low in (("pixels", pixels, least_pixels), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ConfigError(f"make {dataset}: expected {name} to be a whole number of at least {low}, found {value!r}")
-    return {"dataset": dataset, "version": version, "size": size, "pixels": pixels, "seed": seed,
-            "origin": f"made {dataset} v{version} size={size} pixels={pixels} seed={seed}"}
+    return {
+        "dataset": dataset,
+        "version": version,
+        "size": size,
+        "pixels": pixels,
+        "seed": seed,
+        "origin": f"made {dataset} v{version} size={size} pixels={pixels} seed={seed}",
+    }
 
 
 def make_set(
-    out: str | Path, settings: Mapping[str, Any], owned: Sequence[str], fill: Callable[[Path], Mapping[str, tuple[int, int]]],
+    out: str | Path,
+    settings: Mapping[str, Any],
+    owned: Sequence[str],
+    fill: Callable[[Path], Mapping[str, tuple[int, int]]],
     progress: bool = True,
 ) -> Path:
     """Fill the folder `out` with a synthetic set and return it.
@@ -83,13 +98,16 @@ def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> b
         raise DataError(f"{mark} is no JSON ({error}): pass another folder, or delete that one first") from error
     if not isinstance(found, dict) or {key: found.get(key) for key in settings} != dict(settings):
         holds = found.get("origin", found) if isinstance(found, dict) else found
-        raise DataError(f"{out} holds {holds!r}, and {settings['origin']!r} was asked for: pass another folder, or delete that "
-                        f"one first")
+        raise DataError(
+            f"{out} holds {holds!r}, and {settings['origin']!r} was asked for: pass another folder, or delete that one first"
+        )
     missing = [name for name in owned if not (out / name).exists()]
     expected, there = found.get("pictures", 0), _pictures(out, owned)
     if missing or there != expected:
-        raise DataError(f"{out} is marked as finished, but holds {there:,} of {expected:,} images"
-                        f"{' and lacks ' + ', '.join(missing) if missing else ''}: delete the folder to have it made again")
+        raise DataError(
+            f"{out} is marked as finished, but holds {there:,} of {expected:,} images"
+            f"{' and lacks ' + ', '.join(missing) if missing else ''}: delete the folder to have it made again"
+        )
     return True
 
 
@@ -97,7 +115,8 @@ def _clear(out: Path, owned: Sequence[str]) -> None:
     """Take away what an interrupted run left, whatever its settings were. Raises DataError for files that are not ours."""
     stale = [out / name for name in owned if (out / name).is_file() or ((out / name).is_dir() and any((out / name).iterdir()))]
     if stale and not (out / _PART).exists():
-        raise DataError(f"{out} holds {stale[0].name} but neither {MARK} nor {_PART}, so it was not made here: pass an empty or "
-                        f"new folder")
+        raise DataError(
+            f"{out} holds {stale[0].name} but neither {MARK} nor {_PART}, so it was not made here: pass an empty or new folder"
+        )
     for path in stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()

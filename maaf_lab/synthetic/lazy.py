@@ -50,25 +50,11 @@ class LazyPixels(PixelCache):
         return self.pixels[rows]
 
 
-
-
-
-
-
-
 # --- CSS --------------------------------------------------------------------------------------------------------------
-
-
 
 
 # --- Fashion IQ -------------------------------------------------------------------------------------------------------
 
 
-
-
-
-
 def _split(part: Part, name: str, dataset: str, origin: str) -> Split:
     return Split(name, part.images, part.queries, part.protocol, dataset, origin)
-
-

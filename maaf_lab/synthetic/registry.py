@@ -40,8 +40,12 @@ SYNTHETIC: dict[str, SyntheticSet] = {
     "fashion_iq": SyntheticSet("garments.fashion_iq", "make_fashion_iq", 224, "Fashion IQ: garments with relative captions"),
     "fashion200k": SyntheticSet("garments.fashion200k", "make_fashion200k", 224, "Fashion200k: garments with product captions"),
     "mit_states": SyntheticSet("states.dataset", "make_mit_states", 224, "MIT-States: objects in visible states"),
-    "birds_to_words": SyntheticSet("birds.dataset", "make_birds_to_words", 224, "Birds-to-Words: birds and paragraphs on how two differ"),
-    "spot_the_diff": SyntheticSet("streets.dataset", "make_spot_the_diff", 224, "Spot-the-Diff: street scenes from fixed viewpoints"),
+    "birds_to_words": SyntheticSet(
+        "birds.dataset", "make_birds_to_words", 224, "Birds-to-Words: birds and paragraphs on how two differ"
+    ),
+    "spot_the_diff": SyntheticSet(
+        "streets.dataset", "make_spot_the_diff", 224, "Spot-the-Diff: street scenes from fixed viewpoints"
+    ),
 }
 
 

@@ -47,8 +47,10 @@ def recompute_blocks(model: ComposedModel) -> ComposedModel:
     The same numbers, random ones included, in less memory and more time (PyTorch's activation checkpointing).
     """
     if not _blocks(model):
-        raise ConfigError(f"recompute: expected a system with fusion blocks (maaf, two_stream), found {model.config.name!r}, "
-                          "which keeps nothing that could be computed again; leave it out")
+        raise ConfigError(
+            f"recompute: expected a system with fusion blocks (maaf, two_stream), found {model.config.name!r}, "
+            "which keeps nothing that could be computed again; leave it out"
+        )
     for block in _blocks(model):
         block.forward = partial(torch.utils.checkpoint.checkpoint, block.forward, use_reentrant=False)
     return model

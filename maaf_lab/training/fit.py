@@ -47,8 +47,6 @@ def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, fi
     return nn.functional.cross_entropy(logits_BT, first + torch.arange(len(logits_BT), device=logits_BT.device))
 
 
-
-
 def spread_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -> Tensor:
     """`batch_softmax_loss` of this process's queries over the targets of all processes.
 
@@ -83,20 +81,6 @@ def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str
     return [{"params": [p for p in group if p.requires_grad], "lr": rate, "base": rate} for group, rate in groups]
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def cpu_has_bf16() -> bool | None:
     """Whether this CPU multiplies in bf16 (AVX512-BF16, AMX or Arm's BF16) or PyTorch has to imitate it; None if nobody says."""
     try:
@@ -110,7 +94,7 @@ def cpu_has_bf16() -> bool | None:
 def _warn_of_slow_bf16(name: str) -> None:
     if cpu_has_bf16() is False:
         warnings.warn(
-            f"{name}: precision \"bf16\" expects a CPU that computes in it (AVX512-BF16, AMX or Arm's BF16), found one without: "
+            f'{name}: precision "bf16" expects a CPU that computes in it (AVX512-BF16, AMX or Arm\'s BF16), found one without: '
             "an image model trains 2 (AVX-512) to 17 times (AVX2) slower than in fp32. Stop and set train.precision=fp32, or use "
             "a GPU",
             stacklevel=4,
@@ -120,6 +104,7 @@ def _warn_of_slow_bf16(name: str) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process a run: two would overwrite each other's checkpoints."""
+
     def held() -> None:
         raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
 
@@ -129,14 +114,25 @@ def _alone(folder: Path) -> Iterator[None]:
         return
     with locked(folder / "lock", held) as alone:
         if not alone:
-            warnings.warn(f"{folder / 'lock'} cannot be locked here (no locks, or another user's file): make sure that no other "
-                          "process trains this run", stacklevel=4)
+            warnings.warn(
+                f"{folder / 'lock'} cannot be locked here (no locks, or another user's file): make sure that no other "
+                "process trains this run",
+                stacklevel=4,
+            )
         yield
 
 
 def fit(
-    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path,
-    *, device: str | None = None, workers: int = 0, recompute: bool = False, progress: bool = True,
+    model: ComposedModel,
+    split: Split,
+    cache: PixelCache,
+    config: RunConfig,
+    folder: Path,
+    *,
+    device: str | None = None,
+    workers: int = 0,
+    recompute: bool = False,
+    progress: bool = True,
 ) -> float:
     """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
 
@@ -149,8 +145,10 @@ def fit(
     cannot be saved: the last good checkpoint stays, and the message names the step.
     """
     if recompute and config.train.compile:
-        raise ConfigError(f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
-                          "what it computes again. Leave one out")
+        raise ConfigError(
+            f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
+            "what it computes again. Leave one out"
+        )
     with _alone(folder / "state"):
         try:
             return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
@@ -159,8 +157,15 @@ def fit(
 
 
 def _fit(
-    model: ComposedModel, split: Split, cache: PixelCache, config: RunConfig, folder: Path, device: str | None, workers: int,
-    recompute: bool, progress: bool,
+    model: ComposedModel,
+    split: Split,
+    cache: PixelCache,
+    config: RunConfig,
+    folder: Path,
+    device: str | None,
+    workers: int,
+    recompute: bool,
+    progress: bool,
 ) -> float:
     plan, checkpoint = config.train, folder / "state" / "checkpoint.pt"
     accelerator = make_accelerator(plan.precision, device)
@@ -196,18 +201,33 @@ def _fit(
             raise TrainingError(_not_finite(config, step, checkpoint, "a weight"))
         if main:
             scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-            save_state(checkpoint, {
-                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "random": _random_state(), "scaler": scaler,
-                "step": step, "log": log, "window": window, "seconds": seconds + time.monotonic() - clock,
-            })
+            save_state(
+                checkpoint,
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "random": _random_state(),
+                    "scaler": scaler,
+                    "step": step,
+                    "log": log,
+                    "window": window,
+                    "seconds": seconds + time.monotonic() - clock,
+                },
+            )
 
     if plan.compile:
         keep_out_of_graphs()
         wrapped = torch.compile(wrapped, dynamic=True)
     wrapped.train()
     clock = time.monotonic()
-    bar = tqdm(total=plan.steps, initial=start, desc=f"{config.model.name} ({config.name[-10:]})", unit="step",
-               disable=not (progress and main), mininterval=0.5)
+    bar = tqdm(
+        total=plan.steps,
+        initial=start,
+        desc=f"{config.model.name} ({config.name[-10:]})",
+        unit="step",
+        disable=not (progress and main),
+        mininterval=0.5,
+    )
     ahead = batches(feed, cache, range(start, plan.steps), workers)
     for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
         factor = learning_rate_factor(step, plan)
@@ -263,8 +283,10 @@ def _number(words: list[int]) -> int:
 
 def _not_finite(config: RunConfig, step: int, checkpoint: Path, what: str) -> str:
     kept = f"step {load_state(checkpoint)['step']}" if checkpoint.exists() else "no checkpoint yet"
-    return (f"{config.name}: {what} is not finite at step {step} (seed {config.train.seed}); the run stopped. Last good "
-            f"checkpoint: {kept}. Lower the learning rates, set warmup_steps or clip_norm, or use precision \"fp32\".")
+    return (
+        f"{config.name}: {what} is not finite at step {step} (seed {config.train.seed}); the run stopped. Last good "
+        f'checkpoint: {kept}. Lower the learning rates, set warmup_steps or clip_norm, or use precision "fp32".'
+    )
 
 
 def _log_line(row: tuple) -> str:

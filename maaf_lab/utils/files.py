@@ -83,8 +83,10 @@ def read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: expected UTF-8 text, found the byte 0x{raw[error.start]:02x}. The published file "
-                        f"is UTF-8: copy it again, or save it as UTF-8") from error
+        raise DataError(
+            f"{path}, line {line}: expected UTF-8 text, found the byte 0x{raw[error.start]:02x}. The published file "
+            f"is UTF-8: copy it again, or save it as UTF-8"
+        ) from error
 
 
 def why_not_writable(folder: Path, begin: str = "", end: str = ".tmp") -> str | None:

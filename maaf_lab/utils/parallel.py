@@ -25,7 +25,12 @@ def cores() -> int:
 
 
 def in_threads(
-    function: Callable[[T], R], items: Sequence[T], desc: str = "", *, progress: bool = False, workers: int | None = None,
+    function: Callable[[T], R],
+    items: Sequence[T],
+    desc: str = "",
+    *,
+    progress: bool = False,
+    workers: int | None = None,
     ahead: int | None = None,
 ) -> Iterator[R]:
     """`function` of each item, in order, in threads: for work that waits for the disk or leaves Python, as decoding does.
@@ -51,7 +56,12 @@ def _threads_of(process: int) -> ThreadPoolExecutor:
 
 
 def in_processes(
-    function: Callable[[T], R], items: Sequence[T], desc: str, *, progress: bool = True, workers: int | None = None,
+    function: Callable[[T], R],
+    items: Sequence[T],
+    desc: str,
+    *,
+    progress: bool = True,
+    workers: int | None = None,
     chunk: int = 32,
 ) -> Iterator[R]:
     """`function` of each item, in order, in processes: for work in Python itself, as drawing is.
@@ -60,7 +70,7 @@ def in_processes(
     worker, or fewer items than a chunk, everything runs here, and the results are the same.
     """
     workers = workers or cores()
-    parts = [items[start:start + chunk] for start in range(0, len(items), chunk)]
+    parts = [items[start : start + chunk] for start in range(0, len(items), chunk)]
     with tqdm(total=len(items), desc=desc, unit="image", disable=not progress, mininterval=0.5) as bar:
         if workers == 1 or len(parts) <= 1:
             results = ([function(item)] for item in items)

@@ -113,9 +113,16 @@ def test_a_system_without_attention_is_refused(made_model, css_test, css_test_ca
 
 # --- colour words (Figure 5) ------------------------------------------------------------------------------------------
 
+
 def test_colors_that_describe_the_reference():
-    told = {"remove red cube": "red", "make red cube small": "red", "make red cube blue": "red", "make cube red": None,
-            "add red cube to top-left": None, "remove cube": None}
+    told = {
+        "remove red cube": "red",
+        "make red cube small": "red",
+        "make red cube blue": "red",
+        "make cube red": None,
+        "add red cube to top-left": None,
+        "remove cube": None,
+    }
     assert {text: described_color(text) for text in told} == told
 
 
@@ -142,6 +149,7 @@ def test_color_images_equal_a_direct_computation(made_model, css_test, css_test_
 
 
 # --- avoidance --------------------------------------------------------------------------------------------------------
+
 
 def test_coverage_of_boxes():
     whole = coverage(np.array([[0, 0, 56, 56]]), 56, 7)
@@ -201,9 +209,10 @@ def test_avoidance_of_a_real_model(made_model, tiny_css, css_test, css_test_cach
 
 # --- heads ------------------------------------------------------------------------------------------------------------
 
+
 def test_a_head_turned_off_adds_nothing(made_model):
     torch.manual_seed(0)
-    (name, attention), = attentions(made_model("maaf"))
+    ((name, attention),) = attentions(made_model("maaf"))
     x = torch.randn(2, 5, 32)
     before, _ = attention(x, x)
     with torch.no_grad():

@@ -17,7 +17,13 @@ PUBLISHED = Path(os.environ.get("MAAF_LAB_PUBLISHED", Path(__file__).parents[3] 
 def test_counts():
     texts = ["Is darker, and has longer sleeves", "is blue", "", "blue blue sleeves"]
     assert caption_statistics(texts) == {
-        "captions": 4, "tokens a caption": 2.75, "median": 2.5, "longest": 6, "words": 7, "once": 4}
+        "captions": 4,
+        "tokens a caption": 2.75,
+        "median": 2.5,
+        "longest": 6,
+        "words": 7,
+        "once": 4,
+    }
     assert commonest(texts, 3) == [("blue", 2), ("is", 2), ("sleeves", 2)]
     assert caption_frame({"a": texts, "b": ["x"]})[""].tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="at least one caption"):

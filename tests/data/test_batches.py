@@ -24,8 +24,17 @@ from maaf_lab.errors import ConfigError
 def split_of(sources=12, each=4, categories=("dress", "shirt", "toptee"), draw=None):
     """`each` queries of each source; source s is of category s mod 3; query n's text is "t{n}"."""
     images = [Image(f"i{n}", None, f"l{n}") for n in range(sources)]
-    queries = [Query(s, (f"t{s * each + n}", f"u{s * each + n}"), f"l{(s + n + 1) % sources}", (s + n + 1) % sources,
-                     categories[s % len(categories)]) for s in range(sources) for n in range(each)]
+    queries = [
+        Query(
+            s,
+            (f"t{s * each + n}", f"u{s * each + n}"),
+            f"l{(s + n + 1) % sources}",
+            (s + n + 1) % sources,
+            categories[s % len(categories)],
+        )
+        for s in range(sources)
+        for n in range(each)
+    ]
     return Split("train", images, queries, draw=draw)
 
 
@@ -60,8 +69,12 @@ def test_an_epoch_holds_every_query_once():
     feed = Feed(SPLIT, VOCABULARY, plan())
     assert feed.batches_per_epoch == 6
     for epoch in (0, 2):
-        seen = Counter(min(row, key=lambda w: w[0])[1:] for step in range(6) for row in words(feed(6 * epoch + step), VOCABULARY)
-                       for row in [[w for w in row if w[0] == "t"]])
+        seen = Counter(
+            min(row, key=lambda w: w[0])[1:]
+            for step in range(6)
+            for row in words(feed(6 * epoch + step), VOCABULARY)
+            for row in [[w for w in row if w[0] == "t"]]
+        )
         assert sorted(map(int, seen)) == list(range(48)) and set(seen.values()) == {1}
 
 
@@ -92,8 +105,10 @@ def test_processes_share_a_step(processes):
     whole = Feed(SPLIT, VOCABULARY, plan())
     shares = [Feed(SPLIT, VOCABULARY, plan(), process=r, processes=processes) for r in range(processes)]
     for step in (0, 5, 6, 40):
+
         def queries(batch):
             return [frozenset(row) for row in words(batch, VOCABULARY)]
+
         parts = [queries(feed(step)) for feed in shares]
         assert all(len(part) == 8 // processes for part in parts)
         assert Counter(q for part in parts for q in part) == Counter(queries(whole(step)))
@@ -117,8 +132,14 @@ def test_drawn_queries_are_another_sample_each_epoch():
     split = split_of(draw=drawn)
     feed = Feed(split, VOCABULARY, plan())
     assert feed.batches_per_epoch == 3
-    targets = [sorted((row[0], int(batch.images[t])) for batch in [feed(step) for step in range(3 * e, 3 * e + 3)]
-                      for row, t in zip(words(batch, VOCABULARY), batch.target)) for e in (0, 1)]
+    targets = [
+        sorted(
+            (row[0], int(batch.images[t]))
+            for batch in [feed(step) for step in range(3 * e, 3 * e + 3)]
+            for row, t in zip(words(batch, VOCABULARY), batch.target)
+        )
+        for e in (0, 1)
+    ]
     assert targets[0] != targets[1] and [a for a, _ in targets[0]] == [a for a, _ in targets[1]]
     for step in (4, 1, 8):
         assert same(Feed(split, VOCABULARY, plan())(step), feed(step))
@@ -174,10 +195,24 @@ def launch(script, *arguments, processes=2):
     port = str(29500 + os.getpid() % 2000)
     started = []
     for rank in range(processes):
-        around = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
-                  "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        started.append(subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], env=around, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        around = {
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(processes),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "OMP_NUM_THREADS": "1",
+        }
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, *map(str, arguments)],
+                env=around,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
     ended = [process.communicate(timeout=300) for process in started]
     assert all(process.returncode == 0 for process in started), ended
     return [out for out, _ in ended]

@@ -21,6 +21,7 @@ def noise(height=16, width=16):
 
 # --- decode -----------------------------------------------------------------------------------------------------------
 
+
 def test_a_png_comes_back_as_it_is(tmp_path):
     image = noise(5, 9)
     PILImage.fromarray(image).save(tmp_path / "a.png")
@@ -49,8 +50,12 @@ def test_modes(tmp_path):
     assert through(PILImage.fromarray(np.full((2, 3), 65535, np.uint16))) == [255, 255, 255]
     red = through(PILImage.new("CMYK", (8, 8), (0, 255, 255, 0)), "a.jpg", quality=95)
     assert red[0] > 240 and max(red[1:]) < 15
-    assert through(PILImage.new("RGB", (3, 2), (9, 9, 9)), "a.gif", save_all=True,
-                   append_images=[PILImage.new("RGB", (3, 2), (200, 200, 200))]) == [9, 9, 9]
+    assert through(
+        PILImage.new("RGB", (3, 2), (9, 9, 9)),
+        "a.gif",
+        save_all=True,
+        append_images=[PILImage.new("RGB", (3, 2), (200, 200, 200))],
+    ) == [9, 9, 9]
 
 
 def test_exif_turns_the_image(tmp_path):
@@ -87,8 +92,9 @@ def test_files_that_are_no_images(tmp_path):
     assert damage(tmp_path / "b.png") == "missing"
 
 
-@pytest.mark.parametrize("height, width, size", [
-    (20, 31, 8), (31, 20, 8), (9, 9, 16), (16, 16, 16), (16, 21, 16), (37, 16, 16), (50, 33, 14)])
+@pytest.mark.parametrize(
+    "height, width, size", [(20, 31, 8), (31, 20, 8), (9, 9, 16), (16, 16, 16), (16, 21, 16), (37, 16, 16), (50, 33, 14)]
+)
 def test_squares_are_torchvisions(height, width, size):
     image = noise(height, width)
     want = v2.Compose([v2.Resize(size), v2.CenterCrop(size)])(PILImage.fromarray(image))
@@ -96,6 +102,7 @@ def test_squares_are_torchvisions(height, width, size):
 
 
 # --- transforms -------------------------------------------------------------------------------------------------------
+
 
 def batch(n=6, height=16, width=16):
     return torch.from_numpy(np.stack([noise(height, width) for _ in range(n)])).permute(0, 3, 1, 2)
@@ -114,8 +121,14 @@ def test_plain():
     torch.testing.assert_close(plain.train(images, torch.Generator()), normalise(images))
     torch.testing.assert_close(plain.eval(images), normalise(images))
     wide = batch(2, 40, 52)
-    want = v2.Compose([v2.Resize(16, antialias=True), v2.CenterCrop(16), v2.ToDtype(torch.float32, scale=True),
-                       v2.Normalize(transforms.IMAGENET_MEAN, transforms.IMAGENET_STD)])(wide)
+    want = v2.Compose(
+        [
+            v2.Resize(16, antialias=True),
+            v2.CenterCrop(16),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(transforms.IMAGENET_MEAN, transforms.IMAGENET_STD),
+        ]
+    )(wide)
     assert (plain.eval(wide) - want).abs().max() < 0.02  # torchvision rounds to bytes in between
     assert plain.eval(torch.empty(4, 3, 16, 16, dtype=torch.uint8, device="meta")).shape == (4, 3, 16, 16)
 

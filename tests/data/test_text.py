@@ -14,17 +14,20 @@ from maaf_lab.errors import DataError
 TEXTS = ["make the red cube blue", "remove red cube", "add red sphere to top-left"]
 
 
-@pytest.mark.parametrize(("text", "tokens"), [
-    ("add cube to top-left", ["add", "cube", "to", "topleft"]),
-    ("Is  BLUE\tand\nlonger", ["is", "blue", "and", "longer"]),
-    ("it's (much) darker, 50%!", ["its", "much", "darker", "50"]),
-    ("caf\u00e9 \u65e5\u672c na\u00efve", ["caf", "nave"]),
-    ("\u201cquoted\u201d \u2014 dash", ["quoted", "dash"]),
-    ("... --- !!!", []),
-    ("", []),
-    ("\U0001f600", []),
-    ("a_b", ["ab"]),
-])
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("add cube to top-left", ["add", "cube", "to", "topleft"]),
+        ("Is  BLUE\tand\nlonger", ["is", "blue", "and", "longer"]),
+        ("it's (much) darker, 50%!", ["its", "much", "darker", "50"]),
+        ("caf\u00e9 \u65e5\u672c na\u00efve", ["caf", "nave"]),
+        ("\u201cquoted\u201d \u2014 dash", ["quoted", "dash"]),
+        ("... --- !!!", []),
+        ("", []),
+        ("\U0001f600", []),
+        ("a_b", ["ab"]),
+    ],
+)
 def test_tokens(text, tokens):
     assert tokenize(text) == tokens
 
@@ -87,10 +90,20 @@ def test_save_and_load(tmp_path):
     assert Vocabulary.load(tmp_path / "vocabulary.json") == vocabulary
 
 
-@pytest.mark.parametrize("content", [
-    b"", b'{"words": ["a",', b"[]", b"{}", b'{"words": null}', b'{"words": 3}', b'{"words": "abc"}', b'{"words": [1, 2]}',
-    b"\xff\xfe\x00",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"words": ["a",',
+        b"[]",
+        b"{}",
+        b'{"words": null}',
+        b'{"words": 3}',
+        b'{"words": "abc"}',
+        b'{"words": [1, 2]}',
+        b"\xff\xfe\x00",
+    ],
+)
 def test_a_damaged_file_is_refused(tmp_path, content):
     path = tmp_path / "vocabulary.json"
     path.write_bytes(content)

@@ -36,10 +36,19 @@ def run(roots, smoke):
 
 # --- a run's folder ---------------------------------------------------------------------------------------------------
 
+
 def test_a_runs_folder(run, smoke, css_test):
     names = {path.name for path in run.folder.iterdir()}
-    assert names >= {"config.json", "environment.json", "vocabulary.json", "log.csv", "model.safetensors", "rankings.parquet",
-                     "metrics.json", "state"}
+    assert names >= {
+        "config.json",
+        "environment.json",
+        "vocabulary.json",
+        "log.csv",
+        "model.safetensors",
+        "rankings.parquet",
+        "metrics.json",
+        "state",
+    }
     assert not [name for name in names if name.endswith(".tmp")]
     assert run.config == smoke(**STEPS) and run.config.name == run.name and run.finished
     assert run.log["step"].tolist() == [3] and run.log["loss"].notna().all()
@@ -95,7 +104,12 @@ def test_config_is_named_by_its_settings(smoke):
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert re.fullmatch(r"css-maaf-[0-9a-f]{10}", config.name)
     changes = (
-        {}, {"train.seed": 1}, {"model.dropout": 0.2}, {"data.origin": "other"}, {"train.steps": 31}, {"profile": "laptop"},
+        {},
+        {"train.seed": 1},
+        {"model.dropout": 0.2},
+        {"data.origin": "other"},
+        {"train.steps": 31},
+        {"profile": "laptop"},
     )
     names = {config.replace(**change).name for change in changes}
     assert len(names) == 6 and config.name in names
@@ -167,6 +181,7 @@ def test_unknown_pretrained_models_list_the_known():
 
 # --- the command line -------------------------------------------------------------------------------------------------
 
+
 def test_make_and_check(shell, tmp_path, tiny_css):
     code, out, _ = shell("make", "css", "--out", tmp_path / "css", "--size", "tiny", "--pixels", "56")
     assert code == 0 and out.split() == [str(tmp_path / "css")]
@@ -218,16 +233,20 @@ def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monk
     assert code == 0 and "R1" in out and "320 queries" in out
 
 
-@pytest.mark.parametrize(("args", "message"), [
-    (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, two_stream, tirg, "),
-    (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
-    (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
-    (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
-    (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
-    (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
-    (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "TrainConfig.steps"),
-    (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, two_stream, tirg, "),
+        (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
+        (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "TrainConfig.steps"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
+    ],
+    ids=str,
+)
 def test_wrong_settings_are_a_message_and_exit_code_2(shell, tmp_path, tiny_css, args, message):
     where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path]
     code, out, err = shell("train", *where, *args)

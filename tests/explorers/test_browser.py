@@ -216,10 +216,21 @@ def test_the_page_paints_what_python_paints(browser, tmp_path):
         page.wait_for_function("window.maaf")
         blocks, heads, tokens = explorer.state.data["records"][0]["weights"]["shape"][:3]
         for _ in range(12):
-            sides = [{"record": 0, "block": int(random.integers(blocks)), "head": int(random.integers(heads + 1)),
-                      "token": int(random.integers(-1, tokens))} for _ in range(2)]
-            selection = {"compare": str(random.choice(["off", "word", "head"])), "active": int(random.integers(2)),
-                         "thumbs": str(random.choice(["patches", "token"])), "sides": sides}
+            sides = [
+                {
+                    "record": 0,
+                    "block": int(random.integers(blocks)),
+                    "head": int(random.integers(heads + 1)),
+                    "token": int(random.integers(-1, tokens)),
+                }
+                for _ in range(2)
+            ]
+            selection = {
+                "compare": str(random.choice(["off", "word", "head"])),
+                "active": int(random.integers(2)),
+                "thumbs": str(random.choice(["patches", "token"])),
+                "sides": sides,
+            }
             assert page.evaluate("s => window.maaf.paint(s)", selection) == explorer.state.painted(selection), (run, selection)
         page.close()
 
@@ -283,12 +294,15 @@ def test_retrieval_of_ones_own_pictures(opened, tmp_path, shot):
     before = lab.drawn()
     data = io.BytesIO()
     PILImage.fromarray(noise).save(data, "PNG")
-    lab.page.evaluate("""bytes => {
+    lab.page.evaluate(
+        """bytes => {
         const carried = new DataTransfer();
         carried.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
         document.querySelector(".maaf-drop").dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true,
             dataTransfer: carried }));
-    }""", list(data.getvalue()))
+    }""",
+        list(data.getvalue()),
+    )
     lab.redrawn(before)
     assert "dropped.png" in one.inner_text()
     photos = tmp_path / "photos"

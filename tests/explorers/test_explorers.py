@@ -359,7 +359,6 @@ def test_selections_come_from_the_browser(attention):
 def test_interactions_leave_nothing_behind(attention, retrieval, rankings, garments):
     """Hundreds of interactions must not collect widgets, of which each is a model in the browser too."""
 
-
     def alive() -> int:
         return len(ipywidgets.Widget.get_manager_state()["state"])
 

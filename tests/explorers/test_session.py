@@ -183,9 +183,7 @@ def test_search_and_rank_against_a_full_sort(run):
         assert hits.images.tolist() == order[:7] and np.allclose(hits.scores, scores[order[:7]])
         place = 1 + next(n for n, i in enumerate(order) if session.split.images[i].label == asked.target_label)
         assert session.rank_of(vector, q) == place
-        assert session.right(hits.images, q).tolist() == [
-            session.split.images[i].label == asked.target_label for i in order[:7]
-        ]
+        assert session.right(hits.images, q).tolist() == [session.split.images[i].label == asked.target_label for i in order[:7]]
     assert len(session.search(vector, 5, np.zeros(len(session.split.images), bool)).images) == 0
 
 
@@ -205,9 +203,7 @@ def test_heads_are_turned_off_and_on_again(trained, tiny_css, tmp_path):
     queries, _ = embed_split(session.model, session.split, session.pixels, progress=False)
     with session.heads_off([(0, 0)]):
         gone, _ = embed_split(session.model, session.split, session.pixels, progress=False)
-    assert (
-        not torch.equal(queries, gone) and len(head_ablation(session.model, session.split, session.pixels, progress=False)) > 8
-    )
+    assert not torch.equal(queries, gone) and len(head_ablation(session.model, session.split, session.pixels, progress=False)) > 8
 
 
 def test_systems_without_attention_have_none(trained, tiny_css, tmp_path):

@@ -18,16 +18,43 @@ from maaf_lab.paper.tables import TABLE_4
 TEXTS = ["more flowy", "is darker and more flowy", "blue"]
 FIRST = ("more", "flowy", "is", "darker", "and", "blue")  # as they first occur
 OPTIONS = {
-    "model": "sequence_concat_attention", "embed_dim": 16, "image_model_arch": "resnet18", "text_model_arch": "lstm",
-    "text_model_layers": 1, "number_attention_blocks": 1, "number_attention_heads": 4, "width_per_attention_block": 12,
-    "att_layer_spec": "3_4", "attn_positional_encoding": None, "attn_softmax_replacement": "none", "dropout_rate": 0.1,
-    "resolutionwise_pool": True, "sequence_concat_include_text": True, "sequence_concat_img_through_attn": True,
-    "attn_2stream_mode": "xxx_xmm_xff", "learning_rate": 0.01, "comment": "a run of theirs",
+    "model": "sequence_concat_attention",
+    "embed_dim": 16,
+    "image_model_arch": "resnet18",
+    "text_model_arch": "lstm",
+    "text_model_layers": 1,
+    "number_attention_blocks": 1,
+    "number_attention_heads": 4,
+    "width_per_attention_block": 12,
+    "att_layer_spec": "3_4",
+    "attn_positional_encoding": None,
+    "attn_softmax_replacement": "none",
+    "dropout_rate": 0.1,
+    "resolutionwise_pool": True,
+    "sequence_concat_include_text": True,
+    "sequence_concat_img_through_attn": True,
+    "attn_2stream_mode": "xxx_xmm_xff",
+    "learning_rate": 0.01,
+    "comment": "a run of theirs",
 }
-SETTINGS = {"image_encoder": "resnet18", "image_weights": "none", "width": 16, "text_width": 16, "heads": 4, "feedforward": 12,
-            "blocks": 1, "resolutions": (14, 7)}
-MODULES = {"xxx": "self_attn_x", "xmm": "src_attn_x", "mmm": "self_attn_m", "mxx": "src_attn_m", "xff": "feed_forward_x",
-           "mff": "feed_forward_m"}
+SETTINGS = {
+    "image_encoder": "resnet18",
+    "image_weights": "none",
+    "width": 16,
+    "text_width": 16,
+    "heads": 4,
+    "feedforward": 12,
+    "blocks": 1,
+    "resolutions": (14, 7),
+}
+MODULES = {
+    "xxx": "self_attn_x",
+    "xmm": "src_attn_x",
+    "mmm": "self_attn_m",
+    "mxx": "src_attn_m",
+    "xff": "feed_forward_x",
+    "mff": "feed_forward_m",
+}
 MAPS = {"query": 0, "key": 1, "value": 2, "out": 3}
 
 
@@ -113,17 +140,23 @@ def ours(words=FIRST, **settings):
 
 
 CASES = [
-    ({}, {}), ({"attn_softmax_replacement": "identity"}, {"attention": "identity"}),
-    ({"resolutionwise_pool": False, "sequence_concat_include_text": False},
-     {"resolutionwise_pooling": False, "include_text": False}),
+    ({}, {}),
+    ({"attn_softmax_replacement": "identity"}, {"attention": "identity"}),
+    (
+        {"resolutionwise_pool": False, "sequence_concat_include_text": False},
+        {"resolutionwise_pooling": False, "include_text": False},
+    ),
     ({"sequence_concat_img_through_attn": False, "att_layer_spec": "4"}, {"image_through_attention": False, "resolutions": (7,)}),
     ({"att_layer_spec": "23", "number_attention_blocks": 2}, {"resolutions": (28, 14), "blocks": 2}),
     ({"attn_positional_encoding": "sinusoidal"}, {"positions": "sinusoidal"}),
-    ({"attn_positional_encoding": "mixed"}, {"positions": "mixed"}), ({"text_model_layers": 2}, {"text_layers": 2}),
+    ({"attn_positional_encoding": "mixed"}, {"positions": "mixed"}),
+    ({"text_model_layers": 2}, {"text_layers": 2}),
     ({"text_model_arch": "embeddings"}, {"text_encoder": "embedding"}),
     *(({"model": "attention", "attn_2stream_mode": b}, {"name": "two_stream", "two_stream": b}) for b in TABLE_4.values()),
-    ({"model": "imgonly"}, {"name": "image_only", "heads": 1}), ({"model": "textonly"}, {"name": "text_only", "heads": 1}),
-    ({"model": "add"}, {"name": "addition", "heads": 1}), ({"model": "tirg"}, {"name": "tirg", "heads": 1}),
+    ({"model": "imgonly"}, {"name": "image_only", "heads": 1}),
+    ({"model": "textonly"}, {"name": "text_only", "heads": 1}),
+    ({"model": "add"}, {"name": "addition", "heads": 1}),
+    ({"model": "tirg"}, {"name": "tirg", "heads": 1}),
     ({"model": "tirg_lastconv", "att_layer_spec": "none"}, {"name": "tirg_last_conv", "heads": 1}),
 ]
 
@@ -206,14 +239,17 @@ def test_only_plain_things_are_admitted(tmp_path, capsys):
     assert "this has run" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda s: s.update({"composer.extra.weight": torch.ones(1)}), r"unknown tensor 'composer\.extra\.weight'"),
-    (lambda s: s.update({"img_model.l2_conv_proj.conv.weight": torch.ones(1)}), r"'img_model\.l2_conv_proj.*' has no place"),
-    (lambda s: s.update({"composer.m.norm.a_2": torch.ones(3)}), r"m\.norm\.a_2': expected shape \(16,\), found \(3,\)"),
-    (lambda s: s.update({"composer.m.norm.a_2": torch.ones(16)}), r"'composer\.m\.norm\.a_2' stands in the file twice"),
-    (lambda s: s.pop("text_model.lstm.weight_hh_l0"), r"the file has none for text\.lstm\.weight_hh_l0"),
-    (lambda s: s.update({"normalization_layer.norm_s": torch.zeros(1)}), r"norm_s is 0\.0: not a scale"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.update({"composer.extra.weight": torch.ones(1)}), r"unknown tensor 'composer\.extra\.weight'"),
+        (lambda s: s.update({"img_model.l2_conv_proj.conv.weight": torch.ones(1)}), r"'img_model\.l2_conv_proj.*' has no place"),
+        (lambda s: s.update({"composer.m.norm.a_2": torch.ones(3)}), r"m\.norm\.a_2': expected shape \(16,\), found \(3,\)"),
+        (lambda s: s.update({"composer.m.norm.a_2": torch.ones(16)}), r"'composer\.m\.norm\.a_2' stands in the file twice"),
+        (lambda s: s.pop("text_model.lstm.weight_hh_l0"), r"the file has none for text\.lstm\.weight_hh_l0"),
+        (lambda s: s.update({"normalization_layer.norm_s": torch.zeros(1)}), r"norm_s is 0\.0: not a scale"),
+    ],
+)
 def test_what_does_not_fit_is_named(tmp_path, change, message):
     state = theirs(ours())
     change(state)
@@ -221,13 +257,17 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
         maaf_lab.load_foreign_checkpoint(saved(tmp_path, state), TEXTS)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"model": "seqcat_outtoken"}, r"opt\.model: this lab reads .*found 'seqcat_outtoken'"),
-    ({"text_model_arch": "GRU"}, "found 'GRU'"),
-    ({"attn_2stream_mode": "xxx_zzz", "model": "attention"}, "unknown operation 'zzz'"),
-    ({"att_layer_spec": "none"}, r"opt\.att_layer_spec: expected some of 2, 3 and 4"),
-    ({"image_model_arch": "vgg"}, "found 'vgg'"), ({"attn_softmax_replacement": "relu"}, "found 'relu'"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "seqcat_outtoken"}, r"opt\.model: this lab reads .*found 'seqcat_outtoken'"),
+        ({"text_model_arch": "GRU"}, "found 'GRU'"),
+        ({"attn_2stream_mode": "xxx_zzz", "model": "attention"}, "unknown operation 'zzz'"),
+        ({"att_layer_spec": "none"}, r"opt\.att_layer_spec: expected some of 2, 3 and 4"),
+        ({"image_model_arch": "vgg"}, "found 'vgg'"),
+        ({"attn_softmax_replacement": "relu"}, "found 'relu'"),
+    ],
+)
 def test_options_that_the_lab_does_not_have(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         maaf_lab.load_foreign_checkpoint(saved(tmp_path, theirs(ours()), **options), TEXTS)
@@ -239,9 +279,9 @@ def test_the_texts_must_be_the_ones_it_was_trained_with(tmp_path):
         maaf_lab.load_foreign_checkpoint(path, [*TEXTS, "new"])
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (None, "no such file"), (b"", "cannot be read"), (b"not a checkpoint", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"", "cannot be read"), (b"not a checkpoint", "cannot be read")]
+)
 def test_a_file_that_is_no_checkpoint(tmp_path, content, message):
     path = tmp_path / "x.pth"
     if content is not None:

@@ -22,9 +22,14 @@ TABLE_5 = {
     "Embedding Layer": {"model.text_encoder": "embedding"},
     "Linear Layer with GLOVE": {"model.text_encoder": "linear", "model.word_vectors": "glove", "model.freeze_text": True},
     "Linear Layer with GLOVE, trained": {"model.text_encoder": "linear", "model.word_vectors": "glove"},
-    "Linear Layer with GLOVE*": {"model.text_encoder": "linear", "model.word_vectors": "glove", "model.freeze_text": True,
-                                 "train.text_learning_rate": 0.001},
-    "LSTM": {}, "LSTM with GLOVE": {"model.word_vectors": "glove", "model.freeze_text": True},
+    "Linear Layer with GLOVE*": {
+        "model.text_encoder": "linear",
+        "model.word_vectors": "glove",
+        "model.freeze_text": True,
+        "train.text_learning_rate": 0.001,
+    },
+    "LSTM": {},
+    "LSTM with GLOVE": {"model.word_vectors": "glove", "model.freeze_text": True},
     "Transformer": {"model.text_encoder": "transformer"},
     "Transformer with GLOVE": {"model.text_encoder": "transformer", "model.word_vectors": "glove", "model.freeze_text": True},
     "BERT": {"model.text_encoder": "bert", "model.bert": "minilm"},
@@ -89,6 +94,7 @@ def test_encoders_equal_their_formulas():
 
 # --- word vectors -----------------------------------------------------------------------------------------------------
 
+
 def glove_file(tmp_path, text):
     path = tmp_path / "vectors.txt"
     path.write_text(text, encoding="utf-8")
@@ -109,11 +115,17 @@ def test_word_vectors_of_a_file(tmp_path):
     assert torch.equal(word_vectors(with_header, ["more"]).matrix[1], torch.tensor([0.5, -1, 2]))
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("more 1 2 3\nflowy 1 2\n", r"line 2: expected the word 'flowy' and 3 numbers, found '1 2'"),
-    ("more 1 2 x\n", "line 1: expected the word 'more' and 3 numbers, found '1 2 x'"), ("more 1 nan 2\n", "line 1"),
-    ("more\n", "line 1: expected a word and its numbers"), ("", "is empty"), ("other 1 2\n", "found none of them"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("more 1 2 3\nflowy 1 2\n", r"line 2: expected the word 'flowy' and 3 numbers, found '1 2'"),
+        ("more 1 2 x\n", "line 1: expected the word 'more' and 3 numbers, found '1 2 x'"),
+        ("more 1 nan 2\n", "line 1"),
+        ("more\n", "line 1: expected a word and its numbers"),
+        ("", "is empty"),
+        ("other 1 2\n", "found none of them"),
+    ],
+)
 def test_word_vectors_that_are_damaged(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         word_vectors(glove_file(tmp_path, text), ["more", "flowy"])
@@ -135,6 +147,7 @@ def test_the_packaged_vectors_are_gloves():
 
 
 # --- BERT -------------------------------------------------------------------------------------------------------------
+
 
 def test_pieces_are_berts(tmp_path):
     from transformers import BertTokenizer

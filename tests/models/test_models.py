@@ -46,6 +46,7 @@ def close(a, b, tolerance=1e-5):
 
 # --- attention --------------------------------------------------------------------------------------------------------
 
+
 def slow_weights(q, k, mask, kind):
     B, H, Q, S = q.shape
     K = k.shape[2]
@@ -193,6 +194,7 @@ def test_layer_norm_of_a_constant_token_is_finite():
 
 # --- MAAF against an oracle -------------------------------------------------------------------------------------------
 
+
 def as_numpy(model):
     return {name: value.detach().numpy().astype(np.float64) for name, value in model.state_dict().items()}
 
@@ -230,6 +232,7 @@ def slow_stack(x, p, config):
 
 def slow_words(ids, p):
     """An LSTM and the linear map after it, word by word."""
+
     def sigmoid(a):
         return 1 / (1 + np.exp(-a))
 
@@ -265,15 +268,19 @@ def slow_maaf(model, images, text):
     return vector / np.linalg.norm(vector)
 
 
-@pytest.mark.parametrize("changes", [
-    {},
-    {"model.attention": "identity"},
-    {"model.blocks": 2, "model.heads": 2, "model.attention": "identity"},
-    {"model.resolutions": (7, 14), "model.pooling_weights": "paper"},
-    {"model.resolutions": (7, 14), "model.pooling_weights": "code"},
-    {"model.resolutions": (7, 14), "model.resolutionwise_pooling": False},
-    {"model.include_text": False},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model.attention": "identity"},
+        {"model.blocks": 2, "model.heads": 2, "model.attention": "identity"},
+        {"model.resolutions": (7, 14), "model.pooling_weights": "paper"},
+        {"model.resolutions": (7, 14), "model.pooling_weights": "code"},
+        {"model.resolutions": (7, 14), "model.resolutionwise_pooling": False},
+        {"model.include_text": False},
+    ],
+    ids=str,
+)
 def test_maaf_equals_the_loops(made_model, changes):
     small = {"model.width": 8, "model.text_width": 8, "model.heads": 4, "model.feedforward": 12}
     model = shaken(made_model("maaf", **{**small, **changes}))
@@ -306,6 +313,7 @@ def test_sinusoidal_positions():
 
 # --- every switch does something --------------------------------------------------------------------------------------
 
+
 def outputs(made_model, **changes):
     """Queries, gallery, parameter shapes and the model; parameters that fit are the same in every model."""
     model = made_model("maaf", **changes)
@@ -324,17 +332,21 @@ def outputs(made_model, **changes):
 BOTH = {"model.resolutions": (7, 14)}
 
 
-@pytest.mark.parametrize(("change", "query", "gallery"), [
-    ({"model.attention": "identity"}, True, True),
-    ({"model.positions": "sinusoidal"}, True, True),
-    ({"model.resolutionwise_pooling": False}, True, True),
-    ({"model.image_through_attention": False}, False, True),
-    ({"model.include_text": False}, True, False),
-    ({"model.pooling_weights": "paper"}, True, False),
-    ({"model.layer_norm": "standard"}, True, True),
-    ({"model.heads": 2}, True, True),
-    ({"model.dropout": 0.5, "model.text_dropout": 0.5}, False, False),
-], ids=str)
+@pytest.mark.parametrize(
+    ("change", "query", "gallery"),
+    [
+        ({"model.attention": "identity"}, True, True),
+        ({"model.positions": "sinusoidal"}, True, True),
+        ({"model.resolutionwise_pooling": False}, True, True),
+        ({"model.image_through_attention": False}, False, True),
+        ({"model.include_text": False}, True, False),
+        ({"model.pooling_weights": "paper"}, True, False),
+        ({"model.layer_norm": "standard"}, True, True),
+        ({"model.heads": 2}, True, True),
+        ({"model.dropout": 0.5, "model.text_dropout": 0.5}, False, False),
+    ],
+    ids=str,
+)
 def test_a_switch_changes_the_vectors_that_it_should(made_model, change, query, gallery):
     before, after = outputs(made_model, **BOTH), outputs(made_model, **{**BOTH, **change})
     assert before[2] == after[2]  # the same parameters
@@ -342,12 +354,22 @@ def test_a_switch_changes_the_vectors_that_it_should(made_model, change, query, 
     assert (not close(before[1], after[1], 1e-6)) == gallery
 
 
-@pytest.mark.parametrize("change", [
-    {"model.blocks": 2}, {"model.blocks": 0}, {"model.resolutions": (7, 14)}, {"model.resolutions": (14,)},
-    {"model.feedforward": 48},
-    {"model.token_projection": "paper"}, {"model.text_projection": False}, {"model.width": 64}, {"model.text_width": 16},
-    {"model.image_channels": (8, 8, 16, 24)},
-], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model.blocks": 2},
+        {"model.blocks": 0},
+        {"model.resolutions": (7, 14)},
+        {"model.resolutions": (14,)},
+        {"model.feedforward": 48},
+        {"model.token_projection": "paper"},
+        {"model.text_projection": False},
+        {"model.width": 64},
+        {"model.text_width": 16},
+        {"model.image_channels": (8, 8, 16, 24)},
+    ],
+    ids=str,
+)
 def test_a_switch_changes_the_parameters(made_model, change):
     before, after = outputs(made_model), outputs(made_model, **change)
     assert before[2] != after[2]
@@ -370,6 +392,7 @@ def test_dropout_acts_in_training_only(made_model):
 
 
 # --- captions and batches ---------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize("name", ["maaf", "tirg", "text_only"])
@@ -456,6 +479,7 @@ def test_a_training_batch_equals_embedding_one_by_one(made_model, name):
 
 # --- attention is returned, never stored ------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_record(made_model, attention):
     model = made_model("maaf", **{"model.attention": attention, "model.resolutions": (7, 14), "model.blocks": 2})
@@ -514,6 +538,7 @@ def test_systems_without_attention_return_none(made_model, name):
 
 # --- the other systems ------------------------------------------------------------------------------------------------
 
+
 def test_tirg_equals_its_formula(made_model):
     model, images = made_model("tirg"), pictures(3)
     assert model.weights.tolist() == [1.0, 10.0]
@@ -566,13 +591,15 @@ def test_unknown_names_list_the_known(smoke, css_vocabulary):
 
 # --- image encoders ---------------------------------------------------------------------------------------------------
 
+
 def encoder(name, weights="none"):
     return build_image_encoder(ModelConfig(image_encoder=name, image_weights=weights)).eval()
 
 
-@pytest.mark.parametrize(("name", "size", "channels"), [
-    ("tiny", 56, (32, 64, 128)), ("resnet18", 224, (128, 256, 512)), ("resnet50", 224, (512, 1024, 2048)),
-])
+@pytest.mark.parametrize(
+    ("name", "size", "channels"),
+    [("tiny", 56, (32, 64, 128)), ("resnet18", 224, (128, 256, 512)), ("resnet50", 224, (512, 1024, 2048))],
+)
 def test_stages_of_an_encoder(name, size, channels):
     net = encoder(name)
     with torch.no_grad():
@@ -688,6 +715,7 @@ def test_efficientnet_without_its_packages(monkeypatch):
 
 
 # --- no tensor on another device --------------------------------------------------------------------------------------
+
 
 def meta_step(config, vocabulary, train=True):
     """Forward and loss with all inputs and weights on `meta`; a tensor made on the CPU meanwhile is an error."""

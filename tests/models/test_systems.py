@@ -97,12 +97,17 @@ def test_it_trains_in_smoke_and_comes_back_from_its_files(tmp_path, tiny_css, sm
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.folder, moved)
     images = torch.randn(2, 3, 56, 56)
-    assert torch.equal(model.embed_query(images, ["make red cube blue", ""]), type(run)(moved).load_model().embed_query(
-        images, ["make red cube blue", ""]))
+    assert torch.equal(
+        model.embed_query(images, ["make red cube blue", ""]),
+        type(run)(moved).load_model().embed_query(images, ["make red cube blue", ""]),
+    )
 
 
-IDLE = [{"model.two_stream": block, "model.include_text": False, "model.image_through_attention": ita, "model.blocks": 2}
-        for block in (*TABLE_4.values(), "xmm_mff_xff") for ita in (True, False)]
+IDLE = [
+    {"model.two_stream": block, "model.include_text": False, "model.image_through_attention": ita, "model.blocks": 2}
+    for block in (*TABLE_4.values(), "xmm_mff_xff")
+    for ita in (True, False)
+]
 
 
 @pytest.mark.parametrize(("name", "changes"), SYSTEMS + [("two_stream", changes) for changes in IDLE])
@@ -129,8 +134,10 @@ def test_the_shells_help_names_every_system():
 def test_a_compiled_step_is_the_same_step(tmp_path, tiny_css, smoke):
     """Same batches and weights, no dropout: the losses of a compiled run are those of a plain one, but for rounding."""
     plain = {"train.steps": 3, "train.warmup_steps": 1, "train.log_every": 1, "model.dropout": 0.0, "model.text_dropout": 0.0}
-    runs = [train_and_evaluate(smoke(**plain, **{"train.compile": on}), tiny_css, tmp_path, device="cpu", progress=False)
-            for on in (False, True)]
+    runs = [
+        train_and_evaluate(smoke(**plain, **{"train.compile": on}), tiny_css, tmp_path, device="cpu", progress=False)
+        for on in (False, True)
+    ]
     dropping = {"train.steps": 1, "train.warmup_steps": 1, "train.compile": True}  # and with dropout, on the weights too
     run = train_and_evaluate(smoke(**dropping), tiny_css, tmp_path, device="cpu", progress=False)
     assert run.log["loss"].notna().all()
@@ -139,6 +146,7 @@ def test_a_compiled_step_is_the_same_step(tmp_path, tiny_css, smoke):
 
 
 # --- dropout on the weights -------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("kind", ["softmax", "identity"])
 @pytest.mark.parametrize("masked", [False, True])
@@ -172,6 +180,7 @@ def test_what_is_kept_has_the_right_share_and_mean():
 
 # --- attention --------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("attention", ["softmax", "identity"])
 @pytest.mark.parametrize("block", TABLE_4.values())
 def test_two_stream_record(made_model, block, attention):
@@ -191,7 +200,7 @@ def test_two_stream_record(made_model, block, attention):
         if attention == "softmax":
             assert torch.allclose(weights[0, :, place[operation[0]]].sum(-1), torch.ones(()), atol=1e-5)
         if operation[1] == "m":
-            assert (weights[1, :, :, n + 2:] == 0).all(), "padding is not attended to"
+            assert (weights[1, :, :, n + 2 :] == 0).all(), "padding is not attended to"
 
 
 def test_val_and_local_features_record(made_model):
@@ -209,6 +218,7 @@ def test_val_and_local_features_record(made_model):
 
 
 # --- two streams against loops ----------------------------------------------------------------------------------------
+
 
 def slow_layer_norm(x, norm):
     mean = sum(x) / len(x)
@@ -287,15 +297,20 @@ def test_catalogue_images_of_two_streams_pass_with_a_dummy_word(made_model):
     x, m = model.norm_x(x), model.norm_m(m)
     expected = (x[:, :196].mean(1) + torch.cat([x[:, 197:], m], 1).mean(1)) / 2
     assert torch.allclose(model.project(features)[0], expected, atol=1e-5)
-    own = made_model("two_stream", **{"model.two_stream": "xmm_xff", "model.resolutions": [14, 7],
-                                      "model.pooling_weights": "paper"})
+    own = made_model(
+        "two_stream", **{"model.two_stream": "xmm_xff", "model.resolutions": [14, 7], "model.pooling_weights": "paper"}
+    )
     assert torch.allclose(own.project(features)[0], (x[:, :196].mean(1) + x[:, 196:].mean(1)) / 2, atol=1e-5)
 
 
-@pytest.mark.parametrize(("block", "message"), [
-    ("xxx_xmn_xff", "unknown operation 'xmn'; known: xxx, xmm, mmm, mxx, xff, mff"), ("", "unknown operation ''"),
-    ("xxx.xmm_xff", "xxx.xmm changes one stream twice at once"),
-])
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("xxx_xmn_xff", "unknown operation 'xmn'; known: xxx, xmm, mmm, mxx, xff, mff"),
+        ("", "unknown operation ''"),
+        ("xxx.xmm_xff", "xxx.xmm changes one stream twice at once"),
+    ],
+)
 def test_a_block_that_makes_no_sense(made_model, block, message):
     with pytest.raises(ConfigError, match=message):
         made_model("two_stream", **{"model.two_stream": block})
@@ -316,6 +331,7 @@ def test_mixed_positions_learn_for_the_image_and_count_for_the_text(made_model):
 
 
 # --- single formulas --------------------------------------------------------------------------------------------------
+
 
 def test_attributes_act_one_after_another_and_unknown_words_do_nothing(made_model):
     model = made_model("attributes_as_operators")
@@ -354,8 +370,9 @@ def test_film_and_hashing_equal_their_formulas(made_model):
     model = made_model("parameter_hashing")
     mean, candidates = features[7].mean((2, 3)), model.candidates(model.text_vector(text))
     for b in range(2):
-        rows = [sum(model.sign[d, c] * candidates[b, model.hash[d, c]] * mean[b, c] for c in range(mean.shape[1]))
-                for d in range(32)]
+        rows = [
+            sum(model.sign[d, c] * candidates[b, model.hash[d, c]] * mean[b, c] for c in range(mean.shape[1])) for d in range(32)
+        ]
         expected = torch.stack(rows) / mean.shape[1] ** 0.5 + model.bias
         assert torch.allclose(model.fuse(features, text)[0][b], expected, atol=1e-5)
 

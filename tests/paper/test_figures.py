@@ -62,8 +62,11 @@ def test_what_was_computed_is_kept(experiment, roots, tmp_path, monkeypatch):
 
 
 def test_files_are_the_same_again(experiment):
-    draw = [lambda: color_images_figure(experiment.colors().images, experiment.colors().counts, experiment.caption()),
-            lambda: avoidance_figure(experiment.avoidance(), experiment.caption()), lambda: head_ablation_figure(experiment.heads(), "x")]
+    draw = [
+        lambda: color_images_figure(experiment.colors().images, experiment.colors().counts, experiment.caption()),
+        lambda: avoidance_figure(experiment.avoidance(), experiment.caption()),
+        lambda: head_ablation_figure(experiment.heads(), "x"),
+    ]
     for number, figure in enumerate(draw):
         experiment.save(figure(), f"a{number}")
         before = [(experiment.out / f"a{number}.{kind}").read_bytes() for kind in ("png", "svg")]
@@ -74,8 +77,10 @@ def test_files_are_the_same_again(experiment):
 
 def test_places_of_a_saved_figure_are_rounded(tmp_path):
     """So that the last digits of the layout, which differ between processes, cannot change the file's bytes."""
-    figure = retrievals_figure([Retrieval(np.zeros((4, 4, 3), np.uint8), ("a",), (np.zeros((4, 4, 3), np.uint8),) * 3,
-                                          (False, True, False), 2)], "synthetic data")
+    figure = retrievals_figure(
+        [Retrieval(np.zeros((4, 4, 3), np.uint8), ("a",), (np.zeros((4, 4, 3), np.uint8),) * 3, (False, True, False), 2)],
+        "synthetic data",
+    )
     save(figure, tmp_path, "a")
     for axis in figure.axes:
         assert axis.get_in_layout() and all(number == round(number, 6) for number in axis.get_position(True).bounds[:2])
@@ -88,25 +93,46 @@ ROWS = ("Image only", "TIRG", "MAAF")
 
 def _logs(seeds):
     steps = np.arange(50, 301, 50)
-    return {row: pd.concat([pd.DataFrame({"step": steps, "loss": (n + 1) * np.exp(-steps / 200) + 0.1 * seed, "seed": seed})
-                            for seed in range(seeds)], ignore_index=True) for n, row in enumerate(ROWS)}
+    return {
+        row: pd.concat(
+            [
+                pd.DataFrame({"step": steps, "loss": (n + 1) * np.exp(-steps / 200) + 0.1 * seed, "seed": seed})
+                for seed in range(seeds)
+            ],
+            ignore_index=True,
+        )
+        for n, row in enumerate(ROWS)
+    }
 
 
 def _ranks():
     random = np.random.default_rng(0)
-    return pd.DataFrame({"row": np.repeat(ROWS, 400), "seed": 0, "rank": np.concatenate(
-        [random.integers(0, high, 400) for high in (900, 300, 60)])})  # 0: no right image in the gallery
+    return pd.DataFrame(
+        {
+            "row": np.repeat(ROWS, 400),
+            "seed": 0,
+            "rank": np.concatenate([random.integers(0, high, 400) for high in (900, 300, 60)]),
+        }
+    )  # 0: no right image in the gallery
 
 
 def _hits():
     random = np.random.default_rng(0)
-    lines = [(row, kind, query, float(random.random() < 0.2 + 0.2 * n)) for n, row in enumerate(ROWS)
-             for kind in ("add", "change", "remove", "all") for query in range(150)]
+    lines = [
+        (row, kind, query, float(random.random() < 0.2 + 0.2 * n))
+        for n, row in enumerate(ROWS)
+        for kind in ("add", "change", "remove", "all")
+        for query in range(150)
+    ]
     return pd.DataFrame(lines, columns=["row", "kind", "query", "hit"])
 
 
-DRAWN = {"curves": lambda: curves_figure(_logs(1), "Table 1"), "seeds": lambda: curves_figure(_logs(3)),
-         "ranks": lambda: ranks_figure(_ranks(), "Table 1"), "types": lambda: recall_by_kind_figure(_hits(), title="Table 1")}
+DRAWN = {
+    "curves": lambda: curves_figure(_logs(1), "Table 1"),
+    "seeds": lambda: curves_figure(_logs(3)),
+    "ranks": lambda: ranks_figure(_ranks(), "Table 1"),
+    "types": lambda: recall_by_kind_figure(_hits(), title="Table 1"),
+}
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -116,7 +142,7 @@ def test_statistical_figures_are_the_same_again(name, tmp_path):
 
 
 def test_curves_are_means_over_seeds_with_their_range():
-    axis, = DRAWN["seeds"]().axes
+    (axis,) = DRAWN["seeds"]().axes
     lines = {text.get_text(): line for text, line in zip(axis.get_legend().get_texts(), axis.lines, strict=False)}
     assert list(lines) == ["MAAF", "TIRG", "Image only"], "in the order of the lines' ends"
     assert lines["MAAF"].get_ydata() == pytest.approx(3 * np.exp(-np.arange(50, 301, 50) / 200) + 0.1)
@@ -127,7 +153,7 @@ def test_curves_are_means_over_seeds_with_their_range():
 
 def test_ranks_are_recalls_at_every_k():
     frame = _ranks()
-    axis, = DRAWN["ranks"]().axes
+    (axis,) = DRAWN["ranks"]().axes
     curves = [line for line in axis.lines if len(line.get_xdata()) > 2]  # the dotted lines at 1, 10 and 50 have two ends
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert [label.split(":")[0] for label in labels] == ["MAAF", "TIRG", "Image only"]
@@ -158,7 +184,7 @@ def test_types_show_recall_with_the_labs_interval():
 
 def _colors_of_rows():
     """Row -> colour, as the curves of the same rows have it."""
-    axis, = DRAWN["curves"]().axes
+    (axis,) = DRAWN["curves"]().axes
     return {text.get_text(): line.get_color() for text, line in zip(axis.get_legend().get_texts(), axis.lines, strict=False)}
 
 
@@ -170,9 +196,15 @@ def test_a_row_has_one_colour_and_baselines_are_grey():
 
 
 def test_heads_show_what_is_lost_and_its_interval():
-    frame = pd.DataFrame([(f"block{block}", head, kind, lost, lost - 1, lost + 1) for block in range(2) for head in (1, 2)
-                          for kind, lost in (("all", 3.0), ("add", -2.0 * block - head))],
-                         columns=["attention", "head", "kind", "lost", "lost_low", "lost_high"])
+    frame = pd.DataFrame(
+        [
+            (f"block{block}", head, kind, lost, lost - 1, lost + 1)
+            for block in range(2)
+            for head in (1, 2)
+            for kind, lost in (("all", 3.0), ("add", -2.0 * block - head))
+        ],
+        columns=["attention", "head", "kind", "lost", "lost_low", "lost_high"],
+    )
     whole = pd.DataFrame([("", 0, "all", 0.0, 0.0, 0.0)], columns=frame.columns)
     axis = head_ablation_figure(pd.concat([whole, frame])).axes[0]
     texts = [text.get_text() for text in axis.texts]
@@ -220,6 +252,7 @@ def test_notebooks_in_the_smoke_profile(name, roots, garment_roots, tmp_path):
 
 # --- on Fashion IQ (Figures 1, 4, 6, S1, S2) ---------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def garment_roots(tmp_path_factory):
     root = tmp_path_factory.mktemp("garments")
@@ -238,7 +271,7 @@ def test_the_matrix_is_the_models_own(garments):
     found, query = garments.structure(query=2), garments.split.queries[2]
     words = tokenize(join(query.texts))
     n = 49 + 196 + len(words)
-    assert found.weights.shape == (n, n) and found.tokens[-len(words):] == tuple(words)
+    assert found.weights.shape == (n, n) and found.tokens[-len(words) :] == tuple(words)
     assert found.spans == {"7x7": (0, 49), "14x14": (49, 245), "text": (245, n)}
     assert np.allclose(found.weights.sum(1), 1, atol=1e-5)
     shares = found.shares()
@@ -288,12 +321,17 @@ def test_a_sentence_is_put_to_the_cluster(garments):
     assert np.abs(against_other_words(found.maps[:, :, :1], 0).mean()) < 1e-6, "a word alone: less its own mean"
 
 
-@pytest.mark.parametrize(("sentence", "message"), [
-    ("is a *longer* dress", 'expected "category: a sentence'), ("dress: is longer", "one \\*marked\\* word"),
-    ("dress: *is* *longer*", "one \\*marked\\* word"), ("dress: is -- *longer*", "one \\*marked\\* word"),
-    ("hats: is *longer*", "expected a category of Fashion IQ .* found 'hats'"),
-    ("dress: is *xylophone*", "expected words of the training texts, found 'xylophone'"),
-])
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        ("is a *longer* dress", 'expected "category: a sentence'),
+        ("dress: is longer", "one \\*marked\\* word"),
+        ("dress: *is* *longer*", "one \\*marked\\* word"),
+        ("dress: is -- *longer*", "one \\*marked\\* word"),
+        ("hats: is *longer*", "expected a category of Fashion IQ .* found 'hats'"),
+        ("dress: is *xylophone*", "expected words of the training texts, found 'xylophone'"),
+    ],
+)
 def test_a_sentence_that_cannot_be_asked(garments, sentence, message):
     with pytest.raises(ConfigError, match=message):
         garments.sentence(sentence)
@@ -306,11 +344,17 @@ def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, monk
     for item, q in zip(found, chosen, strict=True):
         assert item.texts == garments.split.queries[q].texts and item.rank == frame["rank"].iloc[q]
         assert item.right == tuple(place == item.rank for place in (1, 2, 3))
-        drawn, = redraw([frame["top"].iloc[q][0]], "val", "tiny", 48)
+        (drawn,) = redraw([frame["top"].iloc[q][0]], "val", "tiny", 48)
         assert np.array_equal(item.results[0], decode("", _jpeg(drawn)))
     monkeypatch.setattr(GarmentFigures, "_rankings", property(lambda self: pytest.fail("ranked again")))
-    again = open_figures("fashion_iq", profile="smoke", steps=3, records=garment_roots["runs_root"], runs_root=tmp_path,
-                         data_root=tmp_path / "none")
+    again = open_figures(
+        "fashion_iq",
+        profile="smoke",
+        steps=3,
+        records=garment_roots["runs_root"],
+        runs_root=tmp_path,
+        data_root=tmp_path / "none",
+    )
     assert [item.texts for item in again.retrievals(4, 3, pixels=48)] == [item.texts for item in found]
     with pytest.raises(ConfigError, match="expected 91 queries, found 90 of 90; ask for fewer"):
         pick_queries(Rankings(frame, ""), 91)
@@ -332,8 +376,10 @@ def test_a_made_picture_is_drawn_as_it_was(garments):
 
 
 def test_the_target_is_told_without_colour(garments):
-    found = [Retrieval(np.zeros((4, 4, 3), np.uint8), ("a", "b"), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, True), 2),
-             Retrieval(np.zeros((4, 4, 3), np.uint8), ("c",), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, False), 0)]
+    found = [
+        Retrieval(np.zeros((4, 4, 3), np.uint8), ("a", "b"), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, True), 2),
+        Retrieval(np.zeros((4, 4, 3), np.uint8), ("c",), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, False), 0),
+    ]
     figure = retrievals_figure(found, "synthetic data")
     told = [axis.get_xlabel() for axis in figure.axes]
     assert told.count("target") == 1 and told.index("target") == 3
@@ -348,6 +394,7 @@ def test_there_are_figures_on_two_datasets():
 
 
 # --- the architecture (Figure 2) --------------------------------------------------------------------------------------
+
 
 def test_shapes_are_the_papers():
     text = "is blue and has longer sleeves"

@@ -13,8 +13,13 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "table1_css.ipynb"
 
 
 def test_smoke_profile_trains_from_nothing_and_fills_the_table(tmp_path):
-    parameters = {"profile": "smoke", "data_root": str(tmp_path / "data"), "runs_root": str(tmp_path / "runs"), "records": "",
-                  "rows": list(DEMO_ROWS)}
+    parameters = {
+        "profile": "smoke",
+        "data_root": str(tmp_path / "data"),
+        "runs_root": str(tmp_path / "runs"),
+        "records": "",
+        "rows": list(DEMO_ROWS),
+    }
     done = execute(NOTEBOOK, tmp_path / "out", parameters, progress=False)
     cells = nbformat.read(done.ipynb, 4).cells
     printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))

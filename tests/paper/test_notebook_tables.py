@@ -37,6 +37,8 @@ def test_smoke_profile_trains_from_nothing_and_fills_the_table(key, roots, tmp_p
         assert all(run in page for run in lines["runs"].iloc[0].split())
     assert "SYNTHETIC DATA" in page and "not run" not in page
     images = sum("image/png" in output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
-    assert images == 2 * len(experiment.table.datasets) + experiment.table.by_type, "training curves, ranks, and recall by type in S4"
+    assert images == 2 * len(experiment.table.datasets) + experiment.table.by_type, (
+        "training curves, ranks, and recall by type in S4"
+    )
     assert "Holm over the" in printed
     assert all(statement.statement in printed for statement in experiment.table.comparisons)

@@ -71,8 +71,9 @@ def test_what_fails_stops_nothing_else(done, roots, tmp_path, monkeypatch, no_tr
     nbformat.write(notebook, broken)
     good = notebook_of("S1")
     monkeypatch.setattr(report, "notebook_of", lambda key: broken if key == "S2" else good)
-    monkeypatch.setattr(report, "_missing", lambda keys, parameters: [
-        Job(Run(next(roots["runs_root"].iterdir())).config, "", "", None)])
+    monkeypatch.setattr(
+        report, "_missing", lambda keys, parameters: [Job(Run(next(roots["runs_root"].iterdir())).config, "", "", None)]
+    )
     monkeypatch.setitem(executors.EXECUTORS, "local", lambda jobs, **o: ((job, "the loss is not finite") for job in jobs))
     where = {**roots, "out": tmp_path / "out"}
     bad, fine = run_tables(["S2", "S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
@@ -87,15 +88,19 @@ def test_a_failed_run_is_not_trained_again_by_the_notebook(done, roots, tmp_path
     experiment = open_table("S1", profile="smoke", steps=3, data_root=roots["data_root"])
     jobs = [Job(config, "", "") for config in experiment.configs()]
     asked = []
-    monkeypatch.setattr(report, "execute", lambda source, out, parameters, **o: asked.append(parameters["rows"]) or real(
-        source, out, parameters, **o))
+    monkeypatch.setattr(
+        report,
+        "execute",
+        lambda source, out, parameters, **o: asked.append(parameters["rows"]) or real(source, out, parameters, **o),
+    )
     for broken, rows in (({jobs[0].config.name}, ["7x7+14x14"]), ({job.config.name for job in jobs}, None)):
         monkeypatch.setattr(report, "_missing", lambda keys, parameters: jobs)
-        monkeypatch.setitem(executors.EXECUTORS, "local", lambda jobs, **o: (
-            (job, "gone" if job.config.name in broken else "") for job in jobs))  # noqa: B023
+        monkeypatch.setitem(
+            executors.EXECUTORS, "local", lambda jobs, **o: ((job, "gone" if job.config.name in broken else "") for job in jobs)
+        )  # noqa: B023
         asked.clear()
         where = {**roots, "out": tmp_path / str(len(broken))}
-        entry, = run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
+        (entry,) = run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)
         assert asked == ([rows] if rows else []) and entry.status == ("done" if rows else "failed")
         assert "every row has a run that failed" in entry.why or rows
         assert "gone" in (where["out"] / "index.html").read_text()
@@ -148,8 +153,16 @@ def test_the_page_escapes():
 
 def test_the_page_corrects_over_all_tables():
     """Five tables with one statement each, p 0.02: each holds in its table, none on the page that shows all five."""
-    line = {"statement": "a < b", "gained": 1.0, "low": 0.1, "high": 1.9, "p": 0.02, "direction": "holds", "p_holm": 0.02,
-            "verdict": "holds"}
+    line = {
+        "statement": "a < b",
+        "gained": 1.0,
+        "low": 0.1,
+        "high": 1.9,
+        "p": 0.02,
+        "direction": "holds",
+        "p_holm": 0.02,
+        "verdict": "holds",
+    }
     entries = [report.Entry(key, "title", "done", "", "", "", [line]) for key in "12345"]
     page = report_html(entries, {}, {}, {"profile": "paper", "seeds": [0]})
     assert "Of 5: 5 undecided." in page and page.count("p 0.100") == 5 and "a &lt; b" in page

@@ -59,6 +59,7 @@ def test_rows_are_settings(key, profile):
 
 def test_the_papers_own_settings():
     """PAPER_NOTES, line by line: what the `paper` profile trains."""
+
     def settings(key, label, dataset=None):
         return row_configs(key, label, "paper", "published", (0,), dataset)[0]
 
@@ -83,8 +84,16 @@ def test_the_papers_own_settings():
 
 
 def test_one_model_of_several_tables_is_one_run():
-    where = [("2", "RP+ITA+IT"), ("3", "MAAF"), ("4", "MAAF"), ("5", "LSTM"), ("S1", "7x7+14x14"), ("S2", "256"), ("S3", "2"),
-             ("S4", "MAAF")]
+    where = [
+        ("2", "RP+ITA+IT"),
+        ("3", "MAAF"),
+        ("4", "MAAF"),
+        ("5", "LSTM"),
+        ("S1", "7x7+14x14"),
+        ("S2", "256"),
+        ("S3", "2"),
+        ("S4", "MAAF"),
+    ]
     assert len({row_configs(key, label, "laptop", "x", (0,))[0].name for key, label in where}) == 1
 
 
@@ -263,11 +272,21 @@ class FakeRun:
     def __init__(self, ranks, texts=None, categories=None, name="fake"):
         count = len(ranks)
         self.name = name
-        self.rankings = Rankings(pd.DataFrame({
-            "query": range(count), "source": [f"s{i}" for i in range(count)], "text": texts or [f"t{i}" for i in range(count)],
-            "target_label": "x", "category": categories or [None] * count, "rank": ranks, "top": [[]] * count,
-            "scores": [[]] * count,
-        }), "")
+        self.rankings = Rankings(
+            pd.DataFrame(
+                {
+                    "query": range(count),
+                    "source": [f"s{i}" for i in range(count)],
+                    "text": texts or [f"t{i}" for i in range(count)],
+                    "target_label": "x",
+                    "category": categories or [None] * count,
+                    "rank": ranks,
+                    "top": [[]] * count,
+                    "scores": [[]] * count,
+                }
+            ),
+            "",
+        )
 
 
 def test_paired_gain_equals_a_loop():
@@ -277,8 +296,10 @@ def test_paired_gain_equals_a_loop():
     gain = paired_gain(runs[:2], runs[2:], (10, 50))
     means = []
     for side in (runs[:2], runs[2:]):
-        values = [np.mean([(r.frame["rank"][rows] <= k).mean() for r in side for k in (10, 50)])
-                  for rows in (slice(0, 10), slice(10, 60))]
+        values = [
+            np.mean([(r.frame["rank"][rows] <= k).mean() for r in side for k in (10, 50)])
+            for rows in (slice(0, 10), slice(10, 60))
+        ]
         means.append(100 * np.mean(values))
     assert gain.value == pytest.approx(means[0] - means[1]) and gain.low < gain.value < gain.high
     assert mean_recall(runs[:2], (10, 50)) == pytest.approx(means[0])
@@ -291,16 +312,35 @@ def test_paired_gain_equals_a_loop():
 def test_verdicts(monkeypatch):
     good, middle, poor = (FakeRun([1] * n + [9] * (200 - n)) for n in (150, 100, 20))
     almost = FakeRun([9] * 98 + [1] * 102)
-    monkeypatch.setitem(TABLES, "1", table("1").__class__(
-        "1", "made up", table("1").columns, table("1").rows, "TIRG", (
-            Comparison("a", ("MAAF",), ("TIRG", "Image only")), Comparison("b", ("Image only",), ("TIRG",)),
-            Comparison("c", ("FiLM",), ("TIRG",)), Comparison("d", ("MAAF",), ("Relationship",)),
-            Comparison("e", ("FiLM",), ("TIRG",), margin=60.0), Comparison("f", ("MAAF",), ("TIRG",), margin=5.0),
-        )))
+    monkeypatch.setitem(
+        TABLES,
+        "1",
+        table("1").__class__(
+            "1",
+            "made up",
+            table("1").columns,
+            table("1").rows,
+            "TIRG",
+            (
+                Comparison("a", ("MAAF",), ("TIRG", "Image only")),
+                Comparison("b", ("Image only",), ("TIRG",)),
+                Comparison("c", ("FiLM",), ("TIRG",)),
+                Comparison("d", ("MAAF",), ("Relationship",)),
+                Comparison("e", ("FiLM",), ("TIRG",), margin=60.0),
+                Comparison("f", ("MAAF",), ("TIRG",), margin=5.0),
+            ),
+        ),
+    )
     runs = {"MAAF": [good], "TIRG": [middle], "Image only": [poor], "FiLM": [almost]}
     found = statements_frame("1", runs).set_index("statement")
-    assert found["verdict"].to_dict() == {"a": "holds", "b": "does not hold", "c": "undecided", "d": "not run", "e": "holds",
-                                          "f": "does not hold"}
+    assert found["verdict"].to_dict() == {
+        "a": "holds",
+        "b": "does not hold",
+        "c": "undecided",
+        "d": "not run",
+        "e": "holds",
+        "f": "does not hold",
+    }
     assert found.loc["a", "gained"] == 25.0, "against the strongest of the other side"
     against = comparisons_frame("1", runs).set_index("row")
     assert against["verdict"].to_dict() == {"MAAF": "more", "Image only": "less", "FiLM": "undecided"}
@@ -337,8 +377,9 @@ def _apart(gained, lost, of=1000):
     return [FakeRun([1] * gained + [99] * lost + [99] * rest)], [FakeRun([99] * gained + [1] * lost + [99] * rest)]
 
 
-@pytest.mark.parametrize(("gained", "lost", "margin"), [
-    (60, 40, 0), (40, 60, 0), (50, 50, 0), (50, 50, 2), (45, 60, 1), (52, 50, 1), (70, 30, 2)])
+@pytest.mark.parametrize(
+    ("gained", "lost", "margin"), [(60, 40, 0), (40, 60, 0), (50, 50, 0), (50, 50, 2), (45, 60, 1), (52, 50, 1), (70, 30, 2)]
+)
 def test_p_is_that_of_the_normal_distribution(gained, lost, margin):
     """Of a thousand queries the mean is all but normal, and its p needs no resampling."""
     first, second = ([run.rankings for run in side] for side in _apart(gained, lost))
@@ -372,8 +413,9 @@ def test_a_verdict_that_holds_alone_is_undecided_among_many(monkeypatch):
     one, none = Comparison("one", ("MAAF",), ("TIRG",)), Comparison("none", ("TIRG",), ("FiLM",))
 
     def of(*comparisons):
-        monkeypatch.setitem(TABLES, "1", table("1").__class__(
-            "1", "made up", table("1").columns, table("1").rows, "TIRG", comparisons))
+        monkeypatch.setitem(
+            TABLES, "1", table("1").__class__("1", "made up", table("1").columns, table("1").rows, "TIRG", comparisons)
+        )
         return statements_frame("1", runs)
 
     alone, among = of(one).iloc[0], of(one, *[none] * 9).iloc[0]
@@ -396,9 +438,18 @@ def test_many_rows_are_corrected_too():
 def test_a_statement_about_several_rows_needs_each_and_is_refuted_by_one(monkeypatch):
     first, second = _apart(70, 45)
     runs = {"MAAF": first, "Image only": second, "Text only": [FakeRun([99] * 1000)]}
-    monkeypatch.setitem(TABLES, "1", table("1").__class__(
-        "1", "made up", table("1").columns, table("1").rows, "TIRG", (
-            Comparison("over both", ("MAAF",), ("Image only", "Text only")),)))
+    monkeypatch.setitem(
+        TABLES,
+        "1",
+        table("1").__class__(
+            "1",
+            "made up",
+            table("1").columns,
+            table("1").rows,
+            "TIRG",
+            (Comparison("over both", ("MAAF",), ("Image only", "Text only")),),
+        ),
+    )
     each = statements_frame("1", runs).iloc[0]
     assert each["verdict"] == "holds" and each["p"] == paired_p([first[0].rankings], [second[0].rankings], (1,)), "the larger p"
     refuted = statements_frame("1", {**runs, "MAAF": second, "Image only": first}).iloc[0]
@@ -416,6 +467,7 @@ def test_a_switch_compares_means_of_rows():
 
 def test_one_among_several_that_change_little():
     """Table S2: 3 points up for one width and 3 down for another are no "little" because they cancel."""
+
     def runs(**hits):
         return {width: [FakeRun([1] * n + [99] * (1000 - n))] for width, n in hits.items()}
 
@@ -433,7 +485,13 @@ def test_one_among_several_that_change_little():
 
 def test_modifiers_by_keyword():
     texts = ["Is plaid blue and black.", "longer sleeves", "is a T-shirt", "more elegant", "V-neck"]
-    assert [modification_types_of(text) for text in texts] == [("color", "texture"), ("shape", "parts"), ("type",), (), ("shape",)]
+    assert [modification_types_of(text) for text in texts] == [
+        ("color", "texture"),
+        ("shape", "parts"),
+        ("type",),
+        (),
+        ("shape",),
+    ]
     assert has_modification_type(texts, "color").tolist() == [True, False, False, False, False]
     assert has_modification_type(texts, "all").all()
     with pytest.raises(ValueError, match="expected all, color, texture, shape, parts, type; found 'colour'"):
@@ -443,8 +501,11 @@ def test_modifiers_by_keyword():
 @pytest.mark.skipif(not CAPTIONS.exists(), reason="the published Fashion IQ captions are not beside this checkout")
 def test_subset_sizes_are_close_to_the_papers():
     """Within 5% of the row N of Table S4, on the published val captions."""
-    texts = [" ".join(entry["captions"]) for name in ("dress", "shirt", "toptee")
-             for entry in json.loads((CAPTIONS / f"cap.{name}.val.json").read_text())]
+    texts = [
+        " ".join(entry["captions"])
+        for name in ("dress", "shirt", "toptee")
+        for entry in json.loads((CAPTIONS / f"cap.{name}.val.json").read_text())
+    ]
     printed = paper_table("S4").query("row == 'N'").set_index("column")["value"]
     counts = {kind: int(has_modification_type(texts, kind).sum()) for kind in ("all", *MODIFICATION_TYPES)}
     assert counts == {"all": 6016, "color": 5096, "texture": 1490, "shape": 2971, "parts": 3005, "type": 309}
@@ -458,7 +519,14 @@ def test_table_s4_is_recall_by_type():
     found = by_modification_type([maaf], ("all", "color", "texture", "type"))
     assert {kind: e.value for kind, e in found.items()} == {"all": 62.5, "color": 50.0, "texture": 0.0}
     assert all(isinstance(e, Estimate) for e in found.values())
-    assert modification_counts(maaf, ("all", *MODIFICATION_TYPES)) == {"all": 4, "color": 2, "texture": 1, "shape": 1, "parts": 1, "type": 0}
+    assert modification_counts(maaf, ("all", *MODIFICATION_TYPES)) == {
+        "all": 4,
+        "color": 2,
+        "texture": 1,
+        "shape": 1,
+        "parts": 1,
+        "type": 0,
+    }
     assert by_modification_type([maaf, tirg], ("color",))["color"].value == 25.0
     assert statements_frame("S4", {"MAAF": [maaf], "TIRG": [tirg]})["gained"].tolist() == [50.0]
 

@@ -50,8 +50,9 @@ def folder(tmp_path):
 @pytest.fixture
 def opened(model):
     """opened(folder, ...) -> its gallery, without a bar."""
-    return lambda folder, **options: open_folder(folder, model, **{"pixels": PIXELS, "name": "css-laptop", "progress": False,
-                                                                  **options})
+    return lambda folder, **options: open_folder(
+        folder, model, **{"pixels": PIXELS, "name": "css-laptop", "progress": False, **options}
+    )
 
 
 @pytest.fixture
@@ -105,6 +106,7 @@ def kept_files(folder, kind=""):
 
 # --- search -----------------------------------------------------------------------------------------------------------
 
+
 def test_search_of_a_hundred_thousand_equals_a_full_sort():
     random = np.random.default_rng(0)
     vectors = unit(random.standard_normal((100_000, 64), dtype=np.float32))
@@ -154,6 +156,7 @@ def test_what_search_refuses():
 
 # --- a folder ---------------------------------------------------------------------------------------------------------
 
+
 def test_a_folder_equals_each_image_embedded_alone(folder, model, opened):
     names = ["000.png", "001.png", "002.png", "003.png", "004.png", "more/last.JPG"]
     want = by_hand(model, [folder / name for name in names])
@@ -188,8 +191,14 @@ def test_which_files_count(tmp_path, opened):
 def test_links(tmp_path, opened):
     draw(tmp_path / "photos" / "b" / "one.png")
     draw(tmp_path / "elsewhere" / "two.png", 1)
-    for name, to in (("photos/a", "b"), ("photos/b/up", ".."), ("photos/b/self", "self"), ("photos/c", "../elsewhere"),
-                     ("photos/gone.png", "nowhere.png"), ("photos/ring.png", "ring.png")):
+    for name, to in (
+        ("photos/a", "b"),
+        ("photos/b/up", ".."),
+        ("photos/b/self", "self"),
+        ("photos/c", "../elsewhere"),
+        ("photos/gone.png", "nowhere.png"),
+        ("photos/ring.png", "ring.png"),
+    ):
         (tmp_path / name).symlink_to(to)
     found = opened(tmp_path / "photos")
     assert found.names == ("b/one.png", "c/two.png")
@@ -214,6 +223,7 @@ def test_odd_names_and_a_folder_that_moves(tmp_path, opened, decoded):
 
 
 # --- embedded once ----------------------------------------------------------------------------------------------------
+
 
 def test_embedded_once(folder, model, opened, decoded, monkeypatch):
     first = opened(folder)
@@ -315,11 +325,17 @@ def test_two_models_and_two_sizes_do_not_mix(folder, model, opened, decoded, mad
     assert model_key(model) == model_key(maaf_lab.load_pretrained("css-laptop")) != model_key(other)
     assert len(model_key(model)) == 10 and int(model_key(model), 16)
     assert model_key(made_model("maaf")) != model_key(made_model("maaf", **{"model.attention": "identity"}))  # equal weights
-    vectors = [opened(folder).vectors, open_folder(folder, other, pixels=PIXELS, name="tirg", progress=False).vectors,
-               opened(folder, pixels=64).vectors]
+    vectors = [
+        opened(folder).vectors,
+        open_folder(folder, other, pixels=PIXELS, name="tirg", progress=False).vectors,
+        opened(folder, pixels=64).vectors,
+    ]
     decoded.clear()
-    again = [opened(folder).vectors, open_folder(folder, other, pixels=PIXELS, name="tirg", progress=False).vectors,
-             opened(folder, pixels=64).vectors]
+    again = [
+        opened(folder).vectors,
+        open_folder(folder, other, pixels=PIXELS, name="tirg", progress=False).vectors,
+        opened(folder, pixels=64).vectors,
+    ]
     assert not decoded and all(np.array_equal(a, b) for a, b in zip(vectors, again)) and len(kept_files(folder)) == 3
     assert vectors[1].shape != vectors[0].shape and not np.allclose(vectors[0], vectors[2])
 
@@ -336,6 +352,7 @@ def test_two_folders_share_a_place_to_keep(tmp_path, opened, decoded):
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
+
 
 def test_broken_files_are_listed_once_tried_and_never_fatal(folder, opened, decoded):
     whole = draw(folder / "z.jpg", size=(300, 200)).read_bytes()
@@ -436,7 +453,7 @@ def test_a_damaged_file_is_built_again(folder, model, opened, decoded, harm):
     (file,) = kept_files(folder)
     data = file.read_bytes()
     flip = {"flipped vector": len(data) - 5, "flipped entry": 70}.get(harm, 0)
-    flipped = data[:flip] + bytes([data[flip] ^ 1]) + data[flip + 1:]
+    flipped = data[:flip] + bytes([data[flip] ^ 1]) + data[flip + 1 :]
     harmed = {"cut": data[:-100], "longer": data + b"1234", "empty": b"", "text": b"{}\n{}\n", "no lines": bytes(500)}
     file.unlink()
     if harm == "folder":
@@ -455,8 +472,9 @@ def test_a_damaged_file_is_built_again(folder, model, opened, decoded, harm):
 
 # --- large photos -----------------------------------------------------------------------------------------------------
 
+
 def smooth(path, size, **options):
-    y, x = np.mgrid[:size[1], :size[0]]
+    y, x = np.mgrid[: size[1], : size[0]]
     waves = [127 + 120 * np.sin(x / size[0] * a) * np.cos(y / size[1] * b) for a, b in ((9, 3), (4, 11), (15, 7))]
     PILImage.fromarray(np.stack(waves, -1).astype(np.uint8)).save(path, **options)
     return path
@@ -503,6 +521,7 @@ def test_more_pixels_than_pillow_opens(tmp_path, opened, monkeypatch):
 
 # --- the shell --------------------------------------------------------------------------------------------------------
 
+
 def test_the_shell_searches(tiny_css, tmp_path, model, shell):
     pictures = sorted(path for path in (tiny_css / "images").rglob("*.png"))[:12]
     for path in pictures:
@@ -548,16 +567,19 @@ def test_the_shell_searches_with_a_run_of_ones_own(tmp_path, shell):
     assert code == 0 and out.count("\n") == 3 and f"model {own}" in err  # q.png is no file of the gallery
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"--image": "nowhere.png"}, "no such file"),
-    ({"--image": "text.png"}, "cannot be read as an image"),
-    ({"--run": "css-desktop"}, "no pretrained model 'css-desktop'; known: css-laptop"),
-    ({"--run": "photos"}, "found none"),
-    ({"--gallery": "nowhere"}, "expected a folder of images, found nothing"),
-    ({"--gallery": "text.png"}, "expected a folder of images, found a file"),
-    ({"--gallery": "empty"}, "found none of such a name among 0"),
-    ({"--k": "0"}, "--k: expected at least 1, found 0"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--image": "nowhere.png"}, "no such file"),
+        ({"--image": "text.png"}, "cannot be read as an image"),
+        ({"--run": "css-desktop"}, "no pretrained model 'css-desktop'; known: css-laptop"),
+        ({"--run": "photos"}, "found none"),
+        ({"--gallery": "nowhere"}, "expected a folder of images, found nothing"),
+        ({"--gallery": "text.png"}, "expected a folder of images, found a file"),
+        ({"--gallery": "empty"}, "found none of such a name among 0"),
+        ({"--k": "0"}, "--k: expected at least 1, found 0"),
+    ],
+)
 def test_the_shells_errors(tmp_path, shell, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
     draw(tmp_path / "photos" / "a.png")

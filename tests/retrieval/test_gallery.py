@@ -39,10 +39,15 @@ def full_sort(queries, gallery, gone):
     return orders, [row[order] for row, order in zip(cosines, orders)]
 
 
-cases = st.fixed_dictionaries({
-    "seed": st.integers(0, 10**6), "images": st.integers(0, 40), "queries": st.integers(0, 6), "width": st.integers(1, 20),
-    "kind": st.sampled_from(["random", "tied", "near", "zero"]),
-})
+cases = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 10**6),
+        "images": st.integers(0, 40),
+        "queries": st.integers(0, 6),
+        "width": st.integers(1, 20),
+        "kind": st.sampled_from(["random", "tied", "near", "zero"]),
+    }
+)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -54,8 +59,10 @@ def test_search_and_rank_equal_a_full_sort(case, keep, chunk):
         [set(np.flatnonzero(random.random(len(vectors)) < share).tolist()) for _ in queries] for share in (0.1, 0.3)
     )
     orders, cosines = full_sort(queries, vectors, without)
-    pairs = [tuple(np.array([(q, i) for q, some in enumerate(sets) for i in sorted(some, reverse=True)], np.int64)
-                   .reshape(-1, 2).T) for sets in (relevant, without)]
+    pairs = [
+        tuple(np.array([(q, i) for q, some in enumerate(sets) for i in sorted(some, reverse=True)], np.int64).reshape(-1, 2).T)
+        for sets in (relevant, without)
+    ]
     found = gallery.rank(queries, *pairs, keep=keep, chunk=chunk)
     assert found.images.shape == found.scores.shape == (len(queries), min(keep, len(vectors)))
     for q, (order, scores) in enumerate(zip(orders, cosines, strict=True)):
@@ -138,6 +145,7 @@ def test_what_is_no_unit_vector_is_refused():
 
 # --- a device ---------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
 def test_a_gpu_ranks_as_the_cpu_does(kind):
@@ -149,17 +157,32 @@ def test_a_gpu_ranks_as_the_cpu_does(kind):
 
 # --- a split ----------------------------------------------------------------------------------------------------------
 
+
 def toy(gallery, images, queries, seed=0, exclude=True):
     """Shared labels, several categories an image, queries without an answer, further images left out."""
     random = np.random.default_rng(seed)
-    shown = [Image(f"im{i:03d}", None, f"label {random.integers(max(1, images // 2))}",
-                   tuple(c for c in CATEGORIES if random.random() < 0.5)) for i in range(images)]
+    shown = [
+        Image(
+            f"im{i:03d}",
+            None,
+            f"label {random.integers(max(1, images // 2))}",
+            tuple(c for c in CATEGORIES if random.random() < 0.5),
+        )
+        for i in range(images)
+    ]
     asked = []
     for i in range(queries):
         target = None if i % 7 == 3 else int(random.integers(images))
-        asked.append(Query(int(random.integers(images)), (f"text {i}",), None if target is None else shown[target].label, target,
-                           CATEGORIES[i % 3] if gallery == "category" else None,
-                           tuple(random.integers(images, size=i % 3).tolist())))
+        asked.append(
+            Query(
+                int(random.integers(images)),
+                (f"text {i}",),
+                None if target is None else shown[target].label,
+                target,
+                CATEGORIES[i % 3] if gallery == "category" else None,
+                tuple(random.integers(images, size=i % 3).tolist()),
+            )
+        )
     return Split("toy", shown, asked, Protocol(gallery, exclude, (1, 5), "the label"), "toy", "a test")
 
 
@@ -190,6 +213,7 @@ def test_table_explorer_and_search_agree(case, gallery, exclude):
 
 
 # --- galleries as 16-bit numbers --------------------------------------------------------------------------------------
+
 
 def test_rounded_galleries_keep_every_rank():
     queries, vectors = made(8, 1500, 1000, 16, "random")

@@ -29,8 +29,15 @@ def toy(exclude_source=True, gallery="split", images=60, queries=90, seed=0):
     for i in range(queries):
         target = int(random.integers(images))
         label = None if i % 17 == 3 else made[target].label
-        asked.append(Query(int(random.integers(images)), (f"text {i}", "more"), label, None if label is None else target,
-                           CATEGORIES[i % 3] if gallery == "category" else None))
+        asked.append(
+            Query(
+                int(random.integers(images)),
+                (f"text {i}", "more"),
+                label,
+                None if label is None else target,
+                CATEGORIES[i % 3] if gallery == "category" else None,
+            )
+        )
     split = Split("toy", made, asked, Protocol(gallery, exclude_source, (1, 5), "the label"), "toy", "a test")
     directions = normalize(torch.from_numpy(random.standard_normal((7, 5))).float(), dim=-1)  # 60 images, 7 directions: ties
     return split, directions[random.integers(7, size=queries)], directions[random.integers(7, size=images)]
@@ -150,6 +157,7 @@ def test_near_ties_are_decided_as_in_double_precision(seed):
 
 # --- embedding a split ------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def part(css_test):
     """The first 50 images of the test split, and queries from them, a few of them on one reference."""
@@ -186,12 +194,24 @@ def test_each_image_goes_through_the_backbone_once(made_model, part, css_test_ca
 
 # --- Rankings ---------------------------------------------------------------------------------------------------------
 
+
 def rankings(ranks, sources=None, texts=None):
     n = len(ranks)
-    return Rankings(pd.DataFrame({
-        "query": range(n), "source": sources or [f"s{i}" for i in range(n)], "text": texts or [f"t{i}" for i in range(n)],
-        "target_label": ["x"] * n, "category": [None] * n, "rank": ranks, "top": [["a", "b"]] * n, "scores": [[0.5, 0.25]] * n,
-    }), "how it was ranked")
+    return Rankings(
+        pd.DataFrame(
+            {
+                "query": range(n),
+                "source": sources or [f"s{i}" for i in range(n)],
+                "text": texts or [f"t{i}" for i in range(n)],
+                "target_label": ["x"] * n,
+                "category": [None] * n,
+                "rank": ranks,
+                "top": [["a", "b"]] * n,
+                "scores": [[0.5, 0.25]] * n,
+            }
+        ),
+        "how it was ranked",
+    )
 
 
 def test_rankings_are_saved_and_loaded(tmp_path):
@@ -257,6 +277,7 @@ def test_wrong_rankings_are_refused(tmp_path):
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
+
 def test_recall_values():
     found = rankings([1, 2, 0, 5, 10, 11, 50, 51])
     assert [recall(found, k).value for k in (1, 5, 10, 50)] == pytest.approx([12.5, 37.5, 50, 75])
@@ -264,10 +285,15 @@ def test_recall_values():
     assert one.low < one.value < one.high and str(one) == f"37.5 [{one.low:.1f}, {one.high:.1f}]"
 
 
-@pytest.mark.parametrize("values", [
-    (np.arange(400) % 3 == 0).astype(float), np.random.default_rng(1).integers(-1, 2, 300).astype(float),
-    np.random.default_rng(2).standard_normal(200),
-], ids=["hits", "differences", "numbers"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        (np.arange(400) % 3 == 0).astype(float),
+        np.random.default_rng(1).integers(-1, 2, 300).astype(float),
+        np.random.default_rng(2).standard_normal(200),
+    ],
+    ids=["hits", "differences", "numbers"],
+)
 def test_bootstrap_agrees_with_plain_resampling(values):
     random = np.random.default_rng(5)
     means = [np.mean(random.choice(values, len(values))) for _ in range(4000)]
@@ -293,8 +319,9 @@ def test_recalls_of_categories_are_averaged_not_pooled():
     assert set(recalls(found, (10, 50))) == {"R10", "R50"} and recalls(found, (10, 50))["R10"] == recall(found, 10)
     found = Rankings(found.frame.assign(category=["shirt", "shirt", "dress", "dress", "dress", "dress"]), "p")
     values = {name: e.value for name, e in recalls(found, (10, 50)).items()}
-    assert values == pytest.approx({
-        "R10 shirt": 50, "R50 shirt": 100, "R10 dress": 25, "R50 dress": 25, "R10": 37.5, "R50": 62.5, "mean": 50})
+    assert values == pytest.approx(
+        {"R10 shirt": 50, "R50 shirt": 100, "R10 dress": 25, "R50 dress": 25, "R10": 37.5, "R50": 62.5, "mean": 50}
+    )
     many = Rankings(pd.concat([found.frame] * 200, ignore_index=True), "p")
     e = recalls(many, (10, 50))["mean"]
     random = np.random.default_rng(0)

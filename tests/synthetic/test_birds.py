@@ -42,10 +42,10 @@ def hashes(folder):
 
 _C = f"({'|'.join(COLORS)})"
 _THINGS = {
-    rf"(?:an? )?(?:({'|'.join(BILLS)}) )?(?:{_C} )?(?:bill|beak)s?":
-        lambda b, m: m[1] in (None, b["bill"]) and m[2] in (None, b["bill_color"]),
-    rf"(?:an? )?(?:(short|long) )?(?:{_C} )?tails?":
-        lambda b, m: m[1] in (None, b["tail_length"]) and m[2] in (None, b["tail"]),
+    rf"(?:an? )?(?:({'|'.join(BILLS)}) )?(?:{_C} )?(?:bill|beak)s?": lambda b, m: (
+        m[1] in (None, b["bill"]) and m[2] in (None, b["bill_color"])
+    ),
+    rf"(?:an? )?(?:(short|long) )?(?:{_C} )?tails?": lambda b, m: m[1] in (None, b["tail_length"]) and m[2] in (None, b["tail"]),
     rf"(?:an? )?{_C} (head|back)s?": lambda b, m: b[m[2]] == m[1],
     rf"(?:an? )?{_C} (?:belly|bellies|undersides?)": lambda b, m: b["belly"] == m[1],
     r"(?:a )?(long|short) necks?": lambda b, m: b["neck"] == m[1],
@@ -59,10 +59,19 @@ _THINGS = {
     r"(?:a crest on its head|crests on their heads)": lambda b, m: b["crest"],
     r"no crest on its head": lambda b, m: not b["crest"],
 }
-_PLACES = {"perched on a branch": "branch", "sitting on a branch": "branch", "standing in the grass": "grass",
-           "standing on the grass": "grass", "standing on the sand": "sand", "standing on sandy ground": "sand",
-           "swimming in the water": "water", "floating on the water": "water", "flying": "sky", "in flight": "sky",
-           "flying in the sky": "sky"}
+_PLACES = {
+    "perched on a branch": "branch",
+    "sitting on a branch": "branch",
+    "standing in the grass": "grass",
+    "standing on the grass": "grass",
+    "standing on the sand": "sand",
+    "standing on sandy ground": "sand",
+    "swimming in the water": "water",
+    "floating on the water": "water",
+    "flying": "sky",
+    "in flight": "sky",
+    "flying in the sky": "sky",
+}
 _ORDER = {"small": 0, "medium": 1, "large": 2}
 
 
@@ -82,9 +91,11 @@ def true_of(text, a, b):
     for clause in clauses:
         match = re.fullmatch(r"(?:unlike )?(?:animal([12])|(the other one))(?: which)? has (.+)", clause)
         longer = re.fullmatch(
-            r"animal([12]) has a (longer|shorter) (neck|tail)|the (neck|tail) of animal([12]) is longer", clause)
+            r"animal([12]) has a (longer|shorter) (neck|tail)|the (neck|tail) of animal([12]) is longer", clause
+        )
         size = re.fullmatch(
-            r"animal([12]) (?:is|looks) (?:the )?(?:much )?(larger|bigger|smaller)(?: overall| in size| one of the two)?", clause)
+            r"animal([12]) (?:is|looks) (?:the )?(?:much )?(larger|bigger|smaller)(?: overall| in size| one of the two)?", clause
+        )
         both = re.fullmatch(r"(?:both animals|they both|both) have (.+)", clause)
         state = re.fullmatch(r"animal([12]) is (.+)", clause)
         if longer:
@@ -116,6 +127,7 @@ def told(full):
 
 
 # --- texts --------------------------------------------------------------------------------------------------------------
+
 
 def test_every_paragraph_is_true_of_its_pair_and_few_are_true_the_other_way_round(full):
     rows = told(full)
@@ -165,15 +177,47 @@ def test_splits_share_no_picture_and_follow_the_seed(full):
 
 # --- pictures -----------------------------------------------------------------------------------------------------------
 
-CHANGES = {"back": "red", "belly": "white", "head": "yellow", "wing": "orange", "tail": "white", "bill": "long",
-           "bill_color": "red", "legs": "orange", "ring": "yellow", "pattern": "striped", "bars": True, "crest": True,
-           "neck": "long", "tail_length": "long", "size": "large"}
+CHANGES = {
+    "back": "red",
+    "belly": "white",
+    "head": "yellow",
+    "wing": "orange",
+    "tail": "white",
+    "bill": "long",
+    "bill_color": "red",
+    "legs": "orange",
+    "ring": "yellow",
+    "pattern": "striped",
+    "bars": True,
+    "crest": True,
+    "neck": "long",
+    "tail_length": "long",
+    "size": "large",
+}
 
 
 @pytest.mark.parametrize("pose", PLACES)
 def test_every_attribute_that_a_text_may_tell_shows(pose):
-    base = Bird("blue", "gray", "black", "green", "black", "short", "gray", "black", "none", "plain", False, False, "short",
-                "short", "medium", pose, "right", PLACES[pose][0])
+    base = Bird(
+        "blue",
+        "gray",
+        "black",
+        "green",
+        "black",
+        "short",
+        "gray",
+        "black",
+        "none",
+        "plain",
+        False,
+        False,
+        "short",
+        "short",
+        "medium",
+        pose,
+        "right",
+        PLACES[pose][0],
+    )
     assert {*CHANGES, "pose", "facing", "place"} == set(asdict(base))
     plain = draw_bird(base, 96, RandomStream(1)).astype(int)
     middle = {}
@@ -207,6 +251,7 @@ def test_colours_can_be_told_apart():
 
 
 # --- the files ----------------------------------------------------------------------------------------------------------
+
 
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
     first = hashes(made)

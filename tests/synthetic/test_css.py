@@ -87,10 +87,11 @@ def holds(text, before, after):
     if match.re is REMOVE:
         return after == {p: t for p, t in before.items() if not fits(p, t)}
     at = 0 if words["value"] in ("small", "large") else 1
-    return after == {p: (*t[:at], words["value"], *t[at + 1:]) if fits(p, t) else t for p, t in before.items()}
+    return after == {p: (*t[:at], words["value"], *t[at + 1 :]) if fits(p, t) else t for p, t in before.items()}
 
 
 # --- the scenes ---------------------------------------------------------------------------------------------------------
+
 
 def test_counts_of_the_full_set(full):
     for part in full.values():
@@ -166,6 +167,7 @@ def test_texts_and_labels_can_be_read_back(full):
 
 # --- the ceiling --------------------------------------------------------------------------------------------------------
 
+
 def test_ceiling_equals_brute_force(tiny):
     for part in tiny.values():
         images = [grid(objects) for objects in part["objects_img"]]
@@ -196,6 +198,7 @@ def test_ceiling_of_the_full_set(full):
 
 
 # --- pictures -----------------------------------------------------------------------------------------------------------
+
 
 def test_a_picture_does_not_depend_on_its_batch(tiny):
     objects = tiny["test"]["objects_img"][:70]
@@ -244,7 +247,7 @@ def test_boxes_and_visible_areas_agree_with_the_pixels(tiny):
             x0, y0, x1, y1 = alone.box[0]
             assert (drawing.box[i] == alone.box[0]).all()
             assert drawing.visible[i] == pytest.approx(float(alone.visible[0] * drawing.share[i]), abs=1e-3)
-            without = draw([objects[:i] + objects[i + 1:]], 48)[0].astype(int)
+            without = draw([objects[:i] + objects[i + 1 :]], 48)[0].astype(int)
             ys, xs = np.nonzero(np.abs(whole - without).sum(-1))
             # The object and its shadow, which falls to the right and backwards: nothing else differs.
             assert xs.min() >= x0 - 1 and ys.max() <= y1 and xs.max() <= x1 + 8 and ys.min() >= y0 - 6
@@ -261,14 +264,17 @@ def test_shadows_and_hidden_parts():
     assert draw([], 56).shape == (0, 56, 56, 3)
 
 
-@pytest.mark.parametrize("change, told", [({"color": "pink"}, "pink"), ({"size": "huge"}, "huge"), ({"pos": (1.2, 0.5)}, "pos"),
-                                          ({"shape": "cone"}, "cone")])
+@pytest.mark.parametrize(
+    "change, told",
+    [({"color": "pink"}, "pink"), ({"size": "huge"}, "huge"), ({"pos": (1.2, 0.5)}, "pos"), ({"shape": "cone"}, "cone")],
+)
 def test_objects_that_cannot_be_drawn(change, told):
     with pytest.raises(DataError, match=told):
         draw([[{**obj(), **change}]], 32)
 
 
 # --- the files ----------------------------------------------------------------------------------------------------------
+
 
 def test_the_same_seed_gives_the_same_files(made, tmp_path):
     again = make_css(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)
@@ -284,7 +290,7 @@ def test_the_loader_reads_what_was_made(made, tiny):
         assert [i.label for i in split.images] == [scene_label(objects) for objects in part["objects_img"]]
         assert (ceiling(split) == ceiling_of_annotation(part)).all()
         for i in (0, 41, 359):
-            assert (np.asarray(PILImage.open(split.images[i].path)) == draw(part["objects_img"][i:i + 1], PIXELS)[0]).all()
+            assert (np.asarray(PILImage.open(split.images[i].path)) == draw(part["objects_img"][i : i + 1], PIXELS)[0]).all()
     assert not datasets.check("css", made, progress=False).problems
 
 

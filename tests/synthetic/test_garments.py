@@ -34,8 +34,12 @@ def val():
 @pytest.fixture(scope="module")
 def pairs(val):
     """(reference, target, caption) of every caption of the full validation split."""
-    return [(val.garments[q.candidate], val.garments[q.target], text.lower())
-            for queries in val.queries.values() for q in queries for text in q.captions]
+    return [
+        (val.garments[q.candidate], val.garments[q.target], text.lower())
+        for queries in val.queries.values()
+        for q in queries
+        for text in q.captions
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,8 @@ def hashes(folder):
 # --- a slow reader of captions, on purpose not the package's ------------------------------------------------------------
 
 COLORS = {
-    "black": "jet black|dark black|ebony|coal black|pitch black|onyx|black", "white": r"(?:bright |snow |pure |bleached )?white",
+    "black": "jet black|dark black|ebony|coal black|pitch black|onyx|black",
+    "white": r"(?:bright |snow |pure |bleached )?white",
     "grey": "(?:heather |ash |medium |smoky |stone )?gr[ea]y|slate",
     "maroon": "maroon|burgundy|wine red|wine|dark red|oxblood|merlot",
     "red": "(?:bright |cherry |tomato |ruby |fire )?red|scarlet|crimson",
@@ -104,96 +109,147 @@ def same(*keys):
 def shows(a, b):
     """Whether something in b shows more skin than in a."""
     bare = ("collar", "round", "boat", "scoop", "v", "halter", "strapless")
-    return (bare.index(b.neck) > bare.index(a.neck) or sleeve_step(a, b) < 0 or length_step(a, b) < 0 or fit_step(a, b) < 0
-            or (b.straps == "thin" != a.straps))
+    return (
+        bare.index(b.neck) > bare.index(a.neck)
+        or sleeve_step(a, b) < 0
+        or length_step(a, b) < 0
+        or fit_step(a, b) < 0
+        or (b.straps == "thin" != a.straps)
+    )
 
 
 # In this order; what a rule has read is taken out before the next one reads.
-RULES = [(re.compile(pattern), test) for pattern, test in [
-    (r"instead of stripes", gone("pattern", "striped")), (r"instead of plaid", gone("pattern", "plaid")),
-    (r"instead of flowers", gone("pattern", "floral")), (r"instead of dots", gone("pattern", "polka dot")),
-    (r"instead of animal print", gone("pattern", "animal")), (r"instead of a graphic", gone("pattern", "graphic")),
-    (r"instead of (a |an )?[a-z ]*?(star|heart|skull|kitty|skeleton|cat|kitten|sun|sunburst|tree|evergreen|flag|words|lettering|"
-     r"writing|text|letters|slogan|message|wording|typography|sunshine)( (shape|face|head))?",
-     lambda a, b: a.pattern == b.pattern == "graphic" and a.detail != b.detail),
-    (r"the same sleeve(s| length)|similar sleeves", same("sleeve")), (r"the same neckline|similar neck\b", same("neck")),
-    (r"the same length|similar in length", same("length")), (r"the same color|similar in color", same("color", "second")),
-    (r"the same fit|similar (in )?fit\b", same("fit")), (r"the same p\w+|similar pattern", same("pattern", "detail")),
-    (r"no stripes|stripes removed", gone("pattern", "striped")), (r"no (plaid|checks|squares)", gone("pattern", "plaid")),
-    (r"no (flowers|floral print)|flowers removed", gone("pattern", "floral")),
-    (r"no (polka )?dots", gone("pattern", "polka dot")),
-    (r"no (animal|leopard) print", gone("pattern", "animal")),
-    (r"no (graphic|picture|image on the front)", gone("pattern", "graphic")),
-    (r"no (big |love |valentine |scary |shining |pine |fir |forest |country |patriotic |banner )?(star\b|heart|skull|skeleton|"
-     r"cat|kitten|kitty|feline|sunburst|sunshine|sun|tree|evergreen|flag|words|lettering|writing|text|letters|slogan|message|"
-     r"some wording|wording|typography)", gone("pattern", "graphic")),
-    (r"no (pattern|prints?( on it)?|design)\b|less (patterned|busy|printed)",
-     lambda a, b: a.pattern != "solid" == b.pattern),
-    (r"(no|fewer) buttons|buttons removed", gone("buttons", True)),
-    (r"no belt|unbelted waist|the belt removed", gone("belt", True)),
-    (r"no (logo|emblem|badge)", gone("logo", True)), (r"no (ruffles|frills)|(plain|straight) hem", gone("ruffles", True)),
-    (r"no pockets?|the pocket removed", gone("pocket", True)), (r"no collar|the collar removed", gone("neck", "collar")),
-    (r"(longer|lengthier) (sleeves|sleves|arms)|more sleeve\b", lambda a, b: sleeve_step(a, b) > 0),
-    (r"shorter (sleeves|arms)|less sleeve\b|reduced sleeves", lambda a, b: sleeve_step(a, b) < 0),
-    (r"sleeveless|no sleeves|without sleeves|sleeve free|(bare|uncovered) arms|sleeves removed", now("sleeve", "none")),
-    (r"short sleeve[sd]?|t(ee |-)shirt sleeves", now("sleeve", "short")),
-    (r"(three quarter|elbow length|3/4|half|mid length) sleeve[sd]?|sleeves to the elbow", now("sleeve", "elbow")),
-    (r"(long|full|full length|wrist length) sleeve[sd]?|sleeves down to the wrist|covered arms", now("sleeve", "long")),
-    (r"\bsleeves\b", lambda a, b: a.sleeve == "none" != b.sleeve),
-    (r"(lower|deeper) neckline|lower cut neck|more open neck", lambda a, b: DEPTH[b.neck] > DEPTH[a.neck]),
-    (r"higher neck(line)?|less deep neckline|more closed neck", lambda a, b: DEPTH[b.neck] < DEPTH[a.neck]),
-    (r"(different|another|changed) neck(line)?", lambda a, b: a.neck != b.neck),
-    (r"plunging v neckline|\bv[ -]?(neck(line|ed)?|shaped neck)\b|pointed neckline", now("neck", "v")),
-    (r"scoop\w*( neck\w*)?|low round neckline", now("neck", "scoop")),
-    (r"round(ed)? neck\w*|crew ?neck\w*|closed neck", now("neck", "round")),
-    (r"boat ?neck\w*|bateau neckline|wide neck\w*", now("neck", "boat")), (r"(polo )?collar(ed)?\b", now("neck", "collar")),
-    (r"halter|straps around the neck", now("neck", "halter")),
-    (r"strapless|tube style|sweetheart|no straps|bare shoulder(s|ed)|nothing on the shoulders", now("neck", "strapless")),
-    (r"thinner straps", lambda a, b: (a.straps, b.straps) == ("wide", "thin")),
-    (r"(wider|thicker) straps", lambda a, b: (a.straps, b.straps) == ("thin", "wide")),
-    (r"(thin|spaghetti|skinny|string|narrow|tiny) straps", now("straps", "thin")),
-    (r"(wide|tank|broad|thick) straps", now("straps", "wide")),
-    (r"(more|much|fit|\b)\s*(tighter( fitting)?|more fitted|slimmer|more form fitting|more snug|more body hugging|narrower|"
-     r"closer fitting|more tailored|slinkier)|snug shape|fitted waist", lambda a, b: fit_step(a, b) < 0),
-    (r"looser( fitting)?|less (fitted|tight)|baggier|roomier|more (flowy|flowing|billowy|relaxed|volume|fabric)|wider|airier|"
-     r"fuller|relaxed fit|roomy shape", lambda a, b: fit_step(a, b) > 0),
-    (r"(tight|form) fitting|\bslim\b|\bsnug\b|skin tight|(figure|body) hugging|bodycon|sheath|pencil|fitted",
-     now("fit", "tight")),
-    (r"\bloose( fitting)?\b|free flowing|flow(y|ing)|baggy|roomy|oversized|breezy|flared?\b|full skirted|swingy",
-     now("fit", "loose")),
-    (r"\blonger\b|lengthier|lower hemline", lambda a, b: length_step(a, b) > 0),
-    (r"\bshorter\b|higher (at the hem|hemline)", lambda a, b: length_step(a, b) < 0),
-    (r"above the knee|\bmini\b|minidress|short in length|crop(ped)?\b|midriff|waist length", now("length", "short")),
-    (r"knee length|midi|mid length|down to the knee|(hip|regular) length", now("length", "medium")),
-    (r"(floor|ankle|maxi|full) length|maxi|long and sweeping|down to the floor|tunic|extra long", now("length", "long")),
-    (r"thigh length", lambda a, b: b.length == ("short" if b.kind == "dress" else "long")),
-    (r"button\w*", now("buttons", True)),
-    (r"(light|pale|cream|dark brown|dark|brown) belt|belt(ed)?\b|buckle(d)?", now("belt", True)),
-    (r"small star logo|logo|emblem|badge|little patch", now("logo", True)),
-    (r"ruffle\w*|frill\w*", now("ruffles", True)), (r"pocket(ed)?\b", now("pocket", True)),
-    (r"fifties style|hawaiian looking", lambda a, b: True),
-    (r"(horizontal|going (across|side to side|horizontally|left to right)|striped (across|side to side|horizontally|"
-     r"left to right))", now("detail", "horizontal")),
-    (r"(vertical\b|going (up and down|vertically|top to bottom|lengthwise)|striped (up and down|vertically|top to bottom|"
-     r"lengthwise))", now("detail", "vertical")),
-    (r"strip(es|ed|ey)|\blines\b(?<!crossing lines)", now("pattern", "striped")),
-    (r"plaid|check\w*|tartan|squares all over|flannel|gingham|crossing lines", now("pattern", "plaid")),
-    (r"flor\w+( print(ed)?)?|flower\w*|blossoms|daisies|petals", now("pattern", "floral")),
-    (r"\b(dots|dotted|polka dot)\b", now("pattern", "polka dot")),
-    (r"(animal|leopard|cheetah|wild cat|jungle)( print(ed)?)?", now("pattern", "animal")),
-    *[(rf"\b({words})\b", now("detail", motif)) for motif, words in {
-        "star": "star", "heart": "heart", "skull": "skull|skeleton", "cat": "cat|kitten|kitty|feline", "flag": "flag",
-        "sun": "sun|sunburst|sunshine", "tree": "tree|evergreen",
-        "text": "words|lettering|writing|text|letters|slogan|message|wording|typography"}.items()],
-    (r"(another|a different) (graphic|picture|image|design)|different artwork|(new|different) print",
-     lambda a, b: a.pattern == b.pattern == "graphic" and a.detail != b.detail),
-    (r"graphic|picture|image|artwork|illustration|printed on|printed with|decorated|print of",
-     now("pattern", "graphic")),
-    (r"\bsolid\b|\bplain(?! hem)|one color|monochromatic|unpatterned|simpler|\b(all|completely|entirely|just)\b|all over",
-     now("pattern", "solid")),
-    (r"more revealing|less (modest|covered|conservative)|more skin baring|skimpier", shows),
-    (r"less (revealing|skin baring)|more (modest|covered up|covered|conservative)", lambda a, b: shows(b, a)),
-]]
+RULES = [
+    (re.compile(pattern), test)
+    for pattern, test in [
+        (r"instead of stripes", gone("pattern", "striped")),
+        (r"instead of plaid", gone("pattern", "plaid")),
+        (r"instead of flowers", gone("pattern", "floral")),
+        (r"instead of dots", gone("pattern", "polka dot")),
+        (r"instead of animal print", gone("pattern", "animal")),
+        (r"instead of a graphic", gone("pattern", "graphic")),
+        (
+            r"instead of (a |an )?[a-z ]*?(star|heart|skull|kitty|skeleton|cat|kitten|sun|sunburst|tree|evergreen|flag|words|lettering|"
+            r"writing|text|letters|slogan|message|wording|typography|sunshine)( (shape|face|head))?",
+            lambda a, b: a.pattern == b.pattern == "graphic" and a.detail != b.detail,
+        ),
+        (r"the same sleeve(s| length)|similar sleeves", same("sleeve")),
+        (r"the same neckline|similar neck\b", same("neck")),
+        (r"the same length|similar in length", same("length")),
+        (r"the same color|similar in color", same("color", "second")),
+        (r"the same fit|similar (in )?fit\b", same("fit")),
+        (r"the same p\w+|similar pattern", same("pattern", "detail")),
+        (r"no stripes|stripes removed", gone("pattern", "striped")),
+        (r"no (plaid|checks|squares)", gone("pattern", "plaid")),
+        (r"no (flowers|floral print)|flowers removed", gone("pattern", "floral")),
+        (r"no (polka )?dots", gone("pattern", "polka dot")),
+        (r"no (animal|leopard) print", gone("pattern", "animal")),
+        (r"no (graphic|picture|image on the front)", gone("pattern", "graphic")),
+        (
+            r"no (big |love |valentine |scary |shining |pine |fir |forest |country |patriotic |banner )?(star\b|heart|skull|skeleton|"
+            r"cat|kitten|kitty|feline|sunburst|sunshine|sun|tree|evergreen|flag|words|lettering|writing|text|letters|slogan|message|"
+            r"some wording|wording|typography)",
+            gone("pattern", "graphic"),
+        ),
+        (r"no (pattern|prints?( on it)?|design)\b|less (patterned|busy|printed)", lambda a, b: a.pattern != "solid" == b.pattern),
+        (r"(no|fewer) buttons|buttons removed", gone("buttons", True)),
+        (r"no belt|unbelted waist|the belt removed", gone("belt", True)),
+        (r"no (logo|emblem|badge)", gone("logo", True)),
+        (r"no (ruffles|frills)|(plain|straight) hem", gone("ruffles", True)),
+        (r"no pockets?|the pocket removed", gone("pocket", True)),
+        (r"no collar|the collar removed", gone("neck", "collar")),
+        (r"(longer|lengthier) (sleeves|sleves|arms)|more sleeve\b", lambda a, b: sleeve_step(a, b) > 0),
+        (r"shorter (sleeves|arms)|less sleeve\b|reduced sleeves", lambda a, b: sleeve_step(a, b) < 0),
+        (r"sleeveless|no sleeves|without sleeves|sleeve free|(bare|uncovered) arms|sleeves removed", now("sleeve", "none")),
+        (r"short sleeve[sd]?|t(ee |-)shirt sleeves", now("sleeve", "short")),
+        (r"(three quarter|elbow length|3/4|half|mid length) sleeve[sd]?|sleeves to the elbow", now("sleeve", "elbow")),
+        (r"(long|full|full length|wrist length) sleeve[sd]?|sleeves down to the wrist|covered arms", now("sleeve", "long")),
+        (r"\bsleeves\b", lambda a, b: a.sleeve == "none" != b.sleeve),
+        (r"(lower|deeper) neckline|lower cut neck|more open neck", lambda a, b: DEPTH[b.neck] > DEPTH[a.neck]),
+        (r"higher neck(line)?|less deep neckline|more closed neck", lambda a, b: DEPTH[b.neck] < DEPTH[a.neck]),
+        (r"(different|another|changed) neck(line)?", lambda a, b: a.neck != b.neck),
+        (r"plunging v neckline|\bv[ -]?(neck(line|ed)?|shaped neck)\b|pointed neckline", now("neck", "v")),
+        (r"scoop\w*( neck\w*)?|low round neckline", now("neck", "scoop")),
+        (r"round(ed)? neck\w*|crew ?neck\w*|closed neck", now("neck", "round")),
+        (r"boat ?neck\w*|bateau neckline|wide neck\w*", now("neck", "boat")),
+        (r"(polo )?collar(ed)?\b", now("neck", "collar")),
+        (r"halter|straps around the neck", now("neck", "halter")),
+        (r"strapless|tube style|sweetheart|no straps|bare shoulder(s|ed)|nothing on the shoulders", now("neck", "strapless")),
+        (r"thinner straps", lambda a, b: (a.straps, b.straps) == ("wide", "thin")),
+        (r"(wider|thicker) straps", lambda a, b: (a.straps, b.straps) == ("thin", "wide")),
+        (r"(thin|spaghetti|skinny|string|narrow|tiny) straps", now("straps", "thin")),
+        (r"(wide|tank|broad|thick) straps", now("straps", "wide")),
+        (
+            r"(more|much|fit|\b)\s*(tighter( fitting)?|more fitted|slimmer|more form fitting|more snug|more body hugging|narrower|"
+            r"closer fitting|more tailored|slinkier)|snug shape|fitted waist",
+            lambda a, b: fit_step(a, b) < 0,
+        ),
+        (
+            r"looser( fitting)?|less (fitted|tight)|baggier|roomier|more (flowy|flowing|billowy|relaxed|volume|fabric)|wider|airier|"
+            r"fuller|relaxed fit|roomy shape",
+            lambda a, b: fit_step(a, b) > 0,
+        ),
+        (
+            r"(tight|form) fitting|\bslim\b|\bsnug\b|skin tight|(figure|body) hugging|bodycon|sheath|pencil|fitted",
+            now("fit", "tight"),
+        ),
+        (
+            r"\bloose( fitting)?\b|free flowing|flow(y|ing)|baggy|roomy|oversized|breezy|flared?\b|full skirted|swingy",
+            now("fit", "loose"),
+        ),
+        (r"\blonger\b|lengthier|lower hemline", lambda a, b: length_step(a, b) > 0),
+        (r"\bshorter\b|higher (at the hem|hemline)", lambda a, b: length_step(a, b) < 0),
+        (r"above the knee|\bmini\b|minidress|short in length|crop(ped)?\b|midriff|waist length", now("length", "short")),
+        (r"knee length|midi|mid length|down to the knee|(hip|regular) length", now("length", "medium")),
+        (r"(floor|ankle|maxi|full) length|maxi|long and sweeping|down to the floor|tunic|extra long", now("length", "long")),
+        (r"thigh length", lambda a, b: b.length == ("short" if b.kind == "dress" else "long")),
+        (r"button\w*", now("buttons", True)),
+        (r"(light|pale|cream|dark brown|dark|brown) belt|belt(ed)?\b|buckle(d)?", now("belt", True)),
+        (r"small star logo|logo|emblem|badge|little patch", now("logo", True)),
+        (r"ruffle\w*|frill\w*", now("ruffles", True)),
+        (r"pocket(ed)?\b", now("pocket", True)),
+        (r"fifties style|hawaiian looking", lambda a, b: True),
+        (
+            r"(horizontal|going (across|side to side|horizontally|left to right)|striped (across|side to side|horizontally|"
+            r"left to right))",
+            now("detail", "horizontal"),
+        ),
+        (
+            r"(vertical\b|going (up and down|vertically|top to bottom|lengthwise)|striped (up and down|vertically|top to bottom|"
+            r"lengthwise))",
+            now("detail", "vertical"),
+        ),
+        (r"strip(es|ed|ey)|\blines\b(?<!crossing lines)", now("pattern", "striped")),
+        (r"plaid|check\w*|tartan|squares all over|flannel|gingham|crossing lines", now("pattern", "plaid")),
+        (r"flor\w+( print(ed)?)?|flower\w*|blossoms|daisies|petals", now("pattern", "floral")),
+        (r"\b(dots|dotted|polka dot)\b", now("pattern", "polka dot")),
+        (r"(animal|leopard|cheetah|wild cat|jungle)( print(ed)?)?", now("pattern", "animal")),
+        *[
+            (rf"\b({words})\b", now("detail", motif))
+            for motif, words in {
+                "star": "star",
+                "heart": "heart",
+                "skull": "skull|skeleton",
+                "cat": "cat|kitten|kitty|feline",
+                "flag": "flag",
+                "sun": "sun|sunburst|sunshine",
+                "tree": "tree|evergreen",
+                "text": "words|lettering|writing|text|letters|slogan|message|wording|typography",
+            }.items()
+        ],
+        (
+            r"(another|a different) (graphic|picture|image|design)|different artwork|(new|different) print",
+            lambda a, b: a.pattern == b.pattern == "graphic" and a.detail != b.detail,
+        ),
+        (r"graphic|picture|image|artwork|illustration|printed on|printed with|decorated|print of", now("pattern", "graphic")),
+        (
+            r"\bsolid\b|\bplain(?! hem)|one color|monochromatic|unpatterned|simpler|\b(all|completely|entirely|just)\b|all over",
+            now("pattern", "solid"),
+        ),
+        (r"more revealing|less (modest|covered|conservative)|more skin baring|skimpier", shows),
+        (r"less (revealing|skin baring)|more (modest|covered up|covered|conservative)", lambda a, b: shows(b, a)),
+    ]
+]
 
 
 def read_caption(a, b, text):
@@ -203,7 +259,7 @@ def read_caption(a, b, text):
     for rule, test in RULES:
         while match := rule.search(text):
             found.append((match[0], bool(test(a, b))))
-            text = text[:match.start()] + " ; " + text[match.end():]
+            text = text[: match.start()] + " ; " + text[match.end() :]
     text = re.sub(r"more vintage|wine like", " ", text)
     for match in ANY_COLOR.finditer(text):
         found.append((match[0], match.lastgroup.replace("_", " ") in (b.color, b.second)))
@@ -225,6 +281,7 @@ def light(g):
 
 
 # --- captions -----------------------------------------------------------------------------------------------------------
+
 
 def test_what_captions_say_is_true(pairs):
     wrong = [(text, claim) for a, b, text in pairs for claim, true in read_caption(a, b, text) if not true]
@@ -261,6 +318,7 @@ def test_most_queries_name_a_difference_that_their_rivals_do_not_share(val):
 
 
 # --- garments -----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("kind", garments.KINDS)
 def test_garments_make_sense_and_small_changes_are_small(kind):
@@ -312,20 +370,29 @@ def changed_pixels(g, h, pixels=112):
     return np.abs(a - b).max(-1) > 40
 
 
-@pytest.mark.parametrize(("change", "low", "top", "bottom", "left", "right"), [
-    ({"color": "red"}, 0.12, 0.0, 1, 0.1, 0.9), ({"color": "navy"}, 0.12, 0.0, 1, 0.1, 0.9),
-    ({"pattern": "striped", "second": "white", "detail": "horizontal"}, 0.05, 0, 1, 0.1, 0.9),
-    ({"pattern": "plaid", "second": "white"}, 0.05, 0, 1, 0.1, 0.9),
-    ({"pattern": "floral", "second": "white"}, 0.04, 0, 1, 0.1, 0.9),
-    ({"pattern": "polka dot", "second": "white"}, 0.02, 0, 1, 0.1, 0.9),
-    ({"pattern": "animal", "second": "white"}, 0.02, 0, 1, 0.1, 0.9),
-    ({"pattern": "graphic", "second": "white", "detail": "heart"}, 0.008, 0.25, 0.6, 0.35, 0.65),
-    ({"sleeve": "long"}, 0.02, 0.2, 0.85, 0.0, 1.0), ({"sleeve": "none", "straps": "wide"}, 0.02, 0.12, 0.55, 0.1, 0.9),
-    ({"neck": "round"}, 0.004, 0.1, 0.5, 0.35, 0.65), ({"neck": "collar"}, 0.004, 0.1, 0.5, 0.35, 0.65),
-    ({"fit": "loose"}, 0.02, 0.1, 0.9, 0.1, 0.9), ({"buttons": True}, 0.0015, 0.2, 0.85, 0.4, 0.6),
-    ({"belt": True}, 0.006, 0.45, 0.65, 0.25, 0.75), ({"logo": True}, 0.0015, 0.25, 0.5, 0.5, 0.7),
-    ({"ruffles": True}, 0.002, 0.6, 0.9, 0.25, 0.75), ({"pocket": True}, 0.001, 0.25, 0.55, 0.5, 0.7),
-])
+@pytest.mark.parametrize(
+    ("change", "low", "top", "bottom", "left", "right"),
+    [
+        ({"color": "red"}, 0.12, 0.0, 1, 0.1, 0.9),
+        ({"color": "navy"}, 0.12, 0.0, 1, 0.1, 0.9),
+        ({"pattern": "striped", "second": "white", "detail": "horizontal"}, 0.05, 0, 1, 0.1, 0.9),
+        ({"pattern": "plaid", "second": "white"}, 0.05, 0, 1, 0.1, 0.9),
+        ({"pattern": "floral", "second": "white"}, 0.04, 0, 1, 0.1, 0.9),
+        ({"pattern": "polka dot", "second": "white"}, 0.02, 0, 1, 0.1, 0.9),
+        ({"pattern": "animal", "second": "white"}, 0.02, 0, 1, 0.1, 0.9),
+        ({"pattern": "graphic", "second": "white", "detail": "heart"}, 0.008, 0.25, 0.6, 0.35, 0.65),
+        ({"sleeve": "long"}, 0.02, 0.2, 0.85, 0.0, 1.0),
+        ({"sleeve": "none", "straps": "wide"}, 0.02, 0.12, 0.55, 0.1, 0.9),
+        ({"neck": "round"}, 0.004, 0.1, 0.5, 0.35, 0.65),
+        ({"neck": "collar"}, 0.004, 0.1, 0.5, 0.35, 0.65),
+        ({"fit": "loose"}, 0.02, 0.1, 0.9, 0.1, 0.9),
+        ({"buttons": True}, 0.0015, 0.2, 0.85, 0.4, 0.6),
+        ({"belt": True}, 0.006, 0.45, 0.65, 0.25, 0.75),
+        ({"logo": True}, 0.0015, 0.25, 0.5, 0.5, 0.7),
+        ({"ruffles": True}, 0.002, 0.6, 0.9, 0.25, 0.75),
+        ({"pocket": True}, 0.001, 0.25, 0.55, 0.5, 0.7),
+    ],
+)
 def test_an_attribute_shows_where_it_sits(change, low, top, bottom, left, right):
     mask = changed_pixels(PLAIN, replace(PLAIN, **change))
     y, x = (np.flatnonzero(mask.any(axis)) / len(mask) for axis in (1, 0))
@@ -376,6 +443,7 @@ def test_every_kind_can_be_drawn_at_any_size(kind, pixels):
 
 
 # --- sets on disk -------------------------------------------------------------------------------------------------------
+
 
 def test_full_fashion_iq_counts(val):
     assert [len(val.galleries[c]) for c in fashion_iq.CATEGORIES] == [2760] * 3
@@ -459,7 +527,7 @@ def test_fashion200k_loads(made_200k):
     shown = read_attributes(made_200k / "attributes.json")
     for query in test.queries:
         source, target = test.images[query.source].label.split(), query.target_label.split()
-        (old, new), = [(a, b) for a, b in zip(source, target, strict=True) if a != b]
+        ((old, new),) = [(a, b) for a, b in zip(source, target, strict=True) if a != b]
         assert query.texts == (f"replace {old} with {new}",)
     for image in train.images:
         g = shown[image.id]

@@ -43,6 +43,7 @@ def outline(noun, pixels=48):
 
 # --- the plan -----------------------------------------------------------------------------------------------------------
 
+
 def test_test_nouns_are_the_published_ones_and_training_never_sees_them():
     assert set(TEST_NOUNS) <= PUBLISHED_TEST_NOUNS and not set(TRAIN_NOUNS) & PUBLISHED_TEST_NOUNS
     assert len(TRAIN_NOUNS) >= 20 and len(TEST_NOUNS) >= 12 and len({a for own in STATES.values() for a in own}) >= 16
@@ -60,6 +61,7 @@ def test_every_adjective_of_the_test_stands_in_the_training(size, pictures):
 
 
 # --- pictures -----------------------------------------------------------------------------------------------------------
+
 
 def test_outlines_tell_nouns_apart():
     shapes = {noun: outline(noun) for noun in NOUNS}
@@ -109,15 +111,19 @@ def test_a_state_learnt_on_training_nouns_is_known_on_unseen_ones():
 
     def features(picture):
         x = picture.astype(float) / 255
-        hue = (x.max(-1) - x.min(-1))
+        hue = x.max(-1) - x.min(-1)
         edges = np.abs(np.diff(x.mean(-1), axis=0))[:, 1:], np.abs(np.diff(x.mean(-1), axis=1))[1:]
         histogram, _ = np.histogramdd(x.reshape(-1, 3), bins=4, range=[(0, 1)] * 3)
         rough = [e.mean() * 100 for e in edges] + [(e > 0.2).mean() * 100 for e in edges]
         return np.concatenate([np.sqrt(histogram.ravel()), rough, np.histogram(hue, 6, (0, 1))[0] ** 0.5])
 
     def drawn(nouns, each):
-        rows = [(features(draw_state(a, noun, 40, RandomStream(5, n, k))[0]), a) for n, noun in enumerate(nouns)
-                for a in STATES[NOUNS[noun].stuff] for k in range(each)]
+        rows = [
+            (features(draw_state(a, noun, 40, RandomStream(5, n, k))[0]), a)
+            for n, noun in enumerate(nouns)
+            for a in STATES[NOUNS[noun].stuff]
+            for k in range(each)
+        ]
         return np.array([f for f, _ in rows]), np.array([a for _, a in rows])
 
     x, y = drawn(TRAIN_NOUNS, 2)
@@ -133,6 +139,7 @@ def test_what_cannot_be_drawn_is_named():
 
 
 # --- the files ----------------------------------------------------------------------------------------------------------
+
 
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
     first = hashes(made)

@@ -49,17 +49,27 @@ def hashes(folder):
 # --- a slow reader of sentences, on purpose not the package's -----------------------------------------------------------
 
 _C = f"(?:{'|'.join({*CAR_COLORS, *SHIRTS})})"
-_PLACE = (r"near the (?:entrance|tree|lamp post)|on the crosswalk|in the (?:back|front) on the (?:left|right)|"
-          r"in the middle of the (?:back|front)|in the middle|on the (?:left|right)")
-_NAME = (rf"(?:(?P<color>{_C}) )?(?P<kind>{'|'.join((*CAR_KINDS, *PERSON_KINDS))}|vehicle|person)"
-         rf"(?: in (?:a )?(?P<shirt>{_C})(?: shirt)?)?(?: with an? (?P<extra>umbrella|bag))?(?: (?P<place>{_PLACE}))?")
-GONE = re.compile(rf"(?:the |a )?{_NAME} (?:is gone|is no longer there|is missing|has left|is not there anymore|is gone now|"
-                  rf"is no longer in the picture)|there is no longer a (?P<rest>.+)")
-NEW = re.compile(rf"(?:there is a |there is now a |a new |a ){_NAME} ?(?:now|has appeared|appeared|is|that was not there before)*"
-                 rf"(?: (?P<at>{_PLACE}))?(?: that was not there before| now)?")
-MOVED = re.compile(rf"(?:the |a ){_NAME} (?:is (?P<now>{_PLACE}) now|has moved and is now (?P<then>{_PLACE})|"
-                   rf"(?:has moved to|moved to|is further to) the (?P<side>left|right)|"
-                   rf"is (?P<depth>closer to the camera|farther away))")
+_PLACE = (
+    r"near the (?:entrance|tree|lamp post)|on the crosswalk|in the (?:back|front) on the (?:left|right)|"
+    r"in the middle of the (?:back|front)|in the middle|on the (?:left|right)"
+)
+_NAME = (
+    rf"(?:(?P<color>{_C}) )?(?P<kind>{'|'.join((*CAR_KINDS, *PERSON_KINDS))}|vehicle|person)"
+    rf"(?: in (?:a )?(?P<shirt>{_C})(?: shirt)?)?(?: with an? (?P<extra>umbrella|bag))?(?: (?P<place>{_PLACE}))?"
+)
+GONE = re.compile(
+    rf"(?:the |a )?{_NAME} (?:is gone|is no longer there|is missing|has left|is not there anymore|is gone now|"
+    rf"is no longer in the picture)|there is no longer a (?P<rest>.+)"
+)
+NEW = re.compile(
+    rf"(?:there is a |there is now a |a new |a ){_NAME} ?(?:now|has appeared|appeared|is|that was not there before)*"
+    rf"(?: (?P<at>{_PLACE}))?(?: that was not there before| now)?"
+)
+MOVED = re.compile(
+    rf"(?:the |a ){_NAME} (?:is (?P<now>{_PLACE}) now|has moved and is now (?P<then>{_PLACE})|"
+    rf"(?:has moved to|moved to|is further to) the (?P<side>left|right)|"
+    rf"is (?P<depth>closer to the camera|farther away))"
+)
 COUNT = re.compile(r"there (?:are|is) (?P<n>one |two |three )?(?P<how>more|less|fewer) (?P<what>people|person|cars?)")
 
 
@@ -70,16 +80,23 @@ def at(place, thing):
         return place.removeprefix("near ") in thing["landmarks"]
     if place == "on the crosswalk":
         return "the crosswalk" in thing["landmarks"]
-    tests = {"left": thing["x"] < 0.4, "right": thing["x"] > 0.6, "middle": 0.36 < thing["x"] < 0.64, "back": thing["y"] < 0.58,
-             "front": thing["y"] > 0.8}
+    tests = {
+        "left": thing["x"] < 0.4,
+        "right": thing["x"] > 0.6,
+        "middle": 0.36 < thing["x"] < 0.64,
+        "back": thing["y"] < 0.58,
+        "front": thing["y"] > 0.8,
+    }
     return all(good for word, good in tests.items() if word in place.split())
 
 
 def fits(match, thing):
     kind, car = match["kind"], thing["kind"] in CAR_KINDS
-    return ((kind == "vehicle" and car) or (kind == "person" and not car) or kind == thing["kind"]) and all(
-        match[key] in (None, thing[of]) for key, of in (("color", "color"), ("shirt", "color"), ("extra", "extra"))
-    ) and at(match["place"], thing)
+    return (
+        ((kind == "vehicle" and car) or (kind == "person" and not car) or kind == thing["kind"])
+        and all(match[key] in (None, thing[of]) for key, of in (("color", "color"), ("shirt", "color"), ("extra", "extra")))
+        and at(match["place"], thing)
+    )
 
 
 def key(thing):
@@ -107,8 +124,11 @@ def holds(text, pair):
         for t in (t for t in before if fits(moved, t) and key(t) not in then):
             for u in (u for u in after if key(u)[1:] == key(t)[1:] and key(u) not in there):
                 side, depth = moved["side"], moved["depth"]
-                if (at(moved["now"] or moved["then"], u) and (not side or (u["x"] > t["x"]) == (side == "right"))
-                        and (not depth or (u["y"] > t["y"]) == (depth == "closer to the camera"))):
+                if (
+                    at(moved["now"] or moved["then"], u)
+                    and (not side or (u["x"] > t["x"]) == (side == "right"))
+                    and (not depth or (u["y"] > t["y"]) == (depth == "closer to the camera"))
+                ):
                     return True
         return False
     new = NEW.fullmatch(text)
@@ -117,6 +137,7 @@ def holds(text, pair):
 
 
 # --- texts --------------------------------------------------------------------------------------------------------------
+
 
 def test_every_sentence_is_true_and_few_are_true_the_other_way_round(pairs):
     texts = [(text, pair) for pair, entries in pairs for entry in entries for text in entry if text]
@@ -154,6 +175,7 @@ def test_statistics(full):
 
 # --- pictures -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_change_shows_where_it_happens_and_nowhere_else(number):
     own = [pair for pair in plan("tiny", 5)["train"] if pair.view == number][:4]
@@ -169,7 +191,7 @@ def test_a_change_shows_where_it_happens_and_nowhere_else(number):
             tall = y1 - y0
             beside, above = 3 + 0.6 * tall, 3 + 0.3 * tall  # umbrellas and shadows stand out of the box
             inside |= (xs > x0 - beside) & (xs < x1 + beside) & (ys > y0 - above) & (ys < y1 + 4 + 0.1 * tall)
-            there = differs[max(0, int(y0)):int(y1) + 1, max(0, int(x0)):int(x1) + 1]
+            there = differs[max(0, int(y0)) : int(y1) + 1, max(0, int(x0)) : int(x1) + 1]
             assert there.mean() > 0.15
         assert inside.all()
 
@@ -178,9 +200,11 @@ def test_kinds_and_colours_show():
     spots = view(0, 0).spots
     car = next(i for i, s in enumerate(spots) if s.holds == "car" and s.y > 0.8 and 0.3 < s.x < 0.7)
     person = next(i for i, s in enumerate(spots) if s.holds == "person" and s.y > 0.7 and 0.3 < s.x < 0.7)
-    drawn = {t: draw_scene([Thing(*t)], 0, 0, 112, RandomStream(3)).astype(int)
-             for t in [(k, c, car) for k in CAR_KINDS for c in CAR_COLORS]
-             + [(k, c, person, e) for k in PERSON_KINDS for c in SHIRTS for e in ("", "umbrella", "bag")]}
+    drawn = {
+        t: draw_scene([Thing(*t)], 0, 0, 112, RandomStream(3)).astype(int)
+        for t in [(k, c, car) for k in CAR_KINDS for c in CAR_COLORS]
+        + [(k, c, person, e) for k in PERSON_KINDS for c in SHIRTS for e in ("", "umbrella", "bag")]
+    }
     empty = draw_scene([], 0, 0, 112, RandomStream(3)).astype(int)
     assert all((np.abs(picture - empty).sum(-1) > 40).sum() > 60 for picture in drawn.values())
     for t, picture in drawn.items():
@@ -189,6 +213,7 @@ def test_kinds_and_colours_show():
 
 
 # --- the files ----------------------------------------------------------------------------------------------------------
+
 
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
     first = hashes(made)

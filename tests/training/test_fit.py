@@ -148,9 +148,7 @@ def test_a_batch_needs_enough_queries():
 def toy_split():
     images = [Image(f"i{n}", None, f"label {n}") for n in range(6)]
     pairs = [(0, 3), (0, 4), (1, 0), (1, 3), (5, 5)]
-    return Split("train", images, [
-        Query(a, (f"first{n}", f"second{n} word"), f"label {b}", b) for n, (a, b) in enumerate(pairs)
-    ])
+    return Split("train", images, [Query(a, (f"first{n}", f"second{n} word"), f"label {b}", b) for n, (a, b) in enumerate(pairs)])
 
 
 def test_collator_names_each_image_once():
@@ -190,6 +188,7 @@ def test_a_query_without_a_target_is_refused():
 
 
 # --- runs that stop and go on -----------------------------------------------------------------------------------------
+
 
 class Stopped(BaseException):
     """As a KeyboardInterrupt: nothing catches it."""
@@ -247,9 +246,11 @@ def test_a_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, smoke, ti
     assert run.metrics["metrics"] == straight.metrics["metrics"]
 
 
-@pytest.mark.parametrize("changes", [
-    {"model.name": "tirg"}, {"data.transform": "crops"}, {"model.attention": "identity", "train.schedule": "step"},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"model.name": "tirg"}, {"data.transform": "crops"}, {"model.attention": "identity", "train.schedule": "step"}],
+    ids=str,
+)
 def test_other_runs_resume_exactly_too(tmp_path, monkeypatch, smoke, tiny_css, changes):
     config = smoke(**{**SHORT, "train.steps": 7, "train.checkpoint_every": 3, **changes})
     one = train_and_evaluate(config, tiny_css, tmp_path / "one", device="cpu", progress=False)
@@ -261,10 +262,14 @@ def test_other_runs_resume_exactly_too(tmp_path, monkeypatch, smoke, tiny_css, c
     assert weights(one.folder) == weights(two.folder) and curve(one.folder) == curve(two.folder)
 
 
-@pytest.mark.parametrize("changes", [
-    {"model.blocks": 2}, {"model.blocks": 2, "model.attention": "identity", "train.precision": "bf16"},
-    {"model.name": "two_stream", "model.two_stream": "xxx_mmm_xmm.mxx_xff"},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.blocks": 2},
+        {"model.blocks": 2, "model.attention": "identity", "train.precision": "bf16"},
+        {"model.name": "two_stream", "model.two_stream": "xxx_mmm_xmm.mxx_xff"},
+    ],
+)
 def test_recomputing_changes_no_byte(tmp_path, monkeypatch, smoke, tiny_css, changes):
     given_back = []
     monkeypatch.setattr(training, "give_back_memory", lambda: given_back.append(1))
@@ -359,9 +364,28 @@ def test_a_run_where_nothing_can_be_locked(tmp_path, smoke, tiny_css, monkeypatc
 
 
 def command(data_root, runs_root):
-    return [sys.executable, "-m", "maaf_lab", "train", "--model", "maaf", "--dataset", "css", "--data-root", str(data_root),
-            "--runs-root", str(runs_root), "--profile", "smoke", "--steps", "40", "--device", "cpu",
-            "--set", "train.checkpoint_every=5"]
+    return [
+        sys.executable,
+        "-m",
+        "maaf_lab",
+        "train",
+        "--model",
+        "maaf",
+        "--dataset",
+        "css",
+        "--data-root",
+        str(data_root),
+        "--runs-root",
+        str(runs_root),
+        "--profile",
+        "smoke",
+        "--steps",
+        "40",
+        "--device",
+        "cpu",
+        "--set",
+        "train.checkpoint_every=5",
+    ]
 
 
 def test_kill_9(tmp_path, tiny_css, css_train_cache, css_test_cache):
@@ -388,6 +412,7 @@ def test_kill_9(tmp_path, tiny_css, css_train_cache, css_test_cache):
 
 
 # --- when the loss or the disk gives up -------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, smoke, tiny_css, straight, value):
@@ -505,6 +530,7 @@ def test_a_trained_model_is_loaded_as_it_was(straight, css_vocabulary):
 
 def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, monkeypatch, smoke, tiny_css):
     """On a CPU that has it, in fp32, and where nobody knows: not a word."""
+
     def stop(*_args, **_kwargs):
         raise InterruptedError("the first step")
 
@@ -518,16 +544,22 @@ def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, mon
             train_and_evaluate(config, tiny_css, tmp_path / f"{precision}-{has}", device="cpu", progress=False)
         return [str(one.message) for one in found if "bf16" in str(one.message)]
 
-    message, = told("bf16", False)
+    (message,) = told("bf16", False)
     assert re.search(r'bf16" expects a CPU .*AVX512-BF16, AMX.* found one without: .* slower than in fp32\. ', message)
     assert message.endswith("set train.precision=fp32, or use a GPU")
     assert told("bf16", True) == told("bf16", None) == told("fp32", False) == []
 
 
-@pytest.mark.parametrize("flags, has", [
-    ("flags : fpu avx2 avx512f avx512_bf16 sha", True), ("flags : fpu avx2 amx_tile amx_bf16", True),
-    ("Features : fp asimd i8mm bf16", True), ("flags : fpu avx2 avx512f avx512_vnni", False), ("", None),
-])
+@pytest.mark.parametrize(
+    "flags, has",
+    [
+        ("flags : fpu avx2 avx512f avx512_bf16 sha", True),
+        ("flags : fpu avx2 amx_tile amx_bf16", True),
+        ("Features : fp asimd i8mm bf16", True),
+        ("flags : fpu avx2 avx512f avx512_vnni", False),
+        ("", None),
+    ],
+)
 def test_what_a_cpu_says_of_bf16(monkeypatch, flags, has):
     monkeypatch.setattr(training.Path, "read_text", lambda path, *_: flags if str(path) == "/proc/cpuinfo" else None)
     assert training.cpu_has_bf16() is has

@@ -57,13 +57,16 @@ def test_rankings_that_cannot_be_saved(tmp_path, monkeypatch):
 @pytest.mark.parametrize("module", ["retrieval.rankings", "utils.files"])
 def test_imports_that_need_no_torch(module):
     """Who reads the ranks of a run, or writes a file, waits for no network: neither torch nor a system is loaded."""
-    code = (f"import sys, maaf_lab.{module}; "
-            "print([n for n in sys.modules if n.split('.')[0] == 'torch' or n.startswith('maaf_lab.models')])")
+    code = (
+        f"import sys, maaf_lab.{module}; "
+        "print([n for n in sys.modules if n.split('.')[0] == 'torch' or n.startswith('maaf_lab.models')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 # --- locks --------------------------------------------------------------------------------------------------------------
+
 
 def test_a_lock_is_for_one_and_leaves_no_file(tmp_path):
     path, waiting, order = tmp_path / "lock", threading.Event(), []
@@ -110,8 +113,10 @@ def test_who_will_not_wait_goes_away(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="another way of killing there")
 def test_a_killed_process_holds_no_lock(tmp_path):
-    code = "import sys, time; from pathlib import Path; from maaf_lab.utils.files import locked\n" \
-           "with locked(Path(sys.argv[1]), None):\n print('held', flush=True)\n time.sleep(60)"
+    code = (
+        "import sys, time; from pathlib import Path; from maaf_lab.utils.files import locked\n"
+        "with locked(Path(sys.argv[1]), None):\n print('held', flush=True)\n time.sleep(60)"
+    )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"held\n"
     with pytest.raises(Timeout):

@@ -48,11 +48,18 @@ def _filled(clone, tiny_css):
     (clone / "data" / "css" / ".cache").mkdir()
     shutil.copytree(tiny_css, clone / "data" / "mit_states-tiny")  # another dataset's set under this one's name
     files = {
-        "data/css/.cache/manifest.json": "{", "data/css-tiny/made.json.part": "{}", "data/css-tiny/images/x.png": "no image",
+        "data/css/.cache/manifest.json": "{",
+        "data/css-tiny/made.json.part": "{}",
+        "data/css-tiny/images/x.png": "no image",
         "data/fashion_iq-tiny/made.json": '{"dataset": "fashion_iq", "origin": "made fashion_iq v0", "counts": {}}',
-        "data/fashion_iq/captions/cap.dress.val.json": "[]", "runs/css-laptop/config.json": "{}",
-        "runs/fashion_iq-tirg-b7f40134c7/metrics.json": '{"metrics": {}}', "runs/galleries/css-laptop-0000000000.npy": "old",
-        "report/index.html": "mine", "report/report.json": "[{", "figures/figure3.png": "mine", ".cache/manifest.json": "{",
+        "data/fashion_iq/captions/cap.dress.val.json": "[]",
+        "runs/css-laptop/config.json": "{}",
+        "runs/fashion_iq-tirg-b7f40134c7/metrics.json": '{"metrics": {}}',
+        "runs/galleries/css-laptop-0000000000.npy": "old",
+        "report/index.html": "mine",
+        "report/report.json": "[{",
+        "figures/figure3.png": "mine",
+        ".cache/manifest.json": "{",
     }
     kept = {path.name for path in (CLONE / "notebooks" / "records" / "figures").glob("*.npz")}
     for name, text in {**files, **{f"runs/figures/{name}": "damaged" for name in kept}}.items():
@@ -62,8 +69,12 @@ def _filled(clone, tiny_css):
 
 
 def _files(clone):
-    return {path.relative_to(clone): path.read_bytes() for folder in ("data", "runs", "figures", "report", ".cache")
-            for path in (clone / folder).rglob("*") if path.is_file()}
+    return {
+        path.relative_to(clone): path.read_bytes()
+        for folder in ("data", "runs", "figures", "report", ".cache")
+        for path in (clone / folder).rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.slow
@@ -78,8 +89,12 @@ def test_notebooks_print_what_is_committed_whatever_a_user_keeps(tmp_path, tiny_
     before = _filled(clone, tiny_css)
     compared = [f"notebooks/{name}.ipynb" for name in ("data_tour", "figure3_positions", "explore_modifiers")]
     told = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", "notebooks/sanitize.cfg", *compared], cwd=clone,
-        env={**os.environ, "PYTHONPATH": str(clone)}, text=True, capture_output=True, timeout=900,
+        [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", "notebooks/sanitize.cfg", *compared],
+        cwd=clone,
+        env={**os.environ, "PYTHONPATH": str(clone)},
+        text=True,
+        capture_output=True,
+        timeout=900,
     )
     assert told.returncode == 0, told.stdout[-4000:]
     assert _files(clone) == before
@@ -90,7 +105,12 @@ def test_papermill_runs_a_notebook_from_any_folder(tmp_path):
     """With its defaults: the records are found, nothing is trained, nothing is written but the result."""
     source, done = CLONE / "notebooks" / "tableS1_tokens.ipynb", tmp_path / "here" / "done.ipynb"
     done.parent.mkdir()
-    told = subprocess.run([sys.executable, "-m", "papermill", source, done, "--no-progress-bar"], cwd=done.parent, text=True,
-                          capture_output=True, timeout=300)
+    told = subprocess.run(
+        [sys.executable, "-m", "papermill", source, done, "--no-progress-bar"],
+        cwd=done.parent,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     assert told.returncode == 0, told.stderr[-2000:]
     assert "7x7+14x14" in done.read_text() and [path.name for path in done.parent.iterdir()] == ["done.ipynb"]

@@ -61,8 +61,10 @@ class Listing:
             except OSError:
                 missing.append(path.name)
         if missing:
-            raise DataError(f"{self.title}: {len(missing):,} of {len(self.paths):,} images missing under {self.paths[0].parent} "
-                            f"(first: {first_names(missing)}). Load the split with missing=\"skip\", or run the dataset's check.")
+            raise DataError(
+                f"{self.title}: {len(missing):,} of {len(self.paths):,} images missing under {self.paths[0].parent} "
+                f'(first: {first_names(missing)}). Load the split with missing="skip", or run the dataset\'s check.'
+            )
         return stats
 
     def name(self, folder: Path) -> str:
@@ -82,6 +84,7 @@ class Listing:
 
     def refreshed(self, records: np.ndarray, stats: np.ndarray) -> np.ndarray:
         """Records of the leading files as they are now; only those whose stats differ are read. Zeros for one that cannot be."""
+
         def digest(i: int) -> bytes:
             try:
                 with open(self.paths[i], "rb") as file:
@@ -90,7 +93,7 @@ class Listing:
                 return bytes(32)
 
         new = records.copy()
-        new["stat"] = stats[:len(records)]
+        new["stat"] = stats[: len(records)]
         changed = np.flatnonzero((records["stat"] != new["stat"]).any(1))
         for i, now in zip(changed, in_threads(digest, changed)):
             new["sha256"][i] = np.frombuffer(now, np.uint8)
@@ -98,6 +101,7 @@ class Listing:
 
     def encoded(self, start: int, progress: bool) -> Iterator[tuple[bytes, bytes]]:
         """(sha256 of the file, its square encoded) of all images from `start`. All bad files are named in one DataError."""
+
         def one(path: Path) -> tuple[bytes, bytes, str]:
             try:
                 data = path.read_bytes()
@@ -113,8 +117,10 @@ class Listing:
             elif not bad:
                 yield digest, image
         if bad:
-            raise DataError(f"{self.title}: {len(bad):,} of {len(self.paths):,} images unreadable under {self.paths[0].parent} "
-                            f"(first: {'; '.join(bad[:3])}). Get them again, or load the split with missing=\"skip\".")
+            raise DataError(
+                f"{self.title}: {len(bad):,} of {len(self.paths):,} images unreadable under {self.paths[0].parent} "
+                f'(first: {"; ".join(bad[:3])}). Get them again, or load the split with missing="skip".'
+            )
 
 
 def fill(
@@ -183,7 +189,7 @@ def _unchanged(listing: Listing, journal: BinaryIO, stats: np.ndarray, begin: in
     good = np.frombuffer(_sealed(records), SEALED)["crc32"] == found["crc32"]
     good &= (now["sha256"] == records["sha256"]).all(1)
     good &= (np.diff(records["end"], prepend=begin) > 0) & (records["end"] <= size)
-    return now[:np.logical_and.accumulate(good).sum()]
+    return now[: np.logical_and.accumulate(good).sum()]
 
 
 def _sealed(records: np.ndarray) -> bytes:
@@ -198,5 +204,7 @@ def _check_room(listing: Listing, folder: Path, images: int) -> None:
     least = images * len(listing.kind.encode(np.zeros((listing.size, listing.size, 3), np.uint8)))
     free = shutil.disk_usage(folder).free
     if least > free:
-        raise DataError(f"{folder}: expected at least {least / 1e6:,.0f} MB of free space for {listing.title}, found "
-                        f"{free / 1e6:,.0f} MB. Make room, pass another cache_dir, or keep the pixels as JPEG (store \"jpeg\").")
+        raise DataError(
+            f"{folder}: expected at least {least / 1e6:,.0f} MB of free space for {listing.title}, found "
+            f'{free / 1e6:,.0f} MB. Make room, pass another cache_dir, or keep the pixels as JPEG (store "jpeg").'
+        )

@@ -81,7 +81,7 @@ class PixelCache:
     @classmethod
     def in_memory(cls, key: str, file: np.ndarray, n: int, size: int) -> PixelCache:
         """From the bytes of a finished file of `n` images, uint8."""
-        return cls(key, file[-n * size * size * 3:].reshape(n, size, size, 3), None)
+        return cls(key, file[-n * size * size * 3 :].reshape(n, size, size, 3), None)
 
 
 class JpegCache(PixelCache):
@@ -101,7 +101,7 @@ class JpegCache(PixelCache):
         magic, n, size = struct.unpack("<8sqq", data[:24].tobytes().ljust(24))
         if magic != self.MAGIC or not 0 < n <= len(data) // 8 or size < 1:
             raise ValueError(f"{path}: expected a cache of JPEG images, found {len(data):,} bytes that are none")
-        bounds = np.concatenate([[24 + 8 * n], data[24:24 + 8 * n].view("<i8")])  # (N + 1,)
+        bounds = np.concatenate([[24 + 8 * n], data[24 : 24 + 8 * n].view("<i8")])  # (N + 1,)
         if bounds[-1] != len(data) or (np.diff(bounds) <= 0).any():
             raise ValueError(f"{path}: the table of images does not fit the file")
         self.key, self.data, self.path, self.size, self.nbytes = key, data, path, size, data.nbytes
@@ -124,8 +124,10 @@ class JpegCache(PixelCache):
                     out[place] = PILImage.open(io.BytesIO(self.data[start:end]), formats=("JPEG",))
                 except Exception as error:  # Pillow raises many kinds for damaged files
                     number = int(rows[place]) % len(self)
-                    raise DataError(f"{self.path or 'cache'}: image {number:,} is damaged ({error}); delete the file, it is "
-                                    "built again from the originals") from error
+                    raise DataError(
+                        f"{self.path or 'cache'}: image {number:,} is damaged ({error}); delete the file, it is "
+                        "built again from the originals"
+                    ) from error
 
         parts = 1 if get_worker_info() else min(16, cores(), len(rows))  # a loader's processes share the cores already
         if parts <= 1:

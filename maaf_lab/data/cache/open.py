@@ -45,6 +45,9 @@ def pixel_cache(
         return kept.build(stats, progress)
     if cache_dir is not None:
         raise DataError(f"{folder}: expected a folder to write {listing.need} to; {why}. Pass another cache_dir.")
-    warnings.warn(f"{folder} cannot be written ({why}): {listing.need} stay in memory and are decoded again next time. "
-                  f"Pass cache_dir to keep them.", stacklevel=2)
+    warnings.warn(
+        f"{folder} cannot be written ({why}): {listing.need} stay in memory and are decoded again next time. "
+        f"Pass cache_dir to keep them.",
+        stacklevel=2,
+    )
     return kept.in_memory(stats, progress)

@@ -1,8 +1,8 @@
 """The folder that keeps squares: how it is searched, and how a finished build is put into place.
 
-    manifest-{list}.bin     of a list of images at one size: a line of JSON with the key, then a RECORD an image
-    pixels-{key}.npy        the squares, named by the contents of the files that they were made from (.jpegs for JPEG)
-    {list}.*.partial        a build: pixels and journal (see build); {list}.lock is held by the process that builds
+manifest-{list}.bin     of a list of images at one size: a line of JSON with the key, then a RECORD an image
+pixels-{key}.npy        the squares, named by the contents of the files that they were made from (.jpegs for JPEG)
+{list}.*.partial        a build: pixels and journal (see build); {list}.lock is held by the process that builds
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Store:
         A build that is stopped, or meets unreadable images, leaves what it has for the next one; on a full disk it leaves
         nothing. Raises DataError for the last two.
         """
+
         def held() -> None:
             if progress:
                 tqdm.write(f"{self.listing.title} -> {self.listing.size} px: another process is building this cache; waiting")
@@ -68,8 +69,10 @@ class Store:
             with locked(self.folder / f"{self.name}.lock", held) as alone:
                 return self.find(stats) or self._built(stats, progress, alone)
         except (OSError, SaveError) as error:
-            raise DataError(f"{self.folder}: could not write {self.listing.need} ({getattr(error, 'strerror', None) or error}). "
-                            f"Make room, pass another cache_dir, or keep the pixels as JPEG (store \"jpeg\").") from error
+            raise DataError(
+                f"{self.folder}: could not write {self.listing.need} ({getattr(error, 'strerror', None) or error}). "
+                f'Make room, pass another cache_dir, or keep the pixels as JPEG (store "jpeg").'
+            ) from error
 
     def _built(self, stats: np.ndarray, progress: bool, alone: bool) -> PixelCache:
         """alone: whether no other process builds the same. If one may, or an earlier build's files are another user's, this
@@ -102,8 +105,13 @@ class Store:
         return self.folder / f"pixels-{key}{self.listing.kind.suffix}"
 
     def _write_manifest(self, key: str, records: np.ndarray) -> None:
-        head = {"key": key, "images": len(records), "size": self.listing.size, "store": self.listing.kind.store,
-                "version": VERSION}
+        head = {
+            "key": key,
+            "images": len(records),
+            "size": self.listing.size,
+            "store": self.listing.kind.store,
+            "version": VERSION,
+        }
         data = json.dumps(head).encode() + b"\n" + records.tobytes()
         write_atomically(self.manifest, lambda beside: beside.write_bytes(data) and None)
 

@@ -22,8 +22,19 @@ from maaf_lab.utils.files import plain_name, read_text
 from maaf_lab.utils.wording import first_names
 
 ANNOTATION = "birds-to-words-v1.0.tsv"
-COLUMNS = ("img1ObservationURL", "img1ImgURL", "img1Species", "img1Selection", "img2ObservationURL", "img2ImgURL",
-           "img2Species", "img2Selection", "split", "annN", "description")  # the dataset's README
+COLUMNS = (
+    "img1ObservationURL",
+    "img1ImgURL",
+    "img1Species",
+    "img1Selection",
+    "img2ObservationURL",
+    "img2ImgURL",
+    "img2Species",
+    "img2Selection",
+    "split",
+    "annN",
+    "description",
+)  # the dataset's README
 _NEEDED = ("img1ImgURL", "img2ImgURL", "split", "description")
 _PAPER_PAIRS, _PAPER_DESCRIPTIONS = 3_347, 4.8  # pairs in the whole file, descriptions a pair (paper 3.3)
 _ANIMAL = re.compile(r"\b(animal[\s#_-]*)([12])(?!\w)", re.IGNORECASE)
@@ -62,9 +73,11 @@ class BirdsToWords(Dataset):
     key = "birds_to_words"
     title = "Birds-to-Words"
     splits = ("train", "val", "test")
-    download = (f"{ANNOTATION} from google-research-datasets/birds-to-words, directly in the root folder, and the photographs "
-                f"that its columns img1ImgURL and img2ImgURL point to, each as images/NAME, where NAME is what follows the last "
-                f"slash of the address (such as large.jpg?1545404551)")
+    download = (
+        f"{ANNOTATION} from google-research-datasets/birds-to-words, directly in the root folder, and the photographs "
+        f"that its columns img1ImgURL and img2ImgURL point to, each as images/NAME, where NAME is what follows the last "
+        f"slash of the address (such as large.jpg?1545404551)"
+    )
     protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), answer="the image")
 
     def annotations(self) -> Sequence[Path]:
@@ -75,8 +88,10 @@ class BirdsToWords(Dataset):
         rows = [row for row in rows if row.split == split]
         useful = [row for row in rows if _useful(row)]
         if not useful:
-            raise DataError(f"{self.root / ANNOTATION}: expected rows of the split {split!r} with a description, found none: is "
-                            f"the file whole? What to get: {self.download}")
+            raise DataError(
+                f"{self.root / ANNOTATION}: expected rows of the split {split!r} with a description, found none: is "
+                f"the file whole? What to get: {self.download}"
+            )
         folder = self.root / self.pictures
         if not folder.is_dir():
             raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
@@ -98,8 +113,10 @@ class BirdsToWords(Dataset):
         rows = [row for row in everything if row.split == split]
         pairs, whole = {(row.left, row.right) for row in rows}, {(row.left, row.right) for row in everything}
         paper = "" if self.made() is not None else f" (paper: {_PAPER_PAIRS:,} and {_PAPER_DESCRIPTIONS})"
-        notes = [f"{split}: {len(pairs):,} pairs and {len(rows):,} descriptions; all splits together {len(whole):,} pairs with "
-                 f"{len(everything) / len(whole):.1f} descriptions each{paper}"]
+        notes = [
+            f"{split}: {len(pairs):,} pairs and {len(rows):,} descriptions; all splits together {len(whole):,} pairs with "
+            f"{len(everything) / len(whole):.1f} descriptions each{paper}"
+        ]
         if header:
             notes.append(header)
         blank = [row for row in rows if not row.description]
@@ -110,13 +127,17 @@ class BirdsToWords(Dataset):
             notes.append(f"{split}: {len(alike):,} rows whose two pictures are one file left out (first: line {alike[0].line})")
         again = [row for row, n in Counter(row[:4] for row in rows).items() if n > 1]
         if again:
-            notes.append(f"{split}: {len(again):,} descriptions stand in the file more than once for one pair (first: "
-                         f"{again[0][0]} and {again[0][1]}); each row is a query")
+            notes.append(
+                f"{split}: {len(again):,} descriptions stand in the file more than once for one pair (first: "
+                f"{again[0][0]} and {again[0][1]}); each row is a query"
+            )
         known = {(row[side], row.addresses[side]) for row in rows for side in (0, 1)}
         clashes = sorted(name for name, n in Counter(name for name, _ in known).items() if n > 1)
         if clashes:
-            notes.append(f"{split}: {len(clashes):,} file names stand for more than one address, and so for one image (first: "
-                         f"{first_names(clashes)})")
+            notes.append(
+                f"{split}: {len(clashes):,} file names stand for more than one address, and so for one image (first: "
+                f"{first_names(clashes)})"
+            )
         others = {name for row in everything if row.split != split for name in (row.left, row.right)}
         shared = sorted({name for row in rows for name in (row.left, row.right)} & others)
         if shared:
@@ -140,16 +161,22 @@ class BirdsToWords(Dataset):
         fields = line.split("\t", len(columns) - 1) if columns[-1] == "description" else line.split("\t")
         if len(fields) != len(columns):
             lacking = f", nothing for {columns[len(fields)]}" if len(fields) < len(columns) else ""
-            raise DataError(f"{where}: expected {len(columns)} columns with tabs between them, found {len(fields)}{lacking}: "
-                            f"{line[:100]!r}. Copy the file again, or mend the line")
+            raise DataError(
+                f"{where}: expected {len(columns)} columns with tabs between them, found {len(fields)}{lacking}: "
+                f"{line[:100]!r}. Copy the file again, or mend the line"
+            )
         row = dict(zip(columns, fields))
         split = row["split"].strip()
         if split not in self.splits:
-            raise DataError(f"{where}: expected the column split to be {', '.join(self.splits[:-1])} or {self.splits[-1]}, found "
-                            f"{split[:100]!r}")
+            raise DataError(
+                f"{where}: expected the column split to be {', '.join(self.splits[:-1])} or {self.splits[-1]}, found "
+                f"{split[:100]!r}"
+            )
         addresses = row["img1ImgURL"].strip(), row["img2ImgURL"].strip()
-        left, right = (plain_name(address.rsplit("/", 1)[-1], f"{where}, {key}")
-                       for address, key in zip(addresses, ("img1ImgURL", "img2ImgURL")))
+        left, right = (
+            plain_name(address.rsplit("/", 1)[-1], f"{where}, {key}")
+            for address, key in zip(addresses, ("img1ImgURL", "img2ImgURL"))
+        )
         return Row(left, right, split, row["description"].strip(), number, addresses)
 
 
@@ -164,13 +191,17 @@ def _header(number: int, line: str, path: Path) -> tuple[tuple[str, ...], str]:
     if sum(column in fields for column in COLUMNS) > 1:  # one alone may be a description
         lacking = [column for column in _NEEDED if column not in fields]
         if lacking:
-            raise DataError(f"{path}, line {number}: expected the columns {', '.join(COLUMNS)}; {', '.join(lacking)} missing "
-                            f"(found {', '.join(fields)[:300]}). Copy the file again")
+            raise DataError(
+                f"{path}, line {number}: expected the columns {', '.join(COLUMNS)}; {', '.join(lacking)} missing "
+                f"(found {', '.join(fields)[:300]}). Copy the file again"
+            )
         twice = [column for column in _NEEDED if fields.count(column) > 1]
         if twice:
             raise DataError(f"{path}, line {number}: expected each column once, found {twice[0]} {fields.count(twice[0])} times")
         return fields, ""
     if len(fields) == len(COLUMNS) and not any("/" in field for field in fields[:8]):  # rows hold addresses
-        return COLUMNS, (f"{path.name}, line {number}: taken for a header with other names ({', '.join(fields)[:200]}); columns "
-                         f"are read in the published order")
+        return COLUMNS, (
+            f"{path.name}, line {number}: taken for a header with other names ({', '.join(fields)[:200]}); columns "
+            f"are read in the published order"
+        )
     return (), ""

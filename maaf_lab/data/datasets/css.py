@@ -49,8 +49,10 @@ class CSS(Dataset):
 
     key = "css"
     title = "CSS"
-    download = (f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root "
-                f"folder; or draw a synthetic set: maaf-lab make css --out ROOT")
+    download = (
+        f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root "
+        f"folder; or draw a synthetic set: maaf-lab make css --out ROOT"
+    )
     published = MappingProxyType({s: Counts(None, 16_000, exact=False) for s in ("train", "test")})  # paper 3.1
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene")
 
@@ -86,16 +88,21 @@ class CSS(Dataset):
         if self.made() is None:
             references = len({int(i) for mod in raw["mods"] for i in mod["from"]})
             told = _PUBLISHED_MODS.get(split)
-            notes.append(f"{split}: {references:,} reference scenes and {len(raw['mods']):,} modifications "
-                         f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if told is None else f'{told:,}'})")
+            notes.append(
+                f"{split}: {references:,} reference scenes and {len(raw['mods']):,} modifications "
+                f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if told is None else f'{told:,}'})"
+            )
         if raw.get("labels") is None:
             return [*notes, f"{split}: the file has no labels; equal scenes are the same answer"]
         scenes = _scenes(raw["objects_img"], where)
         joined, labels = len(set(zip(scenes, map(str, raw["labels"])))), len(set(map(str, raw["labels"])))
         if joined == labels == len(set(scenes)):
             return notes
-        return [*notes, f"{split}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same "
-                        f"groups; the file's labels are used"]
+        return [
+            *notes,
+            f"{split}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same "
+            f"groups; the file's labels are used",
+        ]
 
     def _annotation(self, split: str) -> tuple[Mapping[str, Any], str]:
         """The split's part of the file, and where it stands, for messages."""
@@ -124,7 +131,7 @@ class CSS2D(CSS):
     key = "css2d"
     title = "CSS 2D"
     pictures = IMAGES_2D
-    download = (f"CSS's {ANNOTATION} (see `maaf-lab check css`), then draw its scenes flat: maaf-lab make css2d --out ROOT")
+    download = f"CSS's {ANNOTATION} (see `maaf-lab check css`), then draw its scenes flat: maaf-lab make css2d --out ROOT"
 
 
 class CSS2Dto3D(CSS):
@@ -142,10 +149,13 @@ class CSS2Dto3D(CSS):
     def read(self, split: str) -> Part:
         labels, pairs = self.scenes(split)
         n = len(labels)
-        rendered = [Image(f"css_{split}_{i:06d}", self.root / IMAGES / image_name(split, i), label, (RENDERED,))
-                    for i, label in enumerate(labels)]
-        flat = [Image(f"css2d_{split}_{i:06d}", self.root / IMAGES_2D / image_name(split, i), label)
-                for i, label in enumerate(labels)]
+        rendered = [
+            Image(f"css_{split}_{i:06d}", self.root / IMAGES / image_name(split, i), label, (RENDERED,))
+            for i, label in enumerate(labels)
+        ]
+        flat = [
+            Image(f"css2d_{split}_{i:06d}", self.root / IMAGES_2D / image_name(split, i), label) for i, label in enumerate(labels)
+        ]
         queries = [Query(n + s, (text,), labels[t], t, RENDERED, (s,)) for s, t, text in pairs]
         return Part(rendered + flat, queries, self.protocol)
 
@@ -180,8 +190,10 @@ def _scenes(objects_img: Any, where: str) -> list[str]:
         except DataError as error:
             raise DataError(f"{where}, objects_img[{i}]: {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{where}, objects_img[{i}]: expected a list of dicts with shape, color, size and pos = (y, x); "
-                            f"found {str(objects)[:200]} ({type(error).__name__}: {error})") from None
+            raise DataError(
+                f"{where}, objects_img[{i}]: expected a list of dicts with shape, color, size and pos = (y, x); "
+                f"found {str(objects)[:200]} ({type(error).__name__}: {error})"
+            ) from None
     return labels
 
 
@@ -191,10 +203,16 @@ def _object(obj: Mapping[str, Any]) -> dict[str, Any]:
     if not all(math.isfinite(v) and -0.05 <= v <= 1.05 for v in (y, x)):
         raise DataError(f"expected pos = (y, x) as fractions of the image, found {obj['pos']}")
     if obj["color"] not in COLORS or obj["size"] not in SIZES:
-        raise DataError(f"expected a color of {', '.join(COLORS)} and a size of {', '.join(SIZES)}; "
-                        f"found {obj['color']!r} and {obj['size']!r}")
-    return {"shape": shape_of(obj), "color": obj["color"], "size": obj["size"],
-            "pos": (min(max(y, 0.0), _EDGE), min(max(x, 0.0), _EDGE))}
+        raise DataError(
+            f"expected a color of {', '.join(COLORS)} and a size of {', '.join(SIZES)}; "
+            f"found {obj['color']!r} and {obj['size']!r}"
+        )
+    return {
+        "shape": shape_of(obj),
+        "color": obj["color"],
+        "size": obj["size"],
+        "pos": (min(max(y, 0.0), _EDGE), min(max(x, 0.0), _EDGE)),
+    }
 
 
 def _pairs(mods: Any, n: int, where: str) -> list[tuple[int, int, str]]:

@@ -102,8 +102,12 @@ class Modification:
 
     def fits(self, obj: Object) -> bool:
         """Whether the description holds for `obj`."""
-        return (self.size in (None, obj["size"]) and self.color in (None, obj["color"])
-                and self.shape in (None, shape_of(obj)) and self.cell in (None, cell_of(obj)))
+        return (
+            self.size in (None, obj["size"])
+            and self.color in (None, obj["color"])
+            and self.shape in (None, shape_of(obj))
+            and self.cell in (None, cell_of(obj))
+        )
 
     def apply(self, objects: Sequence[Object]) -> list[dict[str, Any]]:
         """The scene after a remove or a change. An add leaves attributes open, so it has no single result: DataError."""
@@ -135,8 +139,10 @@ def parse_modification(text: str) -> Modification:
         elif word in ("object", "to"):
             continue
         else:
-            raise DataError(f"CSS text: {word!r} in {text!r} is no size, colour, shape or position; "
-                            f"expected e.g. 'add large green cube to top-left'")
+            raise DataError(
+                f"CSS text: {word!r} in {text!r} is no size, colour, shape or position; "
+                f"expected e.g. 'add large green cube to top-left'"
+            )
         if key in found:
             raise DataError(f"CSS text: {text!r} names its {key} twice")
         found[key] = meaning

@@ -49,8 +49,10 @@ class Fashion200k(Dataset):
     key = "fashion200k"
     title = "Fashion200k"
     pictures = "women"
-    download = (f"Fashion200k: labels/ and women.tar.gz (unpacked as women/) from github.com/xthan/fashion-200k, and TIRG's "
-                f"{QUERIES} (linked from github.com/google/tirg), all three directly in the root folder")
+    download = (
+        f"Fashion200k: labels/ and women.tar.gz (unpacked as women/) from github.com/xthan/fashion-200k, and TIRG's "
+        f"{QUERIES} (linked from github.com/google/tirg), all three directly in the root folder"
+    )
     published = MappingProxyType({"train": Counts(172_049, None), "test": Counts(29_789, 33_480)})  # as TIRG's loader counts
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 10, 50), answer="the target caption")
 
@@ -78,8 +80,10 @@ class Fashion200k(Dataset):
         notes, made = [], self.made() is not None
         if split == "train":
             told = ("", "") if made else (f" (published: {_PUBLISHED_CAPTIONS:,})", f" (TIRG's loader: {_PUBLISHED_PARTNERED:,})")
-            notes.append(f"{split}: {len({image.label for image in part.images}):,} different captions{told[0]}; "
-                         f"{len(part.queries):,} images have a partner whose caption differs by one word{told[1]}")
+            notes.append(
+                f"{split}: {len({image.label for image in part.images}):,} different captions{told[0]}; "
+                f"{len(part.queries):,} images have a partner whose caption differs by one word{told[1]}"
+            )
         lines, first = self._lines(split), {}
         again = [line for line in lines if first.setdefault(line.path, line.caption) != line.caption]
         repeated = len(lines) - len(first)
@@ -108,11 +112,15 @@ class Fashion200k(Dataset):
         for number, *paths in parse_queries(read_text(where), str(where)):
             for name, path in zip(("source", "target"), paths):
                 if path not in place:
-                    raise DataError(f"{where}, line {number}: expected a {name} of labels/*_test_detect_all.txt, found {path!r}, "
-                                    f"which is in none of them: copy labels/ and {QUERIES} of one release")
+                    raise DataError(
+                        f"{where}, line {number}: expected a {name} of labels/*_test_detect_all.txt, found {path!r}, "
+                        f"which is in none of them: copy labels/ and {QUERIES} of one release"
+                    )
                 if not images[place[path]].label:
-                    raise DataError(f"{where}, line {number}: expected a {name} with a caption, found {path!r}, whose caption is "
-                                    f"empty: no text can be made of it; copy labels/ again, or delete the line")
+                    raise DataError(
+                        f"{where}, line {number}: expected a {name} with a caption, found {path!r}, whose caption is "
+                        f"empty: no text can be made of it; copy labels/ again, or delete the line"
+                    )
             source, target = (place[path] for path in paths)
             text = replace_text(*different_words(images[source].label, images[target].label))
             queries.append(Query(source, (text,), images[target].label, target))
@@ -182,15 +190,19 @@ class Partners:
         """An epoch: a query for each image that has a partner, in the images' order; the generator decides everything."""
         entry, other, target = (array.tolist() for array in self.draw(random))
         words, labels = self._words, self._captions
-        return [Query(source, (replace_text(words[e], words[o]),), labels[t], t)
-                for source, e, o, t in zip(self.images.tolist(), entry, other, target)]
+        return [
+            Query(source, (replace_text(words[e], words[o]),), labels[t], t)
+            for source, e, o, t in zip(self.images.tolist(), entry, other, target)
+        ]
 
 
 def different_words(source: str, target: str) -> tuple[str, str]:
     """The first word of each caption that the other lacks; the last word, where it lacks none (as TIRG's code has it)."""
     words = source.split(), target.split()
-    return (next((w for w in words[0] if w not in words[1]), words[0][-1]),
-            next((w for w in words[1] if w not in words[0]), words[1][-1]))
+    return (
+        next((w for w in words[0] if w not in words[1]), words[0][-1]),
+        next((w for w in words[1] if w not in words[0]), words[1][-1]),
+    )
 
 
 def replace_text(word: str, other: str) -> str:
@@ -204,8 +216,10 @@ def parse_labels(text: str, where: str) -> list[Labelled]:
     for number, line in _numbered(text, where):
         columns = line.split("\t", 2)
         if len(columns) < 3:
-            raise DataError(f"{where}, line {number}: expected a path, a detection score and a caption with tabs between them, "
-                            f"found {line[:100]!a}: copy the file again")
+            raise DataError(
+                f"{where}, line {number}: expected a path, a detection score and a caption with tabs between them, "
+                f"found {line[:100]!a}: copy the file again"
+            )
         lines.append(Labelled(_path(columns[0], f"{where}, line {number}"), _caption(columns[2])))
     return lines
 
@@ -216,8 +230,10 @@ def parse_queries(text: str, where: str) -> list[tuple[int, str, str]]:
     for number, line in _numbered(text, where):
         paths = line.split()
         if len(paths) != 2:
-            raise DataError(f"{where}, line {number}: expected a source path and a target path with a space between them, "
-                            f"found {line[:100]!a}: copy the file again")
+            raise DataError(
+                f"{where}, line {number}: expected a source path and a target path with a space between them, "
+                f"found {line[:100]!a}: copy the file again"
+            )
         source, target = (_path(path, f"{where}, line {number}") for path in paths)
         queries.append((number, source, target))
     return queries
@@ -243,6 +259,8 @@ def _path(path: str, at: str) -> str:
     """The path, if it can only lie below the root."""
     parts = path.split("/")
     if "\\" in path or "\0" in path or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
-        raise DataError(f"{at}: expected a path below the root (women/dresses/...), found {path[:100]!a}, which is empty or may "
-                        f"lead out of it: copy the file again")
+        raise DataError(
+            f"{at}: expected a path below the root (women/dresses/...), found {path[:100]!a}, which is empty or may "
+            f"lead out of it: copy the file again"
+        )
     return path

@@ -1,9 +1,9 @@
 """Fashion IQ (Wu et al., CVPR 2021; XiaoxiaoGuo/fashion-iq): product photographs and how shoppers tell two of them apart.
 
-    root/captions/cap.{dress,shirt,toptee}.{train,val,test}.json        queries: candidate, target, two captions
-    root/image_splits/split.{dress,shirt,toptee}.{train,val,test}.json  the asins (product numbers) of each gallery
-    root/images/{asin}.jpg                                              or .png or .jpeg, where there is no .jpg
-    root/made.json                                                      only where `maaf_lab.synthetic` drew the files
+root/captions/cap.{dress,shirt,toptee}.{train,val,test}.json        queries: candidate, target, two captions
+root/image_splits/split.{dress,shirt,toptee}.{train,val,test}.json  the asins (product numbers) of each gallery
+root/images/{asin}.jpg                                              or .png or .jpeg, where there is no .jpg
+root/made.json                                                      only where `maaf_lab.synthetic` drew the files
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from maaf_lab.utils.files import read_text
 
 CATEGORIES = ("dress", "shirt", "toptee")
 SUFFIXES = (".jpg", ".png", ".jpeg")  # the first that is there is read
-PUBLISHED_CATEGORIES = MappingProxyType({  # split -> category -> (images of the gallery, queries), counted from the files
-    "train": MappingProxyType({"dress": (11_452, 5_985), "shirt": (19_036, 5_988), "toptee": (16_121, 6_027)}),
-    "val": MappingProxyType({"dress": (3_817, 2_017), "shirt": (6_346, 2_038), "toptee": (5_373, 1_961)}),
-    "test": MappingProxyType({"dress": (3_818, 2_024), "shirt": (6_346, 2_038), "toptee": (5_374, 2_056)}),
-})
+PUBLISHED_CATEGORIES = MappingProxyType(
+    {  # split -> category -> (images of the gallery, queries), counted from the files
+        "train": MappingProxyType({"dress": (11_452, 5_985), "shirt": (19_036, 5_988), "toptee": (16_121, 6_027)}),
+        "val": MappingProxyType({"dress": (3_817, 2_017), "shirt": (6_346, 2_038), "toptee": (5_373, 1_961)}),
+        "test": MappingProxyType({"dress": (3_818, 2_024), "shirt": (6_346, 2_038), "toptee": (5_374, 2_056)}),
+    }
+)
 _ASIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a file's name and nothing more: it cannot leave the folder
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")  # "\ud83d" alone is half an emoji, which no file can hold
 
@@ -56,8 +58,10 @@ class FashionIQ(Dataset):
     title = "Fashion IQ"
     splits = ("train", "val", "test")
     evaluation = "val"
-    download = ("Fashion IQ: captions/ and image_splits/ from github.com/XiaoxiaoGuo/fashion-iq, and the pictures that it links "
-                "to as images/{asin}.jpg, all three directly in the root folder")
+    download = (
+        "Fashion IQ: captions/ and image_splits/ from github.com/XiaoxiaoGuo/fashion-iq, and the pictures that it links "
+        "to as images/{asin}.jpg, all three directly in the root folder"
+    )
     published = MappingProxyType({"train": Counts(45_429, 18_000), "val": Counts(15_415, 6_016), "test": Counts(15_417, 6_118)})
     protocol = Protocol(gallery="category", exclude_source=True, ks=(10, 50), answer="the target product")
 
@@ -80,8 +84,10 @@ class FashionIQ(Dataset):
             for i, entry in enumerate(parse_captions(read_text(path), str(path), answers=split != "test")):
                 for name, asin in (("candidate", entry.candidate), ("target", entry.target)):
                     if asin is not None and asin not in gallery:
-                        raise DataError(f"{path}, entry [{i}]: expected a {name} of {self._split_file(category, split).name}, "
-                                        f"found {asin!r}, which is not in it: copy captions/ and image_splits/ of one release")
+                        raise DataError(
+                            f"{path}, entry [{i}]: expected a {name} of {self._split_file(category, split).name}, "
+                            f"found {asin!r}, which is not in it: copy captions/ and image_splits/ of one release"
+                        )
                 target = None if entry.target is None else place[entry.target]
                 queries.append(Query(place[entry.candidate], entry.captions, entry.target, target, category))
         return Part(images, queries, self.protocol)
@@ -91,8 +97,10 @@ class FashionIQ(Dataset):
         notes = []
         told = {} if self.made() is not None else PUBLISHED_CATEGORIES[split]
         for category in CATEGORIES:
-            found = (sum(category in image.categories for image in part.images),
-                     sum(query.category == category for query in part.queries))
+            found = (
+                sum(category in image.categories for image in part.images),
+                sum(query.category == category for query in part.queries),
+            )
             differs = category in told and found != told[category]
             published = f" (published: {told[category][0]:,} and {told[category][1]:,})" if differs else ""
             notes.append(f"{split}, {category}: {found[0]:,} images and {found[1]:,} queries{published}")
@@ -102,13 +110,17 @@ class FashionIQ(Dataset):
         for category in CATEGORIES:
             repeated = [asin for asin, times in Counter(self._gallery(category, split)).items() if times > 1]
             if repeated:
-                notes.append(f"{split}: {len(repeated):,} asins stand more than once in {self._split_file(category, split).name} "
-                             f"(first: {repeated[0]}): one image each")
+                notes.append(
+                    f"{split}: {len(repeated):,} asins stand more than once in {self._split_file(category, split).name} "
+                    f"(first: {repeated[0]}): one image each"
+                )
         empty = [q for q in part.queries if not all(text.strip() for text in q.texts)]
         if empty:
             number = sum(not text.strip() for q in empty for text in q.texts)
-            notes.append(f"{split}: {number:,} empty captions (first: {empty[0].category}, candidate "
-                         f"{part.images[empty[0].source].id}); they stay, as captions without words")
+            notes.append(
+                f"{split}: {number:,} empty captions (first: {empty[0].category}, candidate "
+                f"{part.images[empty[0].source].id}); they stay, as captions without words"
+            )
         same = sum(q.source == q.target for q in part.queries)
         if same:
             notes.append(f"{split}: {same:,} queries have their candidate as target: not in the gallery, so they always fail")
@@ -184,8 +196,10 @@ def _json_list(text: str, where: str, what: str) -> list[Any]:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}, line {error.lineno}, column {error.colno}: expected JSON, a list of {what}; {error.msg} "
-                        f"({len(text):,} characters; a file cut short?): copy it again") from None
+        raise DataError(
+            f"{where}, line {error.lineno}, column {error.colno}: expected JSON, a list of {what}; {error.msg} "
+            f"({len(text):,} characters; a file cut short?): copy it again"
+        ) from None
     except (ValueError, RecursionError) as error:  # numbers or nesting beyond what Python reads
         raise DataError(f"{where}: expected JSON, a list of {what}; {error}") from None
     if not isinstance(data, list) or not data:

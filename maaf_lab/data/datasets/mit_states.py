@@ -26,10 +26,58 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.wording import first_names
 
 TEST_NOUNS = frozenset(  # google/tirg, datasets.py; the same in the authors' code
-    ("armor", "bracelet", "bush", "camera", "candy", "castle", "ceramic", "cheese", "clock", "clothes", "coffee", "fan", "fig",
-     "fish", "foam", "forest", "fruit", "furniture", "garden", "gate", "glass", "horse", "island", "laptop", "lead", "lightning",
-     "mirror", "orange", "paint", "persimmon", "plastic", "plate", "potato", "road", "rubber", "sand", "shell", "sky", "smoke",
-     "steel", "stream", "table", "tea", "tomato", "vacuum", "wax", "wheel", "window", "wool"))
+    (
+        "armor",
+        "bracelet",
+        "bush",
+        "camera",
+        "candy",
+        "castle",
+        "ceramic",
+        "cheese",
+        "clock",
+        "clothes",
+        "coffee",
+        "fan",
+        "fig",
+        "fish",
+        "foam",
+        "forest",
+        "fruit",
+        "furniture",
+        "garden",
+        "gate",
+        "glass",
+        "horse",
+        "island",
+        "laptop",
+        "lead",
+        "lightning",
+        "mirror",
+        "orange",
+        "paint",
+        "persimmon",
+        "plastic",
+        "plate",
+        "potato",
+        "road",
+        "rubber",
+        "sand",
+        "shell",
+        "sky",
+        "smoke",
+        "steel",
+        "stream",
+        "table",
+        "tea",
+        "tomato",
+        "vacuum",
+        "wax",
+        "wheel",
+        "window",
+        "wool",
+    )
+)
 PUBLISHED = MappingProxyType({"nouns": 245, "adjectives": 115})  # of the folders that name a state
 STATELESS = "adj"  # the first word of the folders that name no state
 _PICTURES = (".jpg", ".jpeg", ".png")
@@ -58,8 +106,10 @@ class MITStates(Dataset):
 
     key = "mit_states"
     title = "MIT-States"
-    download = ("MIT-States from web.mit.edu/phillipi/Public/states_and_transformations; its folder images/, with one folder for "
-                "each adjective and noun, directly in the root folder")
+    download = (
+        "MIT-States from web.mit.edu/phillipi/Public/states_and_transformations; its folder images/, with one folder for "
+        "each adjective and noun, directly in the root folder"
+    )
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10), answer="the target adjective and noun")
 
     def __init__(self, root: str | Path, per_reference: int = 2, own_adjective: bool = True) -> None:
@@ -76,8 +126,10 @@ class MITStates(Dataset):
         part = self._part(images, split == "train")
         if not part.queries:
             which = "the 49 test nouns" if split == "test" else "training nouns"
-            raise DataError(f"{self.root / self.pictures}: expected folders of {which} with images and at least two adjectives a "
-                            f"noun, found {_kinds(images)}. What to get: {self.download}")
+            raise DataError(
+                f"{self.root / self.pictures}: expected folders of {which} with images and at least two adjectives a "
+                f"noun, found {_kinds(images)}. What to get: {self.download}"
+            )
         return part
 
     def without(self, part: Part, bad: set[int]) -> Part:
@@ -105,13 +157,16 @@ class MITStates(Dataset):
             notes.append(f"{split}: {len(lonely):,} nouns have one adjective only and so no queries: {first_names(lonely)}")
         absent = sorted(TEST_NOUNS - nouns)
         if split == "test" and absent:
-            notes.append(f"test: {len(absent)} of the {len(TEST_NOUNS)} test nouns have no folder with images: "
-                         f"{first_names(absent, 5)}")
+            notes.append(
+                f"test: {len(absent)} of the {len(TEST_NOUNS)} test nouns have no folder with images: {first_names(absent, 5)}"
+            )
         if split == self.splits[0]:  # said once
-            for names, what in ((scan.stateless, f"folders {STATELESS!r} + noun passed over, as they name no state"),
-                                (scan.empty, "folders without an image"),
-                                (scan.odd, "folders passed over: expected a name of two words, adjective and noun"),
-                                (scan.strays, "files passed over that are no pictures")):
+            for names, what in (
+                (scan.stateless, f"folders {STATELESS!r} + noun passed over, as they name no state"),
+                (scan.empty, "folders without an image"),
+                (scan.odd, "folders passed over: expected a name of two words, adjective and noun"),
+                (scan.strays, "files passed over that are no pictures"),
+            ):
                 if names:
                     notes.append(f"{len(names):,} {what} (first: {first_names(names)})")
         return notes
@@ -132,14 +187,17 @@ class MITStates(Dataset):
         return Part(images, queries, self.protocol)
 
     def _drawn(
-        self, images: Sequence[Image], places: dict[str, dict[str, list[int]]],
+        self, images: Sequence[Image], places: dict[str, dict[str, list[int]]]
     ) -> Callable[[np.random.Generator], list[Query]]:
         """-> the function that draws an epoch's queries, those of one reference one after the other."""
         answers: dict[str, list[tuple[str, str, list[int]]]] = {}  # label -> adjective, label and images of each answer
         for noun, adjectives in places.items():
             for own in adjectives:
-                answers[f"{own} {noun}"] = [(other, f"{other} {noun}", targets) for other, targets in adjectives.items()
-                                            if len(adjectives) > 1 and (self.own_adjective or other != own)]
+                answers[f"{own} {noun}"] = [
+                    (other, f"{other} {noun}", targets)
+                    for other, targets in adjectives.items()
+                    if len(adjectives) > 1 and (self.own_adjective or other != own)
+                ]
 
         def draw(random: np.random.Generator) -> list[Query]:
             queries = []

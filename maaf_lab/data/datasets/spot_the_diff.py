@@ -38,8 +38,10 @@ class SpotTheDiff(Dataset):
     title = "Spot-the-Diff"
     splits = ("train", "val", "test")
     pictures = "resized_images"
-    download = (f"{ANNOTATIONS}/train.json, val.json and test.json from harsh19/spot-the-diff (its folder data/{ANNOTATIONS}), "
-                f"and resized_images/ from the archive that its README links to, both directly in the root folder")
+    download = (
+        f"{ANNOTATIONS}/train.json, val.json and test.json from harsh19/spot-the-diff (its folder data/{ANNOTATIONS}), "
+        f"and resized_images/ from the archive that its README links to, both directly in the root folder"
+    )
     # counted in the published files; paper 3.4 counts the empty sentences too (3,310 and 2,107), and prints 17,672 for train
     published = MappingProxyType({"train": Counts(17_132, 17_623), "val": Counts(2_986, 3_304), "test": Counts(2_540, 2_100)})
     protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), answer="the image")
@@ -64,10 +66,16 @@ class SpotTheDiff(Dataset):
             groups.append([Query(source, (text,), images[target].label, target) for text in sentences if text.strip()])
         groups = [group for group in groups if group]
         if not groups:
-            raise DataError(f"{self._path(split)}: expected at least one sentence, found {len(entries):,} entries without any. "
-                            f"What to get: {self.download}")
-        return Part(images, [query for group in groups for query in group], self.protocol,
-                    one_of_each(groups) if split == "train" else None)
+            raise DataError(
+                f"{self._path(split)}: expected at least one sentence, found {len(entries):,} entries without any. "
+                f"What to get: {self.download}"
+            )
+        return Part(
+            images,
+            [query for group in groups for query in group],
+            self.protocol,
+            one_of_each(groups) if split == "train" else None,
+        )
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
         """What was joined and what was left out."""
@@ -76,8 +84,10 @@ class SpotTheDiff(Dataset):
         empty = sum(not text.strip() for text in texts)
         notes = [f"{split}: {pairs:,} pairs of images and {len(texts):,} sentences, {empty:,} of them empty and left out"]
         if pairs < len(entries):
-            notes.append(f"{split}: {len(entries):,} entries describe these pairs; each image is in the gallery once (the "
-                         f"authors' code has one a time for each entry: {2 * len(entries):,})")
+            notes.append(
+                f"{split}: {len(entries):,} entries describe these pairs; each image is in the gallery once (the "
+                f"authors' code has one a time for each entry: {2 * len(entries):,})"
+            )
         return notes
 
     def _path(self, split: str) -> Path:
@@ -111,6 +121,7 @@ def _entry(entry: Any, where: str) -> tuple[str, list[str]]:
         raise DataError(f"{where}: expected sentences as a list of texts, found {str(sentences)[:100]!r}")
     for i, text in enumerate(sentences):
         if not isinstance(text, str):
-            raise DataError(f"{where}.sentences[{i}]: expected a text, found {str(text)[:100]} ({type(text).__name__}) for "
-                            f"img_id {pair!r}")
+            raise DataError(
+                f"{where}.sentences[{i}]: expected a text, found {str(text)[:100]} ({type(text).__name__}) for img_id {pair!r}"
+            )
     return pair, sentences

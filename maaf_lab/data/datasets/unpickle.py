@@ -18,9 +18,22 @@ import numpy as np
 
 from maaf_lab.errors import DataError
 
-_PLAIN = {"dict": dict, "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "str": str, "bytes": bytes,
-          "bytearray": bytearray, "int": int, "float": float, "bool": bool, "complex": complex,
-          "unicode": str, "long": int}  # the last two are Python 2's
+_PLAIN = {
+    "dict": dict,
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "str": str,
+    "bytes": bytes,
+    "bytearray": bytearray,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "complex": complex,
+    "unicode": str,
+    "long": int,
+}  # the last two are Python 2's
 _CODE = re.compile(r"\|?(O8?|b1|\?|[iu][1248]|f(?:2|4|8)|c(?:8|16)|S\d{1,9}|U\d{1,9})")
 
 
@@ -166,19 +179,25 @@ def loads_pickled_npy(data: bytes, path: str | Path) -> Any:
     file = io.BytesIO(data)
     shape, dtype = _header(file, path, len(data))
     if not dtype.hasobject or dtype.names is not None:
-        raise DataError(f"{path}: expected a pickled Python object, found an array of {dtype} with shape {shape}: "
-                        f"is it the right file?")
+        raise DataError(
+            f"{path}: expected a pickled Python object, found an array of {dtype} with shape {shape}: is it the right file?"
+        )
     try:
         array = _Unpickler(file, encoding="latin1").load()
     except _Forbidden as error:
-        raise DataError(f"{path} asks for {error}; only plain Python and NumPy types are admitted. "
-                        f"Do not open this file from an untrusted place.") from None
+        raise DataError(
+            f"{path} asks for {error}; only plain Python and NumPy types are admitted. "
+            f"Do not open this file from an untrusted place."
+        ) from None
     except Exception as error:  # whatever a damaged pickle makes the unpickler raise
-        raise DataError(f"{path} is damaged or cut short ({len(data):,} bytes; {type(error).__name__}: {error}): "
-                        f"copy or download it again") from error
+        raise DataError(
+            f"{path} is damaged or cut short ({len(data):,} bytes; {type(error).__name__}: {error}): copy or download it again"
+        ) from error
     if not isinstance(array, np.ndarray) or array.dtype != object or array.shape != tuple(shape):
-        raise DataError(f"{path} is damaged: its header promises objects of shape {tuple(shape)}, "
-                        f"its contents are {type(array).__name__} {getattr(array, 'shape', '')}")
+        raise DataError(
+            f"{path} is damaged: its header promises objects of shape {tuple(shape)}, "
+            f"its contents are {type(array).__name__} {getattr(array, 'shape', '')}"
+        )
     return array.item() if array.shape == () else array.view(np.ndarray)
 
 
@@ -190,6 +209,7 @@ def _header(file: io.BytesIO, path: str | Path, size: int) -> tuple[tuple[int, .
             raise ValueError(f"format version {version} is not known here")
         shape, _, dtype = formats[version](file)
     except Exception as error:
-        raise DataError(f"{path}: expected a .npy file, found {size:,} bytes that do not begin like one ({error}): "
-                        f"copy or download it again") from error
+        raise DataError(
+            f"{path}: expected a .npy file, found {size:,} bytes that do not begin like one ({error}): copy or download it again"
+        ) from error
     return shape, dtype

@@ -78,17 +78,7 @@ def aggregate_svg(state: AggregateState) -> str:
                 _grey_centred(groups, name),
                 f"what {name} ignores: (1 - attention) times image, less the mean",
             )
-        parts.append(
-            press(
-                inside,
-                on=on,
-                alt=alt,
-                data_act="group",
-                data_value=name,
-                group="groups",
-                data_columns=across,
-            )
-        )
+        parts.append(press(inside, on=on, alt=alt, data_act="group", data_value=name, group="groups", data_columns=across))
     bottom = y + rows * tall
     right = 694.0
     place, top = right, 28.0
@@ -112,17 +102,7 @@ def aggregate_svg(state: AggregateState) -> str:
         inside = _map(state.map(state.group, h), None, left, head, small, most, signed, "")
         inside += picked_outline(left, head, small, on)
         inside += label(round(left, 2), round(head + small + 13, 2), "mean" if h == 0 else f"head {h}", 11)
-        parts.append(
-            press(
-                inside,
-                on=on,
-                alt=head_name(h),
-                data_act="head",
-                data_value=h,
-                group="heads",
-                data_columns=columns,
-            )
-        )
+        parts.append(press(inside, on=on, alt=head_name(h), data_act="head", data_value=h, group="heads", data_columns=columns))
     top += -(-(heads + 1) // columns) * (small + 20) + 24
     parts.append(
         scale_bar(

@@ -109,14 +109,7 @@ def _words(state: AttentionState, painted: Paint) -> tuple[float, list[str]]:
             inside += label(round(x + width / 2, 2), y + 38, "mean", 11, kind="soft", anchor="middle")
         given = _attributes(painted, f"g{i}")
         given.setdefault("aria_label", "mean over all patches")
-        made.append(
-            press(
-                inside,
-                data_token="patches" if i == PATCHES else record["first"] + i,
-                group="words",
-                **given,
-            )
-        )
+        made.append(press(inside, data_token="patches" if i == PATCHES else record["first"] + i, group="words", **given))
         x += width
     return y + 62, made
 

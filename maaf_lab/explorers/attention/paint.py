@@ -178,8 +178,6 @@ def _switch(made: Paint, name: str, on: bool) -> None:
     made[f"{name}-r"] = {"stroke": ORANGE if on else LINE, "stroke-width": "3" if on else "1"}
 
 
-
-
 def names(data: Mapping[str, Any], side: Mapping[str, int]) -> dict[str, str]:
     """What a side looks from: its token, head and operation, for people."""
     record = data["records"][side["record"]]

@@ -162,14 +162,7 @@ def _bar(
             kind="ink" if verdict != "undecided" else "soft",
         )
         parts.append(f"second less first {gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]")
-    return press(
-        inside,
-        on=on,
-        alt="; ".join(parts),
-        data_act="type",
-        data_value=name,
-        group="types",
-    )
+    return press(inside, on=on, alt="; ".join(parts), data_act="type", data_value=name, group="types")
 
 
 def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> str:

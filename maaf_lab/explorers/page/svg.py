@@ -173,9 +173,7 @@ def card(x: float, y: float, width: float, height: float, on: bool = False, **mo
     return tag("rect", x=x, y=y, width=width, height=height, fill=CARD, class_="card", **{"rx": 5, **edge, **more})
 
 
-def press(
-    inside: str, *, group: str, alt: str | None = None, on: bool | None = None, radio: bool = True, **more: object
-) -> str:
+def press(inside: str, *, group: str, alt: str | None = None, on: bool | None = None, radio: bool = True, **more: object) -> str:
     """Something that mouse and keys reach. group: arrow keys move within it; on: whether it is the picked one of its group.
 
     alt: what it is, in words, where `more` has no aria_label.

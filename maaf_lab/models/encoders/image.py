@@ -28,17 +28,22 @@ class Residual(nn.Module):
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.path = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
         )
         same = before == after and stride == 1
         self.pick = stride if before < 16 else 1
-        self.skip: nn.Module = nn.Identity() if same else nn.Sequential(
-            nn.Conv2d(before, after, 1, stride // self.pick, bias=False), nn.BatchNorm2d(after)
+        self.skip: nn.Module = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(before, after, 1, stride // self.pick, bias=False), nn.BatchNorm2d(after))
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.path(x) + self.skip(x[..., ::self.pick, ::self.pick]))
+        return torch.relu(self.path(x) + self.skip(x[..., :: self.pick, :: self.pick]))
 
 
 class TinyNet(nn.Module):
@@ -99,15 +104,13 @@ def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
         cache = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
         raise DataError(
             f"{kind}: expected ImageNet weights in torchvision's cache ({cache}) or a way to download them; found neither "
-            f"({error}). Put the file there, pass image_weights=FILE, or image_weights=\"none\" to train from scratch."
+            f'({error}). Put the file there, pass image_weights=FILE, or image_weights="none" to train from scratch.'
         ) from error
 
 
 def _read_weights(path: Path, kind: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise DataError(
-            f"{kind}: expected a weights file at {path}, found none. image_weights is \"imagenet\", \"none\" or a file."
-        )
+        raise DataError(f'{kind}: expected a weights file at {path}, found none. image_weights is "imagenet", "none" or a file.')
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

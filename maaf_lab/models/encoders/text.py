@@ -47,8 +47,8 @@ class EmbeddingText(WordText):
         super().__init__(config, vocabulary)
         if self.word_width != config.width:
             raise ConfigError(
-                f"text_encoder \"embedding\": expected words as wide as the tokens ({config.width}), found {self.word_width}; "
-                "use \"linear\", which maps one onto the other"
+                f'text_encoder "embedding": expected words as wide as the tokens ({config.width}), found {self.word_width}; '
+                'use "linear", which maps one onto the other'
             )
 
     @staticmethod
@@ -140,5 +140,9 @@ def last_token(tokens_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 TEXT_ENCODERS: dict[str, type[nn.Module]] = {
-    "lstm": LstmText, "embedding": EmbeddingText, "linear": LinearText, "transformer": TransformerText, "bert": BertText,
+    "lstm": LstmText,
+    "embedding": EmbeddingText,
+    "linear": LinearText,
+    "transformer": TransformerText,
+    "bert": BertText,
 }

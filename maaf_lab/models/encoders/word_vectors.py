@@ -73,7 +73,7 @@ def _packaged(words: Sequence[str]) -> tuple[dict[str, np.ndarray], int, str]:
 def _from_text(path: Path, wanted: frozenset[str]) -> tuple[dict[str, np.ndarray], int]:
     """One line a word: the word, then its numbers, separated by spaces. word2vec's first line (count, width) is skipped."""
     if not path.is_file():
-        raise DataError(f"word vectors: expected \"none\", \"glove\" or a file in GloVe's text format, found no file {path}")
+        raise DataError(f'word vectors: expected "none", "glove" or a file in GloVe\'s text format, found no file {path}')
     found: dict[str, np.ndarray] = {}
     width = 0
     with open(path, encoding="utf-8", errors="replace") as file:
@@ -91,8 +91,9 @@ def _from_text(path: Path, wanted: frozenset[str]) -> tuple[dict[str, np.ndarray
             except ValueError:
                 vector = np.empty(0, np.float32)
             if len(vector) != width or not np.isfinite(vector).all():
-                raise DataError(f"{path}, line {number}: expected the word {word!r} and {width} numbers, "
-                                f"found {rest.strip()[:60]!r}")
+                raise DataError(
+                    f"{path}, line {number}: expected the word {word!r} and {width} numbers, found {rest.strip()[:60]!r}"
+                )
             found[word] = vector
     if not width:
         raise DataError(f"{path} is empty: expected word vectors, one line a word")

@@ -144,7 +144,13 @@ class FusionBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, feedforward: int, kind: str, layer_norm: str, dropout: float,
+        self,
+        width: int,
+        heads: int,
+        feedforward: int,
+        kind: str,
+        layer_norm: str,
+        dropout: float,
         attention_dropout: float | None = None,
     ) -> None:
         super().__init__()
@@ -156,12 +162,17 @@ class FusionBlock(nn.Module):
     @classmethod
     def of(cls, config: ModelConfig) -> FusionBlock:
         """The block of MAAF's fusion."""
-        return cls(config.width, config.heads, config.feedforward, config.attention, config.layer_norm, config.dropout,
-                   config.attention_dropout)
+        return cls(
+            config.width,
+            config.heads,
+            config.feedforward,
+            config.attention,
+            config.layer_norm,
+            config.dropout,
+            config.attention_dropout,
+        )
 
-    def forward(
-        self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         y = self.attention_norm(x_BND)
         attended, weights_BHNN = self.attention(y, y, mask_BN, return_weights)
         x_BND = x_BND + self.dropout(attended)
@@ -187,9 +198,7 @@ class FusionStack(nn.Module):
         self.norm = LayerNorm(config.width, config.layer_norm)
         xavier(self)
 
-    def forward(
-        self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None, return_weights: bool = False) -> tuple[Tensor, list[Tensor]]:
         weights = []
         for block in self.blocks:
             x_BND, one = block(x_BND, mask_BN, return_weights)
@@ -220,8 +229,10 @@ class Positions(nn.Module):
         if self.kind == "sinusoidal":
             places = sinusoidal_positions(count, width, tokens_BND.device)
         elif count < len(self.learned):
-            raise ConfigError(f"positions \"mixed\" were made for {len(self.learned)} image tokens, found {count}: "
-                              "use pictures of the side that the model was made for")
+            raise ConfigError(
+                f'positions "mixed" were made for {len(self.learned)} image tokens, found {count}: '
+                "use pictures of the side that the model was made for"
+            )
         else:
             rest = sinusoidal_positions(count - len(self.learned), width, tokens_BND.device)
             places = torch.cat([self.learned, rest])

@@ -19,7 +19,9 @@ from torch import Tensor
 CHUNK = 2_000_000  # weights computed at once
 
 
-def attention_with_dropout(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, kind: str, rate: float) -> Tensor:
+def attention_with_dropout(
+    q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | None, kind: str, rate: float
+) -> Tensor:
     """dropout(f(Q K^T / sqrt(S))) V -> (B, H, Q, S). kind: "softmax" or "identity"; random numbers are torch's own.
 
     An example with no real key attends to nothing: zeros, never NaN.
@@ -49,7 +51,7 @@ def keep_mask(shape: tuple[int, ...], rate: float) -> tuple[Tensor, float]:
     A quarter of a Bernoulli draw's time; `rate` is rounded to a 65,536th, and the factor is the rounded one's.
     """
     count, threshold = math.prod(shape), round(rate * 65_536)
-    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-2**63, None)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
     return bits.view(torch.int16)[:count].view(shape) >= threshold - 32_768, 65_536 / (65_536 - threshold)
 
 

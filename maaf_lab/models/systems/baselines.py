@@ -27,8 +27,13 @@ class Concat(TextVectorModel):
         super().__init__(config, vocabulary)
         width = config.width
         self.compose = nn.Sequential(
-            nn.BatchNorm1d(2 * width), nn.ReLU(), nn.Linear(2 * width, 2 * width), nn.BatchNorm1d(2 * width), nn.ReLU(),
-            nn.Dropout(config.dropout), nn.Linear(2 * width, width),
+            nn.BatchNorm1d(2 * width),
+            nn.ReLU(),
+            nn.Linear(2 * width, 2 * width),
+            nn.BatchNorm1d(2 * width),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * width, width),
         )
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:

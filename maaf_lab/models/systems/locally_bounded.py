@@ -25,7 +25,16 @@ class LocallyBounded(TwoStream):
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(
-            replace(config, two_stream=BLOCK, blocks=1, resolutions=(7,), include_text=False, positions="none",
-                    pooling_weights="paper", image_through_attention=True, attention="softmax"),
+            replace(
+                config,
+                two_stream=BLOCK,
+                blocks=1,
+                resolutions=(7,),
+                include_text=False,
+                positions="none",
+                pooling_weights="paper",
+                image_through_attention=True,
+                attention="softmax",
+            ),
             vocabulary,
         )

@@ -38,5 +38,3 @@ class MAAF(FusedTokens):
             return self._pool(features, tokens, None, None), None
         tokens, weights = self.stack(self.positions(tokens), return_weights=return_attention)
         return self._pool(features, tokens, None, None), self._record(features, weights, None) if return_attention else None
-
-

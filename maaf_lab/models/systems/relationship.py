@@ -26,8 +26,14 @@ class Relationship(TextVectorModel):
         wide, place = config.feedforward, self.backbone.channels[7] + 2
         self.first, self.second, self.words = nn.Linear(place, wide), nn.Linear(place, wide), nn.Linear(config.width, wide)
         self.g = nn.Sequential(nn.ReLU(), *(layer for _ in range(3) for layer in (nn.Linear(wide, wide), nn.ReLU())))
-        self.f = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU(), nn.Dropout(config.dropout),
-                               nn.Linear(wide, config.width))
+        self.f = nn.Sequential(
+            nn.Linear(wide, wide),
+            nn.ReLU(),
+            nn.Linear(wide, wide),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(wide, config.width),
+        )
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
         x_BNC = features[7].flatten(2).transpose(1, 2)

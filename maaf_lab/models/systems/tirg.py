@@ -48,8 +48,9 @@ class TIRGLastConv(TextVectorModel):
         maps = self.backbone.channels[7]
         both = maps + config.width
         self.gate, self.residual = (
-            nn.Sequential(nn.BatchNorm2d(both), nn.Conv2d(both, both, 3, padding=1), nn.ReLU(),
-                          nn.Conv2d(both, maps, 3, padding=1))
+            nn.Sequential(
+                nn.BatchNorm2d(both), nn.Conv2d(both, both, 3, padding=1), nn.ReLU(), nn.Conv2d(both, maps, 3, padding=1)
+            )
             for _ in range(2)
         )
         self.weights = nn.Parameter(torch.tensor([1.0, 10.0]))

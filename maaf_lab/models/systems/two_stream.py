@@ -25,7 +25,7 @@ ATTENTION, FEED_FORWARD = ("xxx", "xmm", "mmm", "mxx"), ("xff", "mff")
 
 
 def steps_of(block: str) -> list[tuple[str, ...]]:
-    """"xxx_xmm.mxx_xff" -> [("xxx",), ("xmm", "mxx"), ("xff",)].
+    """ "xxx_xmm.mxx_xff" -> [("xxx",), ("xmm", "mxx"), ("xff",)].
 
     Raises ConfigError for an operation that is not known, and for a step that changes one stream twice.
     """
@@ -36,8 +36,10 @@ def steps_of(block: str) -> list[tuple[str, ...]]:
             if operation not in known:
                 raise ConfigError(f"ModelConfig.two_stream {block!r}: unknown operation {operation!r}; known: {', '.join(known)}")
         if len({operation[0] for operation in step}) < len(step):
-            raise ConfigError(f"ModelConfig.two_stream {block!r}: {'.'.join(step)} changes one stream twice at once; "
-                              "put one operation after the other, with \"_\"")
+            raise ConfigError(
+                f"ModelConfig.two_stream {block!r}: {'.'.join(step)} changes one stream twice at once; "
+                'put one operation after the other, with "_"'
+            )
     return steps
 
 
@@ -50,13 +52,16 @@ class StreamBlock(nn.Module):
         used = {operation for step in self.steps for operation in step}
         rate = config.dropout
         on_weights = rate if config.attention_dropout is None else config.attention_dropout
-        self.attention = nn.ModuleDict({
-            name: MultiHeadAttention(config.width, config.heads, config.attention, on_weights)
-            for name in ATTENTION if name in used
-        })
-        self.feedforward = nn.ModuleDict({
-            name: feed_forward(config.width, config.feedforward, rate) for name in FEED_FORWARD if name in used
-        })
+        self.attention = nn.ModuleDict(
+            {
+                name: MultiHeadAttention(config.width, config.heads, config.attention, on_weights)
+                for name in ATTENTION
+                if name in used
+            }
+        )
+        self.feedforward = nn.ModuleDict(
+            {name: feed_forward(config.width, config.feedforward, rate) for name in FEED_FORWARD if name in used}
+        )
         self.norms = nn.ModuleList(LayerNorm(config.width, config.layer_norm) for _ in self.steps)
         self.dropout = nn.Dropout(rate)
 
@@ -95,14 +100,18 @@ class TwoStream(FusedTokens):
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         if config.positions == "mixed":
-            raise ConfigError("ModelConfig.positions \"mixed\" is for tokens in one row (maaf); a two-stream model has \"none\" "
-                              "or \"sinusoidal\"")
+            raise ConfigError(
+                'ModelConfig.positions "mixed" is for tokens in one row (maaf); a two-stream model has "none" or "sinusoidal"'
+            )
         self.blocks = nn.ModuleList(StreamBlock(config) for _ in range(config.blocks))
         self.norm_x, self.norm_m = LayerNorm(config.width, config.layer_norm), LayerNorm(config.width, config.layer_norm)
         self.positions = Positions(config.positions, 0, config.width, config.dropout)
         xavier(self.blocks)
-        dummy_counts = config.image_through_attention and config.pooling_weights == "code" and (
-            7 in config.resolutions or not config.resolutionwise_pooling)
+        dummy_counts = (
+            config.image_through_attention
+            and config.pooling_weights == "code"
+            and (7 in config.resolutions or not config.resolutionwise_pooling)
+        )
         if not (config.include_text or dummy_counts):
             self._freeze_idle()
 
@@ -151,8 +160,10 @@ class TwoStream(FusedTokens):
         pooled = self._pool(features, x, None, None) if as_paper else self._pool_with(features, x, m)
         if not return_attention:
             return pooled, None
-        text = TextBatch(torch.zeros(dummy.shape[:2], dtype=torch.int64, device=dummy.device),
-                         torch.zeros(dummy.shape[:2], dtype=torch.bool, device=dummy.device))
+        text = TextBatch(
+            torch.zeros(dummy.shape[:2], dtype=torch.int64, device=dummy.device),
+            torch.zeros(dummy.shape[:2], dtype=torch.bool, device=dummy.device),
+        )
         return pooled, self._record_of(features, found, x.shape[1], text)
 
     def _pool_with(self, features: Features, x_BND: Tensor, dummy_B1D: Tensor) -> Tensor:

@@ -63,9 +63,9 @@ class VAL(ComposedModel):
         super().__init__(config, vocabulary)
         wide = self.backbone.channels
         self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
-        self.composers = nn.ModuleDict({
-            str(r): CompositeTransformer(wide[r], r * r, config.width, config.dropout) for r in DEPTHS
-        })
+        self.composers = nn.ModuleDict(
+            {str(r): CompositeTransformer(wide[r], r * r, config.width, config.dropout) for r in DEPTHS}
+        )
         shares = [config.width // 3 + (i < config.width % 3) for i in range(3)]
         self.maps = nn.ModuleDict({str(r): nn.Linear(wide[r], share) for r, share in zip(DEPTHS, shares, strict=True)})
 
@@ -96,7 +96,7 @@ class VAL(ComposedModel):
         whole = found[0].new_zeros(len(found), *found[0].shape[:2], sum(sizes), sum(sizes))
         spans = {}
         for i, (weights, start, size) in enumerate(zip(found, starts, sizes, strict=True)):
-            whole[i, :, :, start:start + size, start:start + size] = weights
+            whole[i, :, :, start : start + size, start : start + size] = weights
             side = math.isqrt(size)
             spans[f"{side}x{side}"] = (start, start + size)
         names = TokenNames(self.vocabulary, spans, text, len(text.ids))

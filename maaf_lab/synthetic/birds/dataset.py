@@ -80,8 +80,19 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
                 other, other_species = relative_of(pivot, kind, dice), _species(species, kind, dice)
                 birds[split][names[branch]] = other
                 for n in range(paragraphs[(2 * group + branch) % len(paragraphs)]):
-                    rows.append((*_photograph(names[0]), species, "base", *_photograph(names[branch]), other_species, kind, split,
-                                 str(n + 1), describe(pivot, other, dice)))
+                    rows.append(
+                        (
+                            *_photograph(names[0]),
+                            species,
+                            "base",
+                            *_photograph(names[branch]),
+                            other_species,
+                            kind,
+                            split,
+                            str(n + 1),
+                            describe(pivot, other, dice),
+                        )
+                    )
     return birds, rows
 
 

@@ -14,8 +14,16 @@ from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, mix, oval,
 from maaf_lab.synthetic.random_stream import RandomStream
 
 COLORS = {
-    "black": (38, 36, 42), "white": (238, 238, 232), "gray": (134, 138, 144), "brown": (112, 72, 42), "tan": (204, 172, 124),
-    "red": (196, 36, 34), "orange": (232, 126, 28), "yellow": (240, 206, 48), "green": (70, 138, 58), "blue": (52, 98, 190),
+    "black": (38, 36, 42),
+    "white": (238, 238, 232),
+    "gray": (134, 138, 144),
+    "brown": (112, 72, 42),
+    "tan": (204, 172, 124),
+    "red": (196, 36, 34),
+    "orange": (232, 126, 28),
+    "yellow": (240, 206, 48),
+    "green": (70, 138, 58),
+    "blue": (52, 98, 190),
 }
 BILL_COLORS = ("black", "gray", "yellow", "orange", "red")
 LEG_COLORS = ("black", "gray", "yellow", "orange", "red")
@@ -24,7 +32,10 @@ BILLS = ("short", "long", "hooked", "curved")
 PATTERNS = ("plain", "spotted", "striped")
 SIZES = {"small": 0.25, "medium": 0.315, "large": 0.385}  # one body length, as a share of the picture's side
 PLACES = {  # pose -> the backgrounds it goes with
-    "perched": ("branch",), "standing": ("grass", "sand"), "swimming": ("water",), "flying": ("sky",),
+    "perched": ("branch",),
+    "standing": ("grass", "sand"),
+    "swimming": ("water",),
+    "flying": ("sky",),
 }
 _TILT = {"perched": -34, "standing": -14, "swimming": -6, "flying": -10}
 
@@ -247,8 +258,17 @@ def _raised_wing(canvas: Canvas, body, wing: tuple, bars: bool, dice: RandomStre
 def _water(canvas: Canvas, stage: Frame, dice: RandomStream) -> None:
     canvas.frame = Frame(stage.x, stage.y, stage.unit, 0, stage.flip)
     tone = jitter(dice, (96, 134, 154), 8)
-    canvas.polygon(np.concatenate([[(-1.0, 0.24)], [(x, 0.21 + 0.025 * (i % 2)) for i, x in enumerate(np.linspace(-0.8, 0.8, 13))],
-                                  [(1.0, 0.24)], oval(0, 0.24, 1.0, 0.24, 0, 0, 180)]), (*tone, 235))
+    canvas.polygon(
+        np.concatenate(
+            [
+                [(-1.0, 0.24)],
+                [(x, 0.21 + 0.025 * (i % 2)) for i, x in enumerate(np.linspace(-0.8, 0.8, 13))],
+                [(1.0, 0.24)],
+                oval(0, 0.24, 1.0, 0.24, 0, 0, 180),
+            ]
+        ),
+        (*tone, 235),
+    )
     for k, wide in enumerate((0.7, 0.9, 1.1)):
         shift = between(dice, -0.1, 0.1)
         canvas.line(oval(shift, 0.25 + 0.05 * k, wide, 0.05 + 0.04 * k, 0, 20, 160), 0.025, (226, 236, 240, 130))
@@ -264,10 +284,25 @@ def random_bird(dice: RandomStream) -> Bird:
     plumage, pose = tuple(COLORS), dice.pick(tuple(PLACES))
     back = dice.pick(plumage)
     wing = back if dice.chance(0.4) else dice.pick(plumage)
-    return settled(Bird(
-        back=back, belly=dice.pick([c for c in plumage if c != back]), head=back if dice.chance(0.3) else dice.pick(plumage),
-        wing=wing, tail=wing if dice.chance(0.4) else dice.pick(plumage), bill=dice.pick(BILLS),
-        bill_color=dice.pick(BILL_COLORS), legs=dice.pick(LEG_COLORS), ring=dice.pick(RING_COLORS), pattern=dice.pick(PATTERNS),
-        bars=dice.chance(0.4), crest=dice.chance(0.3), neck="long" if dice.chance(0.25) else "short",
-        tail_length="long" if dice.chance(0.4) else "short",
-        size=dice.pick(tuple(SIZES)), pose=pose, facing=dice.pick(("left", "right")), place=dice.pick(PLACES[pose])))
+    return settled(
+        Bird(
+            back=back,
+            belly=dice.pick([c for c in plumage if c != back]),
+            head=back if dice.chance(0.3) else dice.pick(plumage),
+            wing=wing,
+            tail=wing if dice.chance(0.4) else dice.pick(plumage),
+            bill=dice.pick(BILLS),
+            bill_color=dice.pick(BILL_COLORS),
+            legs=dice.pick(LEG_COLORS),
+            ring=dice.pick(RING_COLORS),
+            pattern=dice.pick(PATTERNS),
+            bars=dice.chance(0.4),
+            crest=dice.chance(0.3),
+            neck="long" if dice.chance(0.25) else "short",
+            tail_length="long" if dice.chance(0.4) else "short",
+            size=dice.pick(tuple(SIZES)),
+            pose=pose,
+            facing=dice.pick(("left", "right")),
+            place=dice.pick(PLACES[pose]),
+        )
+    )

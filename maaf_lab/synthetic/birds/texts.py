@@ -26,14 +26,24 @@ from maaf_lab.synthetic.random_stream import RandomStream
 SHORTEST, LONGEST = 15, 37  # words after which a paragraph ends
 KINDS = {"sameSpecies": 2, "visual": 3, "sameGenus": 3, "sameFamily": 4, "sameOrder": 6, "sameClass": 15}  # attributes redrawn
 _OPTIONS = {
-    **dict.fromkeys(("back", "belly", "head", "wing", "tail"), tuple(COLORS)), "bill": BILLS, "bill_color": BILL_COLORS,
-    "legs": LEG_COLORS, "ring": RING_COLORS, "pattern": PATTERNS, "bars": (False, True), "crest": (False, True),
-    "neck": ("short", "long"), "tail_length": ("short", "long"), "size": tuple(SIZES),
+    **dict.fromkeys(("back", "belly", "head", "wing", "tail"), tuple(COLORS)),
+    "bill": BILLS,
+    "bill_color": BILL_COLORS,
+    "legs": LEG_COLORS,
+    "ring": RING_COLORS,
+    "pattern": PATTERNS,
+    "bars": (False, True),
+    "crest": (False, True),
+    "neck": ("short", "long"),
+    "tail_length": ("short", "long"),
+    "size": tuple(SIZES),
 }
 _TOPICS = ("head", "back", "belly", "wing", "tail", "bill", "legs", "ring", "pattern", "bars", "crest", "neck", "size")
 _POSES = {
-    "branch": ("perched on a branch", "sitting on a branch"), "grass": ("standing in the grass", "standing on the grass"),
-    "sand": ("standing on the sand", "standing on sandy ground"), "water": ("swimming in the water", "floating on the water"),
+    "branch": ("perched on a branch", "sitting on a branch"),
+    "grass": ("standing in the grass", "standing on the grass"),
+    "sand": ("standing on the sand", "standing on sandy ground"),
+    "water": ("swimming in the water", "floating on the water"),
     "sky": ("flying", "in flight", "flying in the sky"),
 }
 
@@ -94,9 +104,14 @@ def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], dic
         topics.append(differ.pop())
     one = _listed([_has(first, t, dice, second) for t in topics])
     two = _listed([_has(second, t, dice, first) for t in topics])
-    forms = ["{x} has {one}, while {y} has {two}", "{x} has {one}. {y} has {two}", "{x} has {one}, and {y} has {two}",
-             "{x} has {one} but {y} has {two}", "{x} has {one}, whereas {y} has {two}",
-             "unlike {x} which has {one}, {y} has {two}"]
+    forms = [
+        "{x} has {one}, while {y} has {two}",
+        "{x} has {one}. {y} has {two}",
+        "{x} has {one}, and {y} has {two}",
+        "{x} has {one} but {y} has {two}",
+        "{x} has {one}, whereas {y} has {two}",
+        "unlike {x} which has {one}, {y} has {two}",
+    ]
     if len(topics) == 1:
         forms += ["{x} has {one}, while the other one has {two}"] * 2
     if dice.chance(0.15):
@@ -112,8 +127,14 @@ def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, dice: Ran
         if dice.chance(0.5):
             name, words = (y if name == x else x), ("smaller",)
         how = "much " if abs(gap) == 2 and dice.chance(0.7) else ""
-        return dice.pick((f"{name} is {how}{{}} overall", f"{name} is {how}{{}}", f"{name} looks {how}{{}} in size",
-                          f"{name} is the {{}} one of the two")).format(dice.pick(words))
+        return dice.pick(
+            (
+                f"{name} is {how}{{}} overall",
+                f"{name} is {how}{{}}",
+                f"{name} looks {how}{{}} in size",
+                f"{name} is the {{}} one of the two",
+            )
+        ).format(dice.pick(words))
     if topic == "neck" or (topic == "tail" and first.tail_length != second.tail_length):
         part, attribute = ("neck", "neck") if topic == "neck" else ("tail", "tail_length")
         long, short = (x, y) if getattr(first, attribute) == "long" else (y, x)
@@ -128,8 +149,14 @@ def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, dice: RandomStr
         return dice.pick((f"facing {bird.facing}", f"facing to the {bird.facing}", f"looking to the {bird.facing}"))
 
     one, two = told(a), told(b)
-    return dice.pick((f"{names[0]} is {one}, and {names[1]} is {two}", f"{names[0]} is {one} while {names[1]} is {two}",
-                      f"{names[1]} is {two}", f"{names[0]} is {one}. {names[1]} is {two}"))
+    return dice.pick(
+        (
+            f"{names[0]} is {one}, and {names[1]} is {two}",
+            f"{names[0]} is {one} while {names[1]} is {two}",
+            f"{names[1]} is {two}",
+            f"{names[0]} is {one}. {names[1]} is {two}",
+        )
+    )
 
 
 def _has(bird: Bird, topic: str, dice: RandomStream, other: Bird | None = None, plural: bool = False) -> str:

@@ -1,6 +1,6 @@
 """Writes synthetic CSS in the published layout: the annotation, the pictures, and a sidecar with each object's box.
 
-    out/css_toy_dataset_novel2_small.dup.npy   images/css_{split}_{index:06d}.png   objects.npz   made.json
+out/css_toy_dataset_novel2_small.dup.npy   images/css_{split}_{index:06d}.png   objects.npz   made.json
 """
 
 from __future__ import annotations

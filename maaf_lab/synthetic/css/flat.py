@@ -12,8 +12,14 @@ from PIL import ImageDraw
 from maaf_lab.data.datasets.css_scenes import shape_of
 
 _RGB = {
-    "gray": (87, 87, 87), "red": (220, 38, 38), "blue": (42, 75, 215), "green": (29, 125, 20), "brown": (129, 74, 25),
-    "purple": (129, 38, 192), "cyan": (41, 208, 208), "yellow": (245, 214, 40),
+    "gray": (87, 87, 87),
+    "red": (220, 38, 38),
+    "blue": (42, 75, 215),
+    "green": (29, 125, 20),
+    "brown": (129, 74, 25),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
+    "yellow": (245, 214, 40),
 }
 _RADIUS = {"small": 0.07, "large": 0.12}  # as a share of the picture's side
 _FINER = 4  # drawn this many times larger and averaged, so that edges are smooth

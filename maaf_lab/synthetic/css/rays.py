@@ -30,12 +30,19 @@ HALF_HEIGHT = {CUBE: 0.275, SPHERE: 0.36, CYLINDER: 0.295}
 _GROUND = (0.785, 0.78, 0.77)
 _AMBIENT, _DIFFUSE, _SPECULAR = 0.42, 0.72, 0.35
 RGB = {  # 0..255, clear of one another also in shade
-    "gray": (112, 112, 112), "red": (205, 30, 36), "blue": (38, 72, 222), "green": (22, 135, 24),
-    "brown": (132, 76, 24), "purple": (148, 44, 200), "cyan": (36, 205, 208), "yellow": (250, 226, 40),
+    "gray": (112, 112, 112),
+    "red": (205, 30, 36),
+    "blue": (38, 72, 222),
+    "green": (22, 135, 24),
+    "brown": (132, 76, 24),
+    "purple": (148, 44, 200),
+    "cyan": (36, 205, 208),
+    "yellow": (250, 226, 40),
 }
 
 
 # --- camera -----------------------------------------------------------------------------------------------------------
+
 
 def ray(x: Any, y: Any) -> tuple[Any, Any, Any]:
     """Direction through an image point (fractions); its part along the camera's axis is 1, so `t` below is depth."""
@@ -53,6 +60,7 @@ def project(points: np.ndarray) -> np.ndarray:
 
 # --- rays meet objects ------------------------------------------------------------------------------------------------
 # o: ray's origin seen from the object's centre; d: its direction; r, h: radius and half height. All broadcast.
+
 
 def _turn(x: Any, y: Any) -> tuple[Any, Any]:
     return x * YAW[0] + y * YAW[1], y * YAW[0] - x * YAW[1]
@@ -112,6 +120,7 @@ def blocks(shape: int, o: tuple, r: Tensor, h: Tensor) -> Tensor:
 
 
 # --- colour -----------------------------------------------------------------------------------------------------------
+
 
 def shade(numbers: Tensor, shape: Tensor, t: Tensor, d: tuple[Tensor, Tensor, Tensor], shadow: Tensor) -> Tensor:
     """Colours (H, 3), 0 to 1 and above, of samples that see an object: ambient, diffuse and a highlight.

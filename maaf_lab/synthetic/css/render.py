@@ -59,8 +59,12 @@ def draw(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: str
     return Drawing(torch.cat([part.images for _, part in parts]), scene, *rest)
 
 
-def stream(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: str | torch.device | None = None,
-           finish: Callable[[int, Drawing], None] | None = None) -> Iterator[tuple[int, Drawing]]:
+def stream(
+    scenes: Sequence[Sequence[Mapping[str, Any]]],
+    pixels: int,
+    device: str | torch.device | None = None,
+    finish: Callable[[int, Drawing], None] | None = None,
+) -> Iterator[tuple[int, Drawing]]:
     """Draw in chunks: (index of the chunk's first scene, its Drawing), in order, a few chunks ahead.
 
     Each chunk is one worker's job on one core, `finish(start, drawing)` (to save files, say) included. Sharing every small
@@ -74,7 +78,7 @@ def stream(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: s
     workers = min(cores(), len(starts), 16)
 
     def job(start: int) -> tuple[int, Drawing]:
-        drawing = _draw_chunk(scenes[start:start + step], pixels, device)
+        drawing = _draw_chunk(scenes[start : start + step], pixels, device)
         if finish is not None:
             finish(start, drawing)
         return start, drawing
@@ -99,6 +103,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 # --- what a size of picture shares ------------------------------------------------------------------------------------
 
+
 @lru_cache(maxsize=4)
 def _canvas(pixels: int, device: torch.device) -> dict[str, Tensor]:
     """What every picture of a size shares: rays, depth and position of the ground, and its colour in light and shade."""
@@ -114,6 +119,7 @@ def _canvas(pixels: int, device: torch.device) -> dict[str, Tensor]:
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
+
 
 @dataclass
 class _Things:
@@ -133,8 +139,10 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
     for s, objects in enumerate(scenes):
         for i, obj in enumerate(objects):
             if obj.get("color") not in COLORS or obj.get("size") not in SIZES:
-                raise DataError(f"render: scene {s}, object {i}: expected a colour of {', '.join(COLORS)} and a size of "
-                                f"{', '.join(SIZES)}; found {dict(obj)}")
+                raise DataError(
+                    f"render: scene {s}, object {i}: expected a colour of {', '.join(COLORS)} and a size of "
+                    f"{', '.join(SIZES)}; found {dict(obj)}"
+                )
             y, x = obj["pos"]
             if not (0 <= y < 1 and 0 <= x < 1):
                 raise DataError(f"render: scene {s}, object {i}: expected pos = (y, x) in [0, 1); found {obj['pos']}")
@@ -192,8 +200,17 @@ def _patches(things: _Things, numbers: Tensor, windows: np.ndarray, canvas: dict
         first = torch.from_numpy(things.scene[group] * (w * w))[:, None, None].to(device)
         place, member = rows * w + columns, torch.from_numpy(group).to(device)
         cx, cy, cz, r, h = (numbers[member, i][:, None, None] for i in range(5))
-        yield _Patch(kind // 2, member[:, None, None], columns, rows, place, place + first, _rays(canvas, place),
-                     (rays.EYE[0] - cx, rays.EYE[1] - cy, rays.EYE[2] - cz), (r, h))
+        yield _Patch(
+            kind // 2,
+            member[:, None, None],
+            columns,
+            rows,
+            place,
+            place + first,
+            _rays(canvas, place),
+            (rays.EYE[0] - cx, rays.EYE[1] - cy, rays.EYE[2] - cz),
+            (r, h),
+        )
 
 
 def _rays(canvas: dict[str, Tensor], place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -239,8 +256,14 @@ def _draw_chunk(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, devi
 
     visible, area, box = (v.cpu().numpy() for v in (torch.bincount(who, minlength=n), area, box))
     whole = np.concatenate([box[:, :2] // SAMPLES, -(-box[:, 2:] // SAMPLES)], 1).astype(np.int16)
-    return Drawing(_shrink(colors.view(b, w, w, 3)), things.scene, things.object, whole,
-                   (visible / SAMPLES**2).astype(np.float32), (visible / np.maximum(area, 1)).astype(np.float32))
+    return Drawing(
+        _shrink(colors.view(b, w, w, 3)),
+        things.scene,
+        things.object,
+        whole,
+        (visible / SAMPLES**2).astype(np.float32),
+        (visible / np.maximum(area, 1)).astype(np.float32),
+    )
 
 
 def _outline(hit: Tensor, columns: Tensor, rows: Tensor) -> Tensor:

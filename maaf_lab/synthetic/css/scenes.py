@@ -46,8 +46,6 @@ class Scenes:
         return Scenes(self.shape[rows].copy(), self.color[rows].copy(), self.size[rows].copy())
 
 
-
-
 def draw_scenes(dice: RandomStream, n: int, pairs: np.ndarray) -> Scenes:
     """`n` reference scenes with 2 to 7 objects."""
     count = 2 + (dice.uniform(n) * 6).astype(int)
@@ -145,8 +143,14 @@ def shifted(scenes: Scenes, dice: RandomStream) -> np.ndarray:
 def published_objects(scenes: Scenes, pos: np.ndarray) -> list[list[dict[str, Any]]]:
     """Scenes as published dicts. pos: see `shifted`."""
     rows = zip(scenes.shape.tolist(), scenes.color.tolist(), scenes.size.tolist(), pos.tolist())
-    return [[{"shape": SHAPES[shape[c]], "color": COLORS[color[c]], "size": SIZES[size[c]], "pos": tuple(place[c])}
-             for c in range(len(CELLS)) if shape[c] >= 0] for shape, color, size, place in rows]
+    return [
+        [
+            {"shape": SHAPES[shape[c]], "color": COLORS[color[c]], "size": SIZES[size[c]], "pos": tuple(place[c])}
+            for c in range(len(CELLS))
+            if shape[c] >= 0
+        ]
+        for shape, color, size, place in rows
+    ]
 
 
 def scene_labels(scenes: Scenes) -> list[str]:
@@ -195,7 +199,9 @@ def save_split(path: str | Path, drawn: Drawn) -> None:
 def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
     """What `make_split` publishes, before it is written out."""
     if split not in SPLITS or size not in SIZES_OF_SET:
-        raise ConfigError(f"synthetic CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}")
+        raise ConfigError(
+            f"synthetic CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}"
+        )
     n, uses = SIZES_OF_SET[size]
     dice, pairs = RandomStream(seed, SPLITS.index(split)), allowed_pairs(split)
     references = draw_scenes(dice, n, pairs)

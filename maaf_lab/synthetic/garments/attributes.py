@@ -13,10 +13,23 @@ from typing import Any
 from maaf_lab.synthetic.random_stream import RandomStream
 
 RGB = {
-    "black": (30, 30, 34), "white": (244, 243, 240), "grey": (143, 145, 150), "red": (203, 32, 42), "maroon": (108, 22, 42),
-    "pink": (240, 150, 182), "orange": (238, 126, 42), "yellow": (246, 212, 66), "green": (48, 142, 72),
-    "olive": (116, 116, 58), "teal": (24, 142, 142), "light blue": (152, 198, 232), "blue": (44, 90, 196),
-    "navy": (30, 40, 88), "purple": (118, 62, 156), "brown": (112, 72, 46), "beige": (222, 202, 168),
+    "black": (30, 30, 34),
+    "white": (244, 243, 240),
+    "grey": (143, 145, 150),
+    "red": (203, 32, 42),
+    "maroon": (108, 22, 42),
+    "pink": (240, 150, 182),
+    "orange": (238, 126, 42),
+    "yellow": (246, 212, 66),
+    "green": (48, 142, 72),
+    "olive": (116, 116, 58),
+    "teal": (24, 142, 142),
+    "light blue": (152, 198, 232),
+    "blue": (44, 90, 196),
+    "navy": (30, 40, 88),
+    "purple": (118, 62, 156),
+    "brown": (112, 72, 46),
+    "beige": (222, 202, 168),
 }
 COLORS = tuple(RGB)
 PATTERNS = ("solid", "striped", "plaid", "floral", "polka dot", "animal", "graphic")
@@ -65,42 +78,67 @@ _SHARES: dict[str, dict[str, dict[str, float]]] = {
         "sleeve": {"none": 55, "short": 20, "elbow": 10, "long": 15},
         "length": {"short": 38, "medium": 36, "long": 26},
         "neck": {"round": 20, "scoop": 17, "v": 25, "boat": 8, "collar": 6, "halter": 10, "strapless": 14},
-        "fit": {"tight": 34, "regular": 36, "loose": 30}, "straps": {"thin": 50, "wide": 50},
+        "fit": {"tight": 34, "regular": 36, "loose": 30},
+        "straps": {"thin": 50, "wide": 50},
         "switch": {"buttons": 12, "belt": 28, "logo": 0, "ruffles": 18, "pocket": 0},
     },
     "shirt": {
         "pattern": {"solid": 30, "striped": 14, "plaid": 16, "floral": 6, "polka dot": 2, "animal": 2, "graphic": 34},
-        "sleeve": {"none": 7, "short": 55, "elbow": 8, "long": 30}, "length": {"medium": 76, "long": 24},
-        "neck": {"round": 42, "scoop": 4, "v": 14, "collar": 40}, "fit": {"tight": 24, "regular": 46, "loose": 30},
-        "straps": {"wide": 100}, "switch": {"buttons": 62, "belt": 0, "logo": 22, "ruffles": 0, "pocket": 24},
+        "sleeve": {"none": 7, "short": 55, "elbow": 8, "long": 30},
+        "length": {"medium": 76, "long": 24},
+        "neck": {"round": 42, "scoop": 4, "v": 14, "collar": 40},
+        "fit": {"tight": 24, "regular": 46, "loose": 30},
+        "straps": {"wide": 100},
+        "switch": {"buttons": 62, "belt": 0, "logo": 22, "ruffles": 0, "pocket": 24},
     },
     "toptee": {
         "pattern": {"solid": 40, "striped": 13, "plaid": 5, "floral": 12, "polka dot": 6, "animal": 6, "graphic": 20},
-        "sleeve": {"none": 36, "short": 30, "elbow": 14, "long": 20}, "length": {"short": 18, "medium": 56, "long": 26},
+        "sleeve": {"none": 36, "short": 30, "elbow": 14, "long": 20},
+        "length": {"short": 18, "medium": 56, "long": 26},
         "neck": {"round": 26, "scoop": 18, "v": 24, "boat": 8, "collar": 10, "halter": 7, "strapless": 7},
-        "fit": {"tight": 36, "regular": 34, "loose": 30}, "straps": {"thin": 50, "wide": 50},
+        "fit": {"tight": 36, "regular": 34, "loose": 30},
+        "straps": {"thin": 50, "wide": 50},
         "switch": {"buttons": 24, "belt": 11, "logo": 8, "ruffles": 16, "pocket": 6},
     },
     "jacket": {
         "pattern": {"solid": 66, "striped": 8, "plaid": 14, "floral": 5, "polka dot": 2, "animal": 5},
-        "sleeve": {"none": 8, "short": 6, "elbow": 16, "long": 70}, "length": {"short": 30, "medium": 44, "long": 26},
-        "neck": {"round": 22, "v": 44, "collar": 34}, "fit": {"tight": 30, "regular": 42, "loose": 28},
-        "straps": {"wide": 100}, "switch": {"buttons": 55, "belt": 24, "logo": 0, "ruffles": 0, "pocket": 60},
+        "sleeve": {"none": 8, "short": 6, "elbow": 16, "long": 70},
+        "length": {"short": 30, "medium": 44, "long": 26},
+        "neck": {"round": 22, "v": 44, "collar": 34},
+        "fit": {"tight": 30, "regular": 42, "loose": 28},
+        "straps": {"wide": 100},
+        "switch": {"buttons": 55, "belt": 24, "logo": 0, "ruffles": 0, "pocket": 60},
     },
     "pants": {
         "pattern": {"solid": 64, "striped": 12, "plaid": 8, "floral": 7, "polka dot": 3, "animal": 6},
-        "length": {"short": 26, "medium": 24, "long": 50}, "fit": {"tight": 38, "regular": 32, "loose": 30},
+        "length": {"short": 26, "medium": 24, "long": 50},
+        "fit": {"tight": 38, "regular": 32, "loose": 30},
         "switch": {"buttons": 0, "belt": 34, "logo": 0, "ruffles": 0, "pocket": 40},
     },
     "skirt": {
         "pattern": {"solid": 48, "striped": 13, "plaid": 12, "floral": 13, "polka dot": 8, "animal": 6},
-        "length": {"short": 38, "medium": 36, "long": 26}, "fit": {"tight": 34, "regular": 34, "loose": 32},
+        "length": {"short": 38, "medium": 36, "long": 26},
+        "fit": {"tight": 34, "regular": 34, "loose": 32},
         "switch": {"buttons": 14, "belt": 26, "logo": 0, "ruffles": 24, "pocket": 14},
     },
 }
 # Which attribute a small change touches.
-_CHANGES = {"color": 34, "pattern": 22, "detail": 8, "second": 6, "sleeve": 18, "length": 11, "neck": 12, "fit": 9, "straps": 5,
-            "buttons": 6, "belt": 7, "logo": 5, "ruffles": 6, "pocket": 5}
+_CHANGES = {
+    "color": 34,
+    "pattern": 22,
+    "detail": 8,
+    "second": 6,
+    "sleeve": 18,
+    "length": 11,
+    "neck": 12,
+    "fit": 9,
+    "straps": 5,
+    "buttons": 6,
+    "belt": 7,
+    "logo": 5,
+    "ruffles": 6,
+    "pocket": 5,
+}
 
 
 def sample(kind: str, dice: RandomStream) -> Garment:
@@ -193,8 +231,13 @@ def takes_light_trim(color: str) -> bool:
 
 def reveals(garment: Garment) -> float:
     """How much skin the garment would show, on a rough scale from 0 to about 4."""
-    return (_NECK_SHOWS[garment.neck] + _SLEEVE_SHOWS[garment.sleeve] + 0.4 * (garment.straps == "thin")
-            + 0.7 * (2 - LENGTHS.index(garment.length)) + 0.3 * (garment.fit == "tight"))
+    return (
+        _NECK_SHOWS[garment.neck]
+        + _SLEEVE_SHOWS[garment.sleeve]
+        + 0.4 * (garment.straps == "thin")
+        + 0.7 * (2 - LENGTHS.index(garment.length))
+        + 0.3 * (garment.fit == "tight")
+    )
 
 
 def weighted(shares: dict[Any, float], dice: RandomStream) -> Any:

@@ -30,9 +30,24 @@ LIGHTNESS_STEP = 0.15  # "darker" and "lighter" are said from this difference on
 REVEALING_STEP = 0.75
 _STEPS = {"sleeve": SLEEVES, "length": LENGTHS, "fit": FITS}
 _DEPTH = {"collar": 0, "round": 1, "boat": 1, "scoop": 2, "v": 3}  # of necklines; the others do not compare
-_SALIENCE = {"color": 10.0, "lightness": 3.2, "pattern": 9.0, "sleeve": 9.0, "length": 6.0, "neck": 4.5, "fit": 4.0,
-             "straps": 3.0, "buttons": 3.0, "belt": 4.0, "logo": 3.0, "ruffles": 3.5, "pocket": 2.5, "revealing": 2.2,
-             "same": 0.7, "vague": 2.0}
+_SALIENCE = {
+    "color": 10.0,
+    "lightness": 3.2,
+    "pattern": 9.0,
+    "sleeve": 9.0,
+    "length": 6.0,
+    "neck": 4.5,
+    "fit": 4.0,
+    "straps": 3.0,
+    "buttons": 3.0,
+    "belt": 4.0,
+    "logo": 3.0,
+    "ruffles": 3.5,
+    "pocket": 2.5,
+    "revealing": 2.2,
+    "same": 0.7,
+    "vague": 2.0,
+}
 _BELTS = {True: "light|pale|cream", False: "dark|dark brown|brown"}  # by `takes_light_trim`
 
 
@@ -146,9 +161,11 @@ def _sleeve(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
 
 def _length(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     longer = LENGTHS.index(b.length) > LENGTHS.index(a.length)
-    return [(("is", words.LENGTH_LONGER if longer else words.LENGTH_SHORTER), 6.0),
-            (("is", words.LENGTH_IS[b.kind][b.length]), 2.0),
-            (("has", words.LENGTH_HAS[b.kind]["longer" if longer else "shorter"]), 1.0)]
+    return [
+        (("is", words.LENGTH_LONGER if longer else words.LENGTH_SHORTER), 6.0),
+        (("is", words.LENGTH_IS[b.kind][b.length]), 2.0),
+        (("has", words.LENGTH_HAS[b.kind]["longer" if longer else "shorter"]), 1.0),
+    ]
 
 
 def _neck(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
@@ -162,8 +179,10 @@ def _neck(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
 
 def _fit(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     tighter = FITS.index(b.fit) < FITS.index(a.fit)
-    options = [(("is", words.FIT_TIGHTER if tighter else words.FIT_LOOSER), 5.0),
-               (("has", words.FIT_HAS["tight" if tighter else "loose"]), 1.0)]
+    options = [
+        (("is", words.FIT_TIGHTER if tighter else words.FIT_LOOSER), 5.0),
+        (("has", words.FIT_HAS["tight" if tighter else "loose"]), 1.0),
+    ]
     if b.fit != "regular":
         options.append((("is", words.FIT_IS[b.fit]), 2.0))
         if b.kind == "dress":
@@ -212,12 +231,22 @@ def _vague(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
 
 
 _VOICES: dict[str, Callable[[str, Garment, Garment, RandomStream], Options]] = {
-    "color": _color, "pattern": _pattern, "sleeve": _sleeve, "length": _length, "neck": _neck, "fit": _fit, "straps": _straps,
-    "lightness": _lightness, "revealing": _revealing, "same": _same, "vague": _vague,
+    "color": _color,
+    "pattern": _pattern,
+    "sleeve": _sleeve,
+    "length": _length,
+    "neck": _neck,
+    "fit": _fit,
+    "straps": _straps,
+    "lightness": _lightness,
+    "revealing": _revealing,
+    "same": _same,
+    "vague": _vague,
 }
 
 
 # --- from claims to a sentence ------------------------------------------------------------------------------------------
+
 
 @cache
 def _split(phrases: str) -> tuple[str, ...]:
@@ -238,10 +267,14 @@ def _name(color: str, dice: RandomStream) -> str:
 def _filled(topic: str, phrase: str, a: Garment, b: Garment, dice: RandomStream) -> str:
     """The phrase with its slots filled."""
     slots: dict[str, Callable[[], str]] = {
-        "c": lambda: _name(b.color, dice), "plain": lambda: _split(words.COLOR_NAMES[b.color])[0],
-        "d": lambda: _name(b.second, dice), "second": lambda: _name(b.second, dice),
-        "direction": lambda: b.detail, "way": lambda: dice.pick(_split(words.WAYS[b.detail])),
-        "motif": lambda: _pick(words.MOTIFS[b.detail], dice), "old": lambda: _pick(words.MOTIFS[a.detail], dice),
+        "c": lambda: _name(b.color, dice),
+        "plain": lambda: _split(words.COLOR_NAMES[b.color])[0],
+        "d": lambda: _name(b.second, dice),
+        "second": lambda: _name(b.second, dice),
+        "direction": lambda: b.detail,
+        "way": lambda: dice.pick(_split(words.WAYS[b.detail])),
+        "motif": lambda: _pick(words.MOTIFS[b.detail], dice),
+        "old": lambda: _pick(words.MOTIFS[a.detail], dice),
         "belt": lambda: dice.pick(_split(_BELTS[garments.takes_light_trim(b.color)])),
         "much": lambda: dice.pick(_split(_much(topic, a, b))),
     }
@@ -285,15 +318,40 @@ def _opened(text: str, form: str, number: int, target: Garment, dice: RandomStre
     noun = dice.pick(_split(words.NOUNS[target.kind]))
     single = 2.2 if number == 1 else 0.8
     if form == "is":
-        opening = weighted({"is ": 60, "": 14, "it is ": 4 * single, f"the {noun} is ": 5 * single, "looks ": 1 * single,
-                            "it's ": single, "appears ": 0.5, "should be ": 0.6 * single, f"this {noun} is ": single,
-                            f"the desired {noun} is ": 0.7 * single}, dice)
+        opening = weighted(
+            {
+                "is ": 60,
+                "": 14,
+                "it is ": 4 * single,
+                f"the {noun} is ": 5 * single,
+                "looks ": 1 * single,
+                "it's ": single,
+                "appears ": 0.5,
+                "should be ": 0.6 * single,
+                f"this {noun} is ": single,
+                f"the desired {noun} is ": 0.7 * single,
+            },
+            dice,
+        )
         if text.startswith(("a ", "an ", "in ", "the ", "without ", "down ")) and opening in ("looks ", "appears "):
             opening = "is "
     else:
-        opening = weighted({"has ": 60, "": 9, "it has ": 4 * single, f"the {noun} has ": 5 * single, "with ": 4,
-                            "comes with ": single, "features ": 0.8, f"a {noun} with ": 2.5 * single, "shows ": 0.4,
-                            f"this {noun} has ": single, "there is " if text.startswith("a ") else "with ": 0.5}, dice)
+        opening = weighted(
+            {
+                "has ": 60,
+                "": 9,
+                "it has ": 4 * single,
+                f"the {noun} has ": 5 * single,
+                "with ": 4,
+                "comes with ": single,
+                "features ": 0.8,
+                f"a {noun} with ": 2.5 * single,
+                "shows ": 0.4,
+                f"this {noun} has ": single,
+                "there is " if text.startswith("a ") else "with ": 0.5,
+            },
+            dice,
+        )
     return re.sub(r"\ba (?=[aeio])", "an ", opening) + text
 
 

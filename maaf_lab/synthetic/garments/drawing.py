@@ -46,8 +46,17 @@ def draw_pose(dice: RandomStream) -> Pose:
     signed = u * 2 - 1
     ground = 226 + 22 * u[8] + 7 * signed[9:12]
     backdrop = np.stack([ground, ground - 18 * u[12] + 3 * signed[13:16]])
-    return Pose(0.96 + 0.045 * signed[0], (0.025 * signed[1], 0.018 * signed[2]), 0.045 * signed[3], 0.03 * signed[4],
-                7 * signed[5] + 4 * signed[16:19], backdrop, signed[6], signed[20:32], u[32:40])
+    return Pose(
+        0.96 + 0.045 * signed[0],
+        (0.025 * signed[1], 0.018 * signed[2]),
+        0.045 * signed[3],
+        0.03 * signed[4],
+        7 * signed[5] + 4 * signed[16:19],
+        backdrop,
+        signed[6],
+        signed[20:32],
+        u[32:40],
+    )
 
 
 def draw(garment: Garment, pose: Pose, pixels: int = 224) -> np.ndarray:
@@ -192,8 +201,9 @@ class _Drawing:
         left, top = places.get(self.g.kind, (0.05, 0.18))
         for x in (-1, 1) if low else (1,):
             point = top + height * 0.8
-            corners = np.array([(left, top), (left + width, top), (left + width, point), (left + width / 2, top + height),
-                                (left, point)]) * (x, 1)
+            corners = np.array(
+                [(left, top), (left + width, top), (left + width, point), (left + width / 2, top + height), (left, point)]
+            ) * (x, 1)
             flat = self._at(corners)
             self.pen.polygon(flat, fill=mixed(self.base, self.line, 0.2))
             self.pen.line([*flat, *flat[:2]], fill=self.line, width=self.thick)

@@ -80,7 +80,7 @@ def _scattered(side: int, step: float, luck: np.ndarray) -> np.ndarray:
     """Points of a shaken grid: (N, 4) x, y and two more numbers in [0, 1)."""
     n = int(side / step) + 1
     grid = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1).reshape(-1, 2).astype(float)
-    noise = RandomStream(int(luck[3] * 2 ** 31)).uniform(len(grid), 4)
+    noise = RandomStream(int(luck[3] * 2**31)).uniform(len(grid), 4)
     grid[:, 0] += 0.5 * (grid[:, 1] % 2)
     return np.concatenate([(grid + 0.55 * (noise[:, :2] - 0.5)) * step, noise[:, 2:]], 1)
 
@@ -115,11 +115,16 @@ def _animal(base: Color, second: Color, detail: str, scale: float, side: int, lu
 
 
 _WEAVES: dict[str, Callable[..., np.ndarray]] = {
-    "striped": _striped, "plaid": _plaid, "polka dot": _polka, "floral": _floral, "animal": _animal,
+    "striped": _striped,
+    "plaid": _plaid,
+    "polka dot": _polka,
+    "floral": _floral,
+    "animal": _animal,
 }
 
 
 # --- motifs: each in a box from -1 to 1 around (x, y), r px to a side -----------------------------------------------------
+
 
 def draw_motif(pen: Pen, name: str, x: float, y: float, r: float, ink: Color, cloth: Color, luck: np.ndarray) -> None:
     """Print a motif of half width `r` px around (x, y)."""
@@ -143,20 +148,46 @@ def _star(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck
 
 def _heart(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck: np.ndarray) -> None:
     t = np.linspace(0, 2 * pi, 40)
-    points = np.stack([np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 16],
-                      1).tolist()
+    points = np.stack(
+        [np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 16], 1
+    ).tolist()
     _shape(pen, x, y, r, points, ink)
 
 
 _LETTERS = {  # 3 x 5, a row a number
-    "A": (2, 5, 7, 5, 5), "E": (7, 4, 6, 4, 7), "H": (5, 5, 7, 5, 5), "I": (7, 2, 2, 2, 7), "L": (4, 4, 4, 4, 7),
-    "M": (5, 7, 7, 5, 5), "O": (7, 5, 5, 5, 7), "P": (7, 5, 7, 4, 4), "S": (7, 4, 7, 1, 7), "T": (7, 2, 2, 2, 2),
-    "U": (5, 5, 5, 5, 7), "Y": (5, 5, 2, 2, 2),
+    "A": (2, 5, 7, 5, 5),
+    "E": (7, 4, 6, 4, 7),
+    "H": (5, 5, 7, 5, 5),
+    "I": (7, 2, 2, 2, 7),
+    "L": (4, 4, 4, 4, 7),
+    "M": (5, 7, 7, 5, 5),
+    "O": (7, 5, 5, 5, 7),
+    "P": (7, 5, 7, 4, 4),
+    "S": (7, 4, 7, 1, 7),
+    "T": (7, 2, 2, 2, 2),
+    "U": (5, 5, 5, 5, 7),
+    "Y": (5, 5, 2, 2, 2),
 }
 
 
-_SAYINGS = ("HELLO", "SMILE", "PALM", "MOTEL", "HOTEL", "LIME", "PLUM", "TULIP", "OASIS", "SALT", "TIME", "HOPE", "HOME", "PLAY",
-            "MILE", "ISLE")
+_SAYINGS = (
+    "HELLO",
+    "SMILE",
+    "PALM",
+    "MOTEL",
+    "HOTEL",
+    "LIME",
+    "PLUM",
+    "TULIP",
+    "OASIS",
+    "SALT",
+    "TIME",
+    "HOPE",
+    "HOME",
+    "PLAY",
+    "MILE",
+    "ISLE",
+)
 
 
 def _text(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck: np.ndarray) -> None:
@@ -189,8 +220,11 @@ def _cat(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck:
         _shape(pen, x, y, r, [(side * 0.8, 0.1), (side * 0.78, -0.95), (side * 0.15, -0.45)], ink)
         _disc(pen, x + side * 0.33 * r, y + 0.02 * r, 0.16 * r, cloth)
         for tilt in (0.22, 0.42):
-            pen.line((x + side * 0.25 * r, y + 0.4 * r, x + side * 1.05 * r, y + tilt * r), fill=cloth if tilt > 0.3 else ink,
-                     width=max(1, int(0.06 * r)))
+            pen.line(
+                (x + side * 0.25 * r, y + 0.4 * r, x + side * 1.05 * r, y + tilt * r),
+                fill=cloth if tilt > 0.3 else ink,
+                width=max(1, int(0.06 * r)),
+            )
     _shape(pen, x, y, r, [(-0.12, 0.28), (0.12, 0.28), (0, 0.44)], cloth)
 
 
@@ -198,8 +232,7 @@ def _sun(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck:
     for k in range(12):
         a = 2 * pi * k / 12
         low, high = a - 0.2, a + 0.2
-        _shape(pen, x, y, r, [(cos(a), sin(a)), (0.62 * cos(high), 0.62 * sin(high)), (0.62 * cos(low), 0.62 * sin(low))],
-               ink)
+        _shape(pen, x, y, r, [(cos(a), sin(a)), (0.62 * cos(high), 0.62 * sin(high)), (0.62 * cos(low), 0.62 * sin(low))], ink)
     _disc(pen, x, y, 0.52 * r, ink)
 
 
@@ -220,5 +253,12 @@ def _flag(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck
 
 
 _PRINTS: dict[str, Callable[..., None]] = {
-    "star": _star, "heart": _heart, "text": _text, "skull": _skull, "cat": _cat, "sun": _sun, "tree": _tree, "flag": _flag,
+    "star": _star,
+    "heart": _heart,
+    "text": _text,
+    "skull": _skull,
+    "cat": _cat,
+    "sun": _sun,
+    "tree": _tree,
+    "flag": _flag,
 }

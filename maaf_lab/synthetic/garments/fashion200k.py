@@ -38,18 +38,30 @@ _COLOR = {"grey": "gray", "maroon": "burgundy", "light blue": "light-blue"}
 _PATTERN = {"solid": "", "polka dot": "polka-dot", "animal": "leopard"}
 _SLEEVE = {"none": "sleeveless", "short": "short-sleeve", "elbow": "half-sleeve", "long": "long-sleeve"}
 _LENGTH = {
-    "dress": ("mini", "knee-length", "maxi"), "toptee": ("cropped", "hip-length", "tunic-length"),
+    "dress": ("mini", "knee-length", "maxi"),
+    "toptee": ("cropped", "hip-length", "tunic-length"),
     "skirt": ("mini", "midi", "maxi"),
-    "jacket": ("cropped", "hip-length", "longline"), "pants": ("short", "cropped", "full-length"),
+    "jacket": ("cropped", "hip-length", "longline"),
+    "pants": ("short", "cropped", "full-length"),
 }
 _FIT = {
-    "dress": ("fitted", "a-line", "flared"), "toptee": ("fitted", "regular", "loose"), "jacket": ("slim", "regular", "boxy"),
-    "pants": ("skinny", "straight", "wide-leg"), "skirt": ("pencil", "a-line", "flared"),
+    "dress": ("fitted", "a-line", "flared"),
+    "toptee": ("fitted", "regular", "loose"),
+    "jacket": ("slim", "regular", "boxy"),
+    "pants": ("skinny", "straight", "wide-leg"),
+    "skirt": ("pencil", "a-line", "flared"),
 }
 _NECK = {"round": "crewneck", "scoop": "scoop-neck", "v": "v-neck", "boat": "boatneck", "collar": "collared"}
 _MENTIONS = {  # which attributes a line's captions mention besides colour and pattern, in this order, and how often
-    "dress": {("sleeve",): 20, ("length",): 20, ("neck",): 14, ("fit",): 8, ("fit", "length"): 8, ("sleeve", "length"): 12,
-              (): 10},
+    "dress": {
+        ("sleeve",): 20,
+        ("length",): 20,
+        ("neck",): 14,
+        ("fit",): 8,
+        ("fit", "length"): 8,
+        ("sleeve", "length"): 12,
+        (): 10,
+    },
     "toptee": {("sleeve",): 26, ("neck",): 22, ("fit",): 10, ("sleeve", "neck"): 12, ("length",): 10, (): 12},
     "jacket": {("length",): 26, ("fit",): 22, ("sleeve",): 16, ("neck",): 10, (): 14},
     "pants": {("fit",): 36, ("length",): 30, (): 14, ("fit", "length"): 12},
@@ -98,11 +110,17 @@ def caption(garment: Garment, mentions: Sequence[str] = ()) -> str:
     kind = garment.kind
     level = {"short": 0, "medium": 1, "long": 2, "tight": 0, "regular": 1, "loose": 2}
     told: dict[str, Callable[[], str]] = {
-        "sleeve": lambda: _SLEEVE[garment.sleeve], "length": lambda: _LENGTH[kind][level[garment.length]],
-        "neck": lambda: _NECK.get(garment.neck, garment.neck), "fit": lambda: _FIT[kind][level[garment.fit]],
+        "sleeve": lambda: _SLEEVE[garment.sleeve],
+        "length": lambda: _LENGTH[kind][level[garment.length]],
+        "neck": lambda: _NECK.get(garment.neck, garment.neck),
+        "fit": lambda: _FIT[kind][level[garment.fit]],
     }
-    words = [_COLOR.get(garment.color, garment.color), _PATTERN.get(garment.pattern, garment.pattern),
-             *(told[name]() for name in mentions), "top" if kind == "toptee" else kind]
+    words = [
+        _COLOR.get(garment.color, garment.color),
+        _PATTERN.get(garment.pattern, garment.pattern),
+        *(told[name]() for name in mentions),
+        "top" if kind == "toptee" else kind,
+    ]
     return " ".join(word for word in words if word)
 
 
@@ -129,8 +147,9 @@ def draw_queries(pictures: Sequence[Picture], number: int, dice: RandomStream) -
     return list(pairs)
 
 
-def make_fashion200k(out: str | Path, size: str = "full", pixels: int = 224, seed: int = 0, progress: bool = True,
-                     workers: int | None = None) -> Path:
+def make_fashion200k(
+    out: str | Path, size: str = "full", pixels: int = 224, seed: int = 0, progress: bool = True, workers: int | None = None
+) -> Path:
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (12,000 training and 4,000 test pictures, 4,000 test queries) or "tiny" (200, 100, 60). The same settings give
@@ -181,8 +200,10 @@ def _product(category: str, split: str, garment: Garment, text: str, taken: set[
             taken.add(number)
             break
     place = f"women/{_FOLDERS[category]}/{_type(category, garment)}/{number}"
-    return [Picture(category, f"{place}/{number}_{view}.jpeg", 0.6 + 0.4 * float(dice.uniform()[()]), text, garment)
-            for view in range(weighted(_VIEWS, dice))]
+    return [
+        Picture(category, f"{place}/{number}_{view}.jpeg", 0.6 + 0.4 * float(dice.uniform()[()]), text, garment)
+        for view in range(weighted(_VIEWS, dice))
+    ]
 
 
 def _type(category: str, g: Garment) -> str:
@@ -192,15 +213,20 @@ def _type(category: str, g: Garment) -> str:
         "jacket": {"v": "blazers_and_suit_jackets", "collar": "casual_jackets"}.get(g.neck, "short_and_cropped_jackets"),
         "pants": {"short": "shorts", "medium": "cropped_pants", "long": "full_length_pants"}[g.length],
         "skirt": {"short": "mini_skirts", "medium": "mid_length_skirts", "long": "maxi_skirts"}[g.length],
-        "top": "shirts" if g.neck == "collar" else "sleeveless_and_tank_tops" if g.sleeve == "none" else
-               "t-shirts" if g.pattern == "graphic" else "blouses",
+        "top": "shirts"
+        if g.neck == "collar"
+        else "sleeveless_and_tank_tops"
+        if g.sleeve == "none"
+        else "t-shirts"
+        if g.pattern == "graphic"
+        else "blouses",
     }
     return types[category]
 
 
 def _gaps(text: str) -> list[str]:
     words = text.split()
-    return [" ".join([*words[:i], "_", *words[i + 1:]]) for i in range(len(words))]
+    return [" ".join([*words[:i], "_", *words[i + 1 :]]) for i in range(len(words))]
 
 
 def _draw(folder: str, pixels: int, job: tuple[str, Garment, tuple[int, ...]]) -> None:

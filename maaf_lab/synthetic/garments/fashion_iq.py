@@ -100,8 +100,10 @@ def shipped_split(split: str, size: str, seed: int) -> Shop | None:
     garments = {asin: Garment(*values) for asin, *values in kept["garments"]}
     asins = list(garments)
     galleries = {category: [asins[i] for i in of] for category, of in kept["galleries"].items()}
-    queries = {category: [Query(asins[a], asins[b], (first, second)) for a, b, first, second in of]
-               for category, of in kept["queries"].items()}
+    queries = {
+        category: [Query(asins[a], asins[b], (first, second)) for a, b, first, second in of]
+        for category, of in kept["queries"].items()
+    }
     return Shop(garments, galleries, queries)
 
 
@@ -111,14 +113,16 @@ def save_split(path: str | Path, shop: Shop) -> None:
     kept = {
         "garments": [[asin, *(getattr(garment, name) for name in names)] for asin, garment in shop.garments.items()],
         "galleries": {category: [place[asin] for asin in of] for category, of in shop.galleries.items()},
-        "queries": {category: [[place[q.candidate], place[q.target], *q.captions] for q in of]
-                    for category, of in shop.queries.items()},
+        "queries": {
+            category: [[place[q.candidate], place[q.target], *q.captions] for q in of] for category, of in shop.queries.items()
+        },
     }
     Path(path).write_bytes(gzip.compress(json.dumps(kept, separators=(",", ":")).encode(), 9, mtime=0))
 
 
-def make_fashion_iq(out: str | Path, size: str = "full", pixels: int = 224, seed: int = 0, progress: bool = True,
-                    workers: int | None = None) -> Path:
+def make_fashion_iq(
+    out: str | Path, size: str = "full", pixels: int = 224, seed: int = 0, progress: bool = True, workers: int | None = None
+) -> Path:
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (a category: 6,000 training and 2,000 validation queries) or "tiny" (60 and 30). The same settings give the
@@ -131,8 +135,11 @@ def make_fashion_iq(out: str | Path, size: str = "full", pixels: int = 224, seed
         shops = {split: make_split(split, size, seed) for split in SPLITS}
         for name in ("captions", "image_splits", "images"):
             (folder / name).mkdir()
-        jobs = [(asin, garment, (seed, 100 + SPLITS.index(split), i)) for split, shop in shops.items()
-                for i, (asin, garment) in enumerate(shop.garments.items())]
+        jobs = [
+            (asin, garment, (seed, 100 + SPLITS.index(split), i))
+            for split, shop in shops.items()
+            for i, (asin, garment) in enumerate(shop.garments.items())
+        ]
         drawing = partial(_draw, str(folder / "images"), pixels)
         for _ in in_processes(drawing, jobs, "made fashion_iq", progress=progress, workers=workers):
             pass
@@ -166,8 +173,9 @@ def training_texts(size: str = "full", seed: int = 0) -> list[str]:
 def write_attributes(path: Path, garments: Mapping[str, Garment]) -> None:
     """The sidecar: {"attributes": names, "images": {image: values}}, the kind first."""
     names = ("kind", *ATTRIBUTES)
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps([getattr(garment, name) for name in names])}"
-                       for key, garment in garments.items())
+    lines = ",\n".join(
+        f"{json.dumps(key)}: {json.dumps([getattr(garment, name) for name in names])}" for key, garment in garments.items()
+    )
     text = f'{{"attributes": {json.dumps(names)}, "images": {{\n{lines}\n}}}}\n'
     write_whole(path, lambda file: file.write(text.encode()))
 
@@ -193,7 +201,7 @@ def _member(category: str, parent: Garment | None, seen: set[Garment], dice: Ran
 
 def _asin(dice: RandomStream, split: str, taken: Iterable[str]) -> str:
     """A product number like B00AZGHX7M; its fourth character differs from split to split, so that no two are the same."""
-    own = _LETTERS[SPLITS.index(split)::len(SPLITS)]
+    own = _LETTERS[SPLITS.index(split) :: len(SPLITS)]
     while True:
         asin = "B00" + dice.pick(own) + "".join(_LETTERS[int(u * len(_LETTERS))] for u in dice.uniform(6))
         if asin not in taken:

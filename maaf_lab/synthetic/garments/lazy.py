@@ -37,7 +37,9 @@ def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: i
     def larger(of: Sequence[int], side: int) -> np.ndarray:
         stream = seed, 100 + fashion_iq.SPLITS.index(split)
         asins = [images[i].id for i in of]
-        return np.stack([draw(shop.garments[asin], draw_pose(scenes.RandomStream(*stream, number[asin])), side) for asin in asins])
+        return np.stack(
+            [draw(shop.garments[asin], draw_pose(scenes.RandomStream(*stream, number[asin])), side) for asin in asins]
+        )
 
     def squares(of: Sequence[int], side: int) -> np.ndarray:
         return np.stack([to_square(_through_jpeg(picture), side) for picture in larger(of, drawn)])

@@ -15,23 +15,44 @@ Points = np.ndarray  # (N, 2) x, y
 
 # Where the hem of a kind hangs, by length.
 HEMS = {
-    "dress": {"short": 0.76, "medium": 1.05, "long": 1.44}, "shirt": {"medium": 0.66, "long": 0.83},
-    "toptee": {"short": 0.45, "medium": 0.63, "long": 0.83}, "jacket": {"short": 0.48, "medium": 0.66, "long": 0.9},
-    "pants": {"short": 0.32, "medium": 0.58, "long": 0.86}, "skirt": {"short": 0.36, "medium": 0.58, "long": 0.86},
+    "dress": {"short": 0.76, "medium": 1.05, "long": 1.44},
+    "shirt": {"medium": 0.66, "long": 0.83},
+    "toptee": {"short": 0.45, "medium": 0.63, "long": 0.83},
+    "jacket": {"short": 0.48, "medium": 0.66, "long": 0.9},
+    "pants": {"short": 0.32, "medium": 0.58, "long": 0.86},
+    "skirt": {"short": 0.36, "medium": 0.58, "long": 0.86},
 }
 BODY = {"dress": 0.61, "shirt": 0.96, "toptee": 0.96, "jacket": 0.94, "pants": 0.98, "skirt": 0.98}  # of the picture's side
 # Short garments are photographed a little larger and lower, as shops do; the proportions still tell the length.
-CLOSER = {"dress": {"short": 1.22, "medium": 1.08}, "toptee": {"short": 1.12, "medium": 1.03}, "jacket": {"short": 1.04},
-          "pants": {"short": 1.14, "medium": 1.06}, "skirt": {"short": 1.16, "medium": 1.08}}
-LOWER = {"dress": {"short": 0.1, "medium": 0.035}, "toptee": {"short": 0.12, "medium": 0.04},
-         "jacket": {"short": 0.1, "medium": 0.06},
-         "pants": {"short": 0.2, "medium": 0.1}, "skirt": {"short": 0.17, "medium": 0.08}, "shirt": {"medium": 0.03}}
+CLOSER = {
+    "dress": {"short": 1.22, "medium": 1.08},
+    "toptee": {"short": 1.12, "medium": 1.03},
+    "jacket": {"short": 1.04},
+    "pants": {"short": 1.14, "medium": 1.06},
+    "skirt": {"short": 1.16, "medium": 1.08},
+}
+LOWER = {
+    "dress": {"short": 0.1, "medium": 0.035},
+    "toptee": {"short": 0.12, "medium": 0.04},
+    "jacket": {"short": 0.1, "medium": 0.06},
+    "pants": {"short": 0.2, "medium": 0.1},
+    "skirt": {"short": 0.17, "medium": 0.08},
+    "shirt": {"medium": 0.03},
+}
 TOP = {"dress": 0.075, "shirt": 0.12, "toptee": 0.12, "jacket": 0.09, "pants": 0.08, "skirt": 0.08}  # y of the neck or waist
 _ARM = {"short": 0.19, "elbow": 0.36, "long": 0.56}
-_WAIST = {"dress": (0.115, 0.128, 0.15), "shirt": (0.135, 0.168, 0.21), "toptee": (0.122, 0.15, 0.205),
-          "jacket": (0.135, 0.165, 0.205)}  # half widths, by fit
-_HIP = {"dress": (0.15, 0.19, 0.25), "shirt": (0.15, 0.178, 0.235), "toptee": (0.142, 0.178, 0.265),
-        "jacket": (0.155, 0.19, 0.24)}
+_WAIST = {
+    "dress": (0.115, 0.128, 0.15),
+    "shirt": (0.135, 0.168, 0.21),
+    "toptee": (0.122, 0.15, 0.205),
+    "jacket": (0.135, 0.165, 0.205),
+}  # half widths, by fit
+_HIP = {
+    "dress": (0.15, 0.19, 0.25),
+    "shirt": (0.15, 0.178, 0.235),
+    "toptee": (0.142, 0.178, 0.265),
+    "jacket": (0.155, 0.19, 0.24),
+}
 _FLARE = (-0.012, 0.16, 0.4)  # how much a dress widens from hip to floor, by fit
 _FIT = {"tight": 0, "regular": 1, "loose": 2}
 
@@ -63,7 +84,7 @@ class Cut:
 def arc(a: tuple[float, float], control: tuple[float, float], b: tuple[float, float], n: int = 9) -> Points:
     """A curve from a to b that is drawn towards `control`: (n, 2)."""
     t = np.linspace(0, 1, n)[:, None]
-    return (1 - t) ** 2 * np.array(a) + 2 * t * (1 - t) * np.array(control) + t ** 2 * np.array(b)
+    return (1 - t) ** 2 * np.array(a) + 2 * t * (1 - t) * np.array(control) + t**2 * np.array(b)
 
 
 def mirror(points: Points) -> Points:
@@ -92,8 +113,10 @@ def _top(g: Garment, wave: np.ndarray) -> Cut:
     top, neckline, c.back = _shoulders(g, c, chest, shoulder)
     side = [arc((chest, 0.22), (chest - 0.004, 0.3), (waist, 0.39), 6)]
     if hem > 0.6 and dress:
-        side += [arc((waist, 0.39), (hip * 0.96, 0.46), (hip, 0.58), 6)[1:],
-                 arc((hip, 0.58), (hip + (edge - hip) * 0.42, 0.58 + (hem - 0.58) * 0.5), (edge, hem), 6)[1:]]
+        side += [
+            arc((waist, 0.39), (hip * 0.96, 0.46), (hip, 0.58), 6)[1:],
+            arc((hip, 0.58), (hip + (edge - hip) * 0.42, 0.58 + (hem - 0.58) * 0.5), (edge, hem), 6)[1:],
+        ]
     else:
         side += [arc((waist, 0.39), (waist + (edge - waist) * 0.6, 0.39 + (hem - 0.39) * 0.45), (edge, hem), 7)[1:]]
     sag = 0.012 + (0.03 * fit if dress else 0.008 * fit)
@@ -186,11 +209,21 @@ def _sleeve(g: Garment, shoulder: float, chest: float) -> tuple[Points, Points, 
 
 def _collar(g: Garment, wide: float, lift: float, depth: float) -> list[Points]:
     if g.kind == "jacket" and g.neck == "v":  # lapels
-        right = np.array([(wide * 0.75, lift - 0.026), (wide + 0.035, lift + 0.02), (wide + 0.055, 0.15), (wide + 0.03, 0.165),
-                          (wide + 0.035, 0.195), (0.0, depth), (wide * 0.75, 0.12)])
+        right = np.array(
+            [
+                (wide * 0.75, lift - 0.026),
+                (wide + 0.035, lift + 0.02),
+                (wide + 0.055, 0.15),
+                (wide + 0.03, 0.165),
+                (wide + 0.035, 0.195),
+                (0.0, depth),
+                (wide * 0.75, 0.12),
+            ]
+        )
     else:
-        right = np.array([(wide * 0.75, lift - 0.026), (wide + 0.026, lift + 0.01), (wide + 0.016, lift + 0.105),
-                          (0.004, depth + 0.006)])
+        right = np.array(
+            [(wide * 0.75, lift - 0.026), (wide + 0.026, lift + 0.01), (wide + 0.016, lift + 0.105), (0.004, depth + 0.006)]
+        )
     return [right, right * (-1, 1)]
 
 
@@ -198,7 +231,7 @@ def _wavy(edge: float, hem: float, sag: float, wave: np.ndarray, height: float) 
     """A hem from right to left: hanging a little in the middle, and waving where the cloth is wide."""
     x = np.linspace(edge, -edge, 25)
     u = x / edge
-    y = hem + sag * (1 - u ** 2) + height * np.sin(u * (7 + 2 * wave[1]) * 1.6 + 3 * wave[2])
+    y = hem + sag * (1 - u**2) + height * np.sin(u * (7 + 2 * wave[1]) * 1.6 + 3 * wave[2])
     return np.stack([x, y], 1)
 
 
@@ -224,8 +257,12 @@ def _skirt(g: Garment, wave: np.ndarray) -> Cut:
     fit, hem, waist = _FIT[g.fit], HEMS["skirt"][g.length] * (1 + 0.015 * wave[0]), 0.15
     hip = (0.205, 0.225, 0.25)[fit]
     edge = hip + (hem - 0.2) * (-0.04, 0.12, 0.3)[fit]
-    right = np.concatenate([arc((waist, 0.0), (hip * 0.97, 0.08), (hip, 0.2), 6),
-                            arc((hip, 0.2), (hip + (edge - hip) * 0.45, 0.2 + (hem - 0.2) * 0.5), (edge, hem), 6)[1:]])
+    right = np.concatenate(
+        [
+            arc((waist, 0.0), (hip * 0.97, 0.08), (hip, 0.2), 6),
+            arc((hip, 0.2), (hip + (edge - hip) * 0.45, 0.2 + (hem - 0.2) * 0.5), (edge, hem), 6)[1:],
+        ]
+    )
     bottom = _wavy(edge, hem, 0.02 + 0.015 * fit, wave, 0.011 * fit)
     top = arc((-waist, 0.0), (0, 0.02), (waist, 0.0))
     c = Cut(waist=(0.025, waist + 0.006), hem=hem, hem_width=edge, front=0.06, neckline=top)
@@ -246,23 +283,33 @@ def _pants(g: Garment, wave: np.ndarray) -> Cut:
     share = (hem - 0.25) / 0.61
     outer = hip + (np.array((-0.06, 0.0, 0.075))[fit]) * share
     inner = outer - (0.175 - (0.09, 0.03, -0.045)[fit] * share)
-    right = np.concatenate([arc((waist, 0.0), (hip * 0.98, 0.09), (hip, 0.22), 6),
-                            arc((hip, 0.22), (hip + (outer - hip) * 0.3, 0.22 + (hem - 0.22) * 0.5), (outer, hem), 5)[1:],
-                            np.array([(max(inner, 0.022), hem + 0.006)]), np.array([(0.01, 0.27), (0.0, 0.262)])])
+    right = np.concatenate(
+        [
+            arc((waist, 0.0), (hip * 0.98, 0.09), (hip, 0.22), 6),
+            arc((hip, 0.22), (hip + (outer - hip) * 0.3, 0.22 + (hem - 0.22) * 0.5), (outer, hem), 5)[1:],
+            np.array([(max(inner, 0.022), hem + 0.006)]),
+            np.array([(0.01, 0.27), (0.0, 0.262)]),
+        ]
+    )
     top = arc((-waist, 0.0), (0, 0.02), (waist, 0.0))
     c = Cut(waist=(0.025, waist + 0.006), hem=hem, hem_width=outer, neckline=top)
     c.body.append(np.concatenate([top, right, mirror(right)]))
     c.back = np.concatenate([arc((-waist, 0), (0, -0.022), (waist, 0)), top[::-1]])
-    c.seams += [arc((waist + 0.012, 0.05), (0, 0.075), (-waist - 0.012, 0.05)), np.array([(0, 0.062), (0, 0.262)]),
-                arc((0.035, 0.065), (0.04, 0.15), (0.0, 0.19), 5)]
+    c.seams += [
+        arc((waist + 0.012, 0.05), (0, 0.075), (-waist - 0.012, 0.05)),
+        np.array([(0, 0.062), (0, 0.262)]),
+        arc((0.035, 0.065), (0.04, 0.15), (0.0, 0.19), 5),
+    ]
     for x in (-1, 1):
         c.seams.append(arc((x * 0.09, 0.066), (x * 0.12, 0.13), (x * 0.178, 0.12), 5))
         c.hems.append(np.array([(x * outer, hem - 0.02), (x * max(inner, 0.022), hem - 0.014)]))
         middle = (outer + max(inner, 0.022)) / 2
         if hem > 0.5:
             c.folds.append((np.array([(x * (hip - 0.09), 0.25), (x * middle, hem - 0.03)]), 0.8))
-        c.folds += [(arc((x * 0.01, 0.25), (x * 0.07, 0.25), (x * 0.13, 0.22 + 0.02 * wave[3])), -0.8),
-                    (arc((x * 0.03, 0.3), (x * 0.07, 0.29), (x * 0.12, 0.3)), -0.5)]
+        c.folds += [
+            (arc((x * 0.01, 0.25), (x * 0.07, 0.25), (x * 0.13, 0.22 + 0.02 * wave[3])), -0.8),
+            (arc((x * 0.03, 0.3), (x * 0.07, 0.29), (x * 0.12, 0.3)), -0.5),
+        ]
         if fit == 2:
             c.folds.append((np.array([(x * (hip - 0.04), 0.26), (x * (middle + 0.05), hem - 0.02)]), -0.9))
     return c

@@ -90,8 +90,10 @@ def draw_state(adjective: str, noun: str, pixels: int, dice: RandomStream) -> tu
     Raises DataError for a noun or an adjective that nobody has drawn.
     """
     if noun not in NOUNS or adjective not in {*EFFECTS, *SIZES}:
-        raise DataError(f"made mit_states: cannot draw {adjective!r} {noun!r}; nouns: {', '.join(NOUNS)}; adjectives: "
-                        f"{', '.join([*EFFECTS, *SIZES])}")
+        raise DataError(
+            f"made mit_states: cannot draw {adjective!r} {noun!r}; nouns: {', '.join(NOUNS)}; adjectives: "
+            f"{', '.join([*EFFECTS, *SIZES])}"
+        )
     color = jitter(dice, dice.pick(NOUNS[noun].colors), 14)
     unit = SIZES.get(adjective, USUAL) * between(dice, 0.94, 1.06)
     room = 0.5 * (1 - unit) * 0.45

@@ -129,8 +129,10 @@ def wet(s: Subject) -> None:
         if k < 9:  # falling below the noun
             x, y = s.box[0] + s.wide * between(s.dice, 0.1, 0.9), min(0.97, s.box[3] + between(s.dice, 0.0, 0.1))
             pen.polygon(s.flat([(x - r, y), (x, y - 2.6 * r), (x + r, y), (x, y + 1.1 * r)]), fill=255)
-        s.canvas.polygon([(x - r, y), (x, y - 2.6 * r), (x + r, y), (x + 0.7 * r, y + 0.8 * r), (x - 0.7 * r, y + 0.8 * r)],
-                        (150, 206, 246, 235))
+        s.canvas.polygon(
+            [(x - r, y), (x, y - 2.6 * r), (x + r, y), (x + 0.7 * r, y + 0.8 * r), (x - 0.7 * r, y + 0.8 * r)],
+            (150, 206, 246, 235),
+        )
         s.canvas.oval(x - 0.3 * r, y, 0.3 * r, 0.4 * r, (255, 255, 255))
 
 
@@ -160,8 +162,16 @@ def shiny(s: Subject) -> None:
     for at in ((0.2, 0.2), (0.75, 0.3), (0.5, 0.7)):
         x, y = s.box[0] + at[0] * s.wide, s.box[1] + at[1] * s.high
         r = between(s.dice, 0.05, 0.09)
-        star = [(x, y - r), (x + 0.16 * r, y - 0.16 * r), (x + r, y), (x + 0.16 * r, y + 0.16 * r), (x, y + r),
-                (x - 0.16 * r, y + 0.16 * r), (x - r, y), (x - 0.16 * r, y - 0.16 * r)]
+        star = [
+            (x, y - r),
+            (x + 0.16 * r, y - 0.16 * r),
+            (x + r, y),
+            (x + 0.16 * r, y + 0.16 * r),
+            (x, y + r),
+            (x - 0.16 * r, y + 0.16 * r),
+            (x - r, y),
+            (x - 0.16 * r, y - 0.16 * r),
+        ]
         s.canvas.polygon(star, (255, 255, 250))
         pen.polygon(s.flat(star), fill=255)
 
@@ -278,5 +288,6 @@ def _pieces(s: Subject, edges: list, moves: tuple[tuple[float, float, float], ..
 
 
 EFFECTS: dict[str, Callable[[Subject], None]] = {
-    f.__name__: f for f in (bent, broken, burnt, cracked, cut, dirty, frozen, moldy, mossy, old, painted, rusty, shiny, torn, wet,
-                            wrinkled)}
+    f.__name__: f
+    for f in (bent, broken, burnt, cracked, cut, dirty, frozen, moldy, mossy, old, painted, rusty, shiny, torn, wet, wrinkled)
+}

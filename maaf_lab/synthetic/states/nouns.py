@@ -219,8 +219,23 @@ def knife(b: Canvas, i: Ink) -> None:
 
 
 def shirt(b: Canvas, i: Ink) -> None:
-    b.polygon([(-0.16, -0.4), (-0.28, -0.36), (-0.5, -0.08), (-0.36, 0.04), (-0.26, -0.08), (-0.26, 0.46), (0.26, 0.46),
-               (0.26, -0.08), (0.36, 0.04), (0.5, -0.08), (0.28, -0.36), (0.16, -0.4)], i.main)
+    b.polygon(
+        [
+            (-0.16, -0.4),
+            (-0.28, -0.36),
+            (-0.5, -0.08),
+            (-0.36, 0.04),
+            (-0.26, -0.08),
+            (-0.26, 0.46),
+            (0.26, 0.46),
+            (0.26, -0.08),
+            (0.36, 0.04),
+            (0.5, -0.08),
+            (0.28, -0.36),
+            (0.16, -0.4),
+        ],
+        i.main,
+    )
     b.polygon(oval(0, -0.41, 0.16, 0.12, 0, 0, 180), i.dark)
     for s in (-1, 1):
         b.line([(0.26 * s, -0.08), (0.25 * s, 0.12)], 0.02, i.dark)
@@ -250,14 +265,22 @@ TRAIN_NOUNS = {
     "ball": Noun(ball, "toy", ((210, 60, 50), (60, 110, 200), (240, 180, 50))),
     "banana": Noun(banana, "food", ((238, 206, 70), (226, 196, 60))),
     "boat": Noun(boat, "wood", ((150, 60, 50), (60, 90, 140), *WOODS)),
-    "book": Noun(book, "paper", CLOTHS), "bottle": Noun(bottle, "ceramic", ((60, 120, 80), (90, 130, 170), (140, 90, 50))),
+    "book": Noun(book, "paper", CLOTHS),
+    "bottle": Noun(bottle, "ceramic", ((60, 120, 80), (90, 130, 170), (140, 90, 50))),
     "bowl": Noun(bowl, "ceramic", ((90, 130, 170), (206, 200, 190), (190, 120, 80))),
-    "bread": Noun(bread, "food", ((196, 140, 80), (214, 166, 104))), "bucket": Noun(bucket, "metal", (METAL, (80, 120, 170))),
+    "bread": Noun(bread, "food", ((196, 140, 80), (214, 166, 104))),
+    "bucket": Noun(bucket, "metal", (METAL, (80, 120, 170))),
     "cake": Noun(cake, "food", ((190, 120, 80), (226, 170, 150), (120, 76, 56))),
-    "car": Noun(car, "machine", ((190, 50, 46), (60, 100, 170), (220, 220, 216))), "chair": Noun(chair, "wood", WOODS),
-    "coin": Noun(coin, "metal", ((210, 172, 80), METAL, (176, 116, 76))), "door": Noun(door, "wood", (*WOODS, (80, 120, 110))),
-    "envelope": Noun(envelope, "paper", ((226, 214, 186), (206, 180, 140))), "hat": Noun(hat, "cloth", CLOTHS),
+    "car": Noun(car, "machine", ((190, 50, 46), (60, 100, 170), (220, 220, 216))),
+    "chair": Noun(chair, "wood", WOODS),
+    "coin": Noun(coin, "metal", ((210, 172, 80), METAL, (176, 116, 76))),
+    "door": Noun(door, "wood", (*WOODS, (80, 120, 110))),
+    "envelope": Noun(envelope, "paper", ((226, 214, 186), (206, 180, 140))),
+    "hat": Noun(hat, "cloth", CLOTHS),
     "house": Noun(house, "building", ((214, 196, 160), (180, 190, 196), (206, 160, 130))),
-    "key": Noun(key, "metal", ((210, 172, 80), METAL)), "knife": Noun(knife, "metal", (METAL, (196, 200, 206))),
-    "shirt": Noun(shirt, "cloth", CLOTHS), "shoe": Noun(shoe, "cloth", CLOTHS), "tree": Noun(tree, "plant", GREENS),
+    "key": Noun(key, "metal", ((210, 172, 80), METAL)),
+    "knife": Noun(knife, "metal", (METAL, (196, 200, 206))),
+    "shirt": Noun(shirt, "cloth", CLOTHS),
+    "shoe": Noun(shoe, "cloth", CLOTHS),
+    "tree": Noun(tree, "plant", GREENS),
 }

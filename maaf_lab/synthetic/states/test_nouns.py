@@ -148,13 +148,17 @@ def window(b: Canvas, i: Ink) -> None:
 TEST_NOUNS = {
     "camera": Noun(camera, "machine", ((70, 72, 80), (120, 110, 100))),
     "castle": Noun(castle, "building", ((176, 170, 160), (196, 176, 140))),
-    "cheese": Noun(cheese, "food", ((238, 196, 80), (240, 214, 130))), "clock": Noun(clock, "metal", ((200, 164, 80), METAL)),
+    "cheese": Noun(cheese, "food", ((238, 196, 80), (240, 214, 130))),
+    "clock": Noun(clock, "metal", ((200, 164, 80), METAL)),
     "fish": Noun(fish, "food", ((110, 140, 160), (220, 130, 70), (150, 160, 110))),
     "gate": Noun(gate, "metal", ((70, 74, 84), METAL)),
-    "laptop": Noun(laptop, "machine", (METAL, (90, 94, 102))), "mirror": Noun(mirror, "ceramic", (*WOODS, (200, 164, 80))),
+    "laptop": Noun(laptop, "machine", (METAL, (90, 94, 102))),
+    "mirror": Noun(mirror, "ceramic", (*WOODS, (200, 164, 80))),
     "orange": Noun(orange, "food", ((240, 146, 40), (246, 160, 56))),
-    "plate": Noun(plate, "ceramic", ((226, 224, 214), (150, 180, 200), (214, 170, 140))), "table": Noun(table, "wood", WOODS),
-    "tomato": Noun(tomato, "food", ((206, 50, 40), (216, 76, 44))), "wheel": Noun(wheel, "metal", (METAL, (150, 90, 60))),
+    "plate": Noun(plate, "ceramic", ((226, 224, 214), (150, 180, 200), (214, 170, 140))),
+    "table": Noun(table, "wood", WOODS),
+    "tomato": Noun(tomato, "food", ((206, 50, 40), (216, 76, 44))),
+    "wheel": Noun(wheel, "metal", (METAL, (150, 90, 60))),
     "window": Noun(window, "ceramic", (WOOD, WHITE, CLOTHS[0])),
 }
 NOUNS = {**TRAIN_NOUNS, **TEST_NOUNS}

@@ -60,8 +60,12 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
         (folder / IMAGES).mkdir()
         (folder / ANNOTATIONS).mkdir()
         pairs = plan(size, seed)
-        jobs = [(split, 2 * i + k, f"{pair.id}{'_2' if k else ''}.png", pair.view, (pair.before, pair.after)[k])
-                for split, own in pairs.items() for i, pair in enumerate(own) for k in (0, 1)]
+        jobs = [
+            (split, 2 * i + k, f"{pair.id}{'_2' if k else ''}.png", pair.view, (pair.before, pair.after)[k])
+            for split, own in pairs.items()
+            for i, pair in enumerate(own)
+            for k in (0, 1)
+        ]
         for _ in in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "synthetic streets", progress=progress):
             pass
         counts = {}
@@ -141,8 +145,14 @@ def _told(seed: int, pair: Pair) -> dict[str, Any]:
         where = {"x": spot.x, "y": spot.y, "landmarks": list(spot.landmarks), "box": [round(v, 4) for v in box(t, spot)]}
         return {**asdict(t), **where}
 
-    return {"id": pair.id, "view": pair.view, "clip": pair.clip, "before": [thing(t) for t in pair.before],
-            "after": [thing(t) for t in pair.after], "changes": [[thing(c.before), thing(c.after)] for c in pair.changes]}
+    return {
+        "id": pair.id,
+        "view": pair.view,
+        "clip": pair.clip,
+        "before": [thing(t) for t in pair.before],
+        "after": [thing(t) for t in pair.after],
+        "changes": [[thing(c.before), thing(c.after)] for c in pair.changes],
+    }
 
 
 def _dump(content: Any, file: Any) -> None:

@@ -53,8 +53,11 @@ def changed(scene: Scene, view: View, count: int, dice: RandomStream) -> tuple[S
             change = Change(None, random_thing(view, dice.pick(free), dice))
         elif kind == "moved" and old:
             thing = dice.pick(old)
-            there = [i for i in free if view.spots[i].holds == view.spots[thing.spot].holds
-                     and _distance(view.spots[i], view.spots[thing.spot]) > FAR]
+            there = [
+                i
+                for i in free
+                if view.spots[i].holds == view.spots[thing.spot].holds and _distance(view.spots[i], view.spots[thing.spot]) > FAR
+            ]
             if not there:
                 continue
             change = Change(thing, replace(thing, spot=dice.pick(there)))
@@ -62,8 +65,11 @@ def changed(scene: Scene, view: View, count: int, dice: RandomStream) -> tuple[S
             continue
         later = [t for t in now if t != change.before] + ([change.after] if change.after else [])
         trial = [*changes, change]
-        seen = all((c.before is None or seen_share(c.before, scene, view) >= SEEN)
-                   and (c.after is None or seen_share(c.after, later, view) >= SEEN) for c in trial)
+        seen = all(
+            (c.before is None or seen_share(c.before, scene, view) >= SEEN)
+            and (c.after is None or seen_share(c.after, later, view) >= SEEN)
+            for c in trial
+        )
         if seen:
             now, changes = later, trial
             touched |= {t.spot for t in (change.before, change.after) if t}
@@ -96,14 +102,28 @@ def sentence(change: Change, before: Scene, after: Scene, view: View, dice: Rand
     old, new = change.before, change.after
     if old is None:
         name, where = _named(new, after, view, dice)
-        forms = ("there is a {} {} now", "a {} has appeared {}", "there is now a {} {}", "a {} is {} that was not there before",
-                 "a new {} is {}", "a {} appeared {}", "there is a {} {} that was not there before")
+        forms = (
+            "there is a {} {} now",
+            "a {} has appeared {}",
+            "there is now a {} {}",
+            "a {} is {} that was not there before",
+            "a new {} is {}",
+            "a {} appeared {}",
+            "there is a {} {} that was not there before",
+        )
         return " ".join(dice.pick(forms).format(name, where or dice.pick(places(view.spots[new.spot]))).split())
     name, where = _named(old, before, view, dice)
     unique = sum(fits((name, where), other, view) for other in before) == 1
     if new is None:
-        forms = ["the {} {} is gone", "the {} {} is no longer there", "the {} {} is missing", "the {} {} has left",
-                 "the {} {} is not there anymore", "{} {} is gone now", "the {} {} is no longer in the picture"]
+        forms = [
+            "the {} {} is gone",
+            "the {} {} is no longer there",
+            "the {} {} is missing",
+            "the {} {} has left",
+            "the {} {} is not there anymore",
+            "{} {} is gone now",
+            "the {} {} is no longer in the picture",
+        ]
         if not any(fits((name, where), other, view) for other in after):
             forms.append("there is no longer a {} {}")
         if not unique:
@@ -168,8 +188,11 @@ def fits(told: tuple[str, str], thing: Thing, view: View) -> bool:
     if ({"person"} & {*words} and thing.is_car) or ({"vehicle"} & {*words} and not thing.is_car):
         return False
     extras = {extra for extra in ("umbrella", "bag") if extra in words}
-    return all(w == thing.color for w in words if w in colors) and all(w == thing.kind for w in words if w in kinds) and all(
-        extra == thing.extra for extra in extras)
+    return (
+        all(w == thing.color for w in words if w in colors)
+        and all(w == thing.kind for w in words if w in kinds)
+        and all(extra == thing.extra for extra in extras)
+    )
 
 
 def _distance(a: Spot, b: Spot) -> float:

@@ -15,12 +15,22 @@ CAR_KINDS = ("car", "suv", "van", "truck")
 CAR_HEIGHTS = dict(zip(CAR_KINDS, (0.36, 0.43, 0.52, 0.55)))  # in car lengths
 PERSON_KINDS = ("man", "woman")
 CAR_COLORS = {
-    "white": (236, 236, 236), "black": (40, 42, 46), "silver": (164, 170, 176), "red": (190, 34, 36), "blue": (40, 82, 168),
-    "yellow": (236, 196, 44), "green": (46, 112, 66),
+    "white": (236, 236, 236),
+    "black": (40, 42, 46),
+    "silver": (164, 170, 176),
+    "red": (190, 34, 36),
+    "blue": (40, 82, 168),
+    "yellow": (236, 196, 44),
+    "green": (46, 112, 66),
 }
 SHIRTS = {
-    "red": (206, 40, 44), "blue": (48, 92, 190), "white": (240, 240, 240), "black": (36, 36, 40), "yellow": (242, 206, 50),
-    "green": (58, 140, 72), "pink": (236, 132, 172),
+    "red": (206, 40, 44),
+    "blue": (48, 92, 190),
+    "white": (240, 240, 240),
+    "black": (36, 36, 40),
+    "yellow": (242, 206, 50),
+    "green": (58, 140, 72),
+    "pink": (236, 132, 172),
 }
 EXTRAS = ("", "", "umbrella", "bag")
 _SKIN = ((226, 182, 148), (196, 146, 108), (142, 98, 70), (240, 204, 176))
@@ -58,7 +68,7 @@ def draw_scene(things: Sequence[Thing], seed: int, number: int, pixels: int, dic
     most = max(1, pixels // 112)
     down, right = (int(v) for v in dice.uniform(2) * (2 * most + 1))
     shaken = np.pad(canvas.array(), ((most, most), (most, most), (0, 0)), mode="edge")
-    return photographed(shaken[down:down + pixels, right:right + pixels], dice, light=0.07, cast=0.02, noise=4, block=4)
+    return photographed(shaken[down : down + pixels, right : right + pixels], dice, light=0.07, cast=0.02, noise=4, block=4)
 
 
 def _car(canvas: Canvas, thing: Thing) -> None:
@@ -79,8 +89,20 @@ def _car(canvas: Canvas, thing: Thing) -> None:
         rear = {"car": -0.28, "suv": -0.44, "van": -0.47}[thing.kind]
         front = {"car": 0.08, "suv": 0.12, "van": 0.26}[thing.kind]
         trunk = -0.24 if thing.kind == "car" else -tall + 0.08
-        canvas.polygon([(-0.5, -0.08), (-0.5, trunk), (-0.43, trunk - 0.02), (rear, -tall), (front, -tall), bonnet, (0.47, -0.22),
-                       (0.5, -0.17), (0.5, -0.08)], paint)
+        canvas.polygon(
+            [
+                (-0.5, -0.08),
+                (-0.5, trunk),
+                (-0.43, trunk - 0.02),
+                (rear, -tall),
+                (front, -tall),
+                bonnet,
+                (0.47, -0.22),
+                (0.5, -0.17),
+                (0.5, -0.08),
+            ],
+            paint,
+        )
         canvas.box(-0.5, -0.14, 0.5, -0.075, dark)
         low = rear - (0.08 if thing.kind == "car" else -0.03)
         canvas.polygon([(low, -0.25), (rear + 0.03, -tall + 0.035), (-0.1, -tall + 0.035), (-0.1, -0.25)], glass)
@@ -114,8 +136,20 @@ def _person(canvas: Canvas, thing: Thing) -> None:
     if thing.extra == "umbrella":
         cloth = dice.pick(((180, 40, 120), (50, 60, 150), (40, 130, 130)))
         canvas.line([(0.24, -0.5), (0.22, -1.15)], 0.03, (60, 60, 60))
-        canvas.polygon([(-0.28, -0.98), (-0.12, -1.16), (0.12, -1.24), (0.34, -1.2), (0.54, -1.08), (0.64, -0.94), (0.4, -1.0),
-                       (0.2, -0.97), (-0.04, -1.02)], cloth)
+        canvas.polygon(
+            [
+                (-0.28, -0.98),
+                (-0.12, -1.16),
+                (0.12, -1.24),
+                (0.34, -1.2),
+                (0.54, -1.08),
+                (0.64, -0.94),
+                (0.4, -1.0),
+                (0.2, -0.97),
+                (-0.04, -1.02),
+            ],
+            cloth,
+        )
     elif thing.extra == "bag":
         canvas.box(0.16, -0.46, 0.36, -0.24, (130, 84, 40))
         canvas.line([(0.2, -0.46), (0.26, -0.53), (0.32, -0.46)], 0.025, (90, 56, 28))

@@ -78,6 +78,7 @@ def squares(cache):
 
 # --- what a cache holds -----------------------------------------------------------------------------------------------
 
+
 def test_images_of_the_right_size_keep_their_bytes(split, decodes):
     cache = pixel_cache(split, 16, progress=False)
     assert len(cache) == 7 and cache.size == 16 and len(decodes) == 7
@@ -96,7 +97,7 @@ def test_jpeg_is_close_to_raw_and_smaller(tmp_path):
     split = write(tmp_path / "set", 4, 96)
     for i, image in enumerate(split.images):  # shapes with edges on a gradient, in colours: what photographs are made of
         picture = np.stack([smooth, np.roll(smooth, 17 * i, 0), smooth.T], -1)
-        picture[20:50, 10 + i:60] = (200, 30 + 40 * i, 90)
+        picture[20:50, 10 + i : 60] = (200, 30 + 40 * i, 90)
         PILImage.fromarray(picture.astype(np.uint8)).save(image.path)
     raw, jpeg = (pixel_cache(split, 96, progress=False, store=store) for store in ("raw", "jpeg"))
     error = (squares(raw).astype(float) - squares(jpeg)) ** 2
@@ -110,7 +111,7 @@ def test_jpeg_keeps_what_the_encoder_wrote(split):
     data = cache.path.read_bytes()
     for i, image in enumerate(split.images):
         encoded = JpegCache.encode(to_square(decode(image.path), 12))
-        assert data[cache.ends[i] - len(encoded):cache.ends[i]] == encoded
+        assert data[cache.ends[i] - len(encoded) : cache.ends[i]] == encoded
         np.testing.assert_array_equal(cache.image(i), decode("a.jpg", encoded))
 
 
@@ -171,6 +172,7 @@ def test_a_cache_in_memory_needs_no_file():
 
 
 # --- found again, or not ----------------------------------------------------------------------------------------------
+
 
 def test_a_changed_file_is_seen(split, make, decodes):
     first = make(split, 16)
@@ -251,6 +253,7 @@ def test_a_damaged_image_is_named(split):
 
 
 # --- builds that are stopped ------------------------------------------------------------------------------------------
+
 
 def stopped(make, split, folder, monkeypatch, after):
     """A build that Ctrl-C stopped when `after` images had been decoded; what it left, by name."""
@@ -355,8 +358,10 @@ def test_whatever_a_kill_leaves_is_gone_on_with(remains, store, data):
     left.journal.write_bytes(left.records[:cut] + data.draw(torn, "after the journal"))
     left.partial.write_bytes(left.pixels[:keep] + (data.draw(torn, "after the pixels") if keep >= told else b""))
     found, size = left.journal.read_bytes(), left.partial.stat().st_size
-    sound = [(i + 1) * SEALED.itemsize <= len(found) and left.records.startswith(found[:(i + 1) * SEALED.itemsize])
-             and end <= size for i, end in enumerate(ends)]
+    sound = [
+        (i + 1) * SEALED.itemsize <= len(found) and left.records.startswith(found[: (i + 1) * SEALED.itemsize]) and end <= size
+        for i, end in enumerate(ends)
+    ]
     seen, real = [], cache_build.decode
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache_build, "decode", lambda *args: (seen.append(args), real(*args))[1])
@@ -476,6 +481,7 @@ def test_remains_of_forgotten_builds_go(split, make, tmp_path):
 
 # --- what cannot be built ---------------------------------------------------------------------------------------------
 
+
 def test_all_bad_files_in_one_error(split, make, tmp_path, decodes):
     good = {i: split.images[i].path.read_bytes() for i in (1, 3, 4, 6)}
     for i, data in good.items():
@@ -554,6 +560,7 @@ def test_the_bar_shows_only_on_request(split, make, tmp_path, capsys):
 
 
 # --- the setting ------------------------------------------------------------------------------------------------------
+
 
 def test_committed_records_keep_their_names():
     records = [Run(path.parent) for path in (Path(__file__).parents[3] / "notebooks" / "records").glob("*/config.json")]

@@ -19,9 +19,12 @@ from maaf_lab.synthetic import registry as sets
 NAMES = sorted(sets.SYNTHETIC)
 LACKS = ("missing", "damaged")
 METRICS = {
-    "birds_to_words": {"R10", "R50"}, "css": {"R1", "R5", "R10", "R50"}, "fashion200k": {"R1", "R10", "R50"},
+    "birds_to_words": {"R10", "R50"},
+    "css": {"R1", "R5", "R10", "R50"},
+    "fashion200k": {"R1", "R10", "R50"},
     "fashion_iq": {"R10 dress", "R50 dress", "R10 shirt", "R50 shirt", "R10 toptee", "R50 toptee", "R10", "R50", "mean"},
-    "mit_states": {"R1", "R5", "R10"}, "spot_the_diff": {"R10", "R50"},
+    "mit_states": {"R1", "R5", "R10"},
+    "spot_the_diff": {"R10", "R50"},
 }
 
 

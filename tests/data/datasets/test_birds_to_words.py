@@ -21,15 +21,28 @@ def address(number):
 def row(left, right, split, text, number=1):
     """A line of the file, as the dataset's README describes its eleven columns."""
     left, right = (address(n) if isinstance(n, int) else n for n in (left, right))
-    return "\t".join(["https://www.inaturalist.org/observations/1", left, "Turdus merula", "base",
-                      "https://www.inaturalist.org/observations/2", right, "Pica pica", "sameClass", split, str(number), text])
+    return "\t".join(
+        [
+            "https://www.inaturalist.org/observations/1",
+            left,
+            "Turdus merula",
+            "base",
+            "https://www.inaturalist.org/observations/2",
+            right,
+            "Pica pica",
+            "sameClass",
+            split,
+            str(number),
+            text,
+        ]
+    )
 
 
 ROWS = [
     row(11, 12, "train", "animal1 is small , animal2 is red", 1),
     row(11, 12, "train", "Animal 2 has a beak.", 2),
     row(13, 11, "train", "they look alike", 1),
-    row(21, 22, "val", "animal2 is \"blue\"", 1),
+    row(21, 22, "val", 'animal2 is "blue"', 1),
     row(33, 32, "test", "Animal 1 is round", 1),
     row(32, 31, "test", "animal2 flies", 1),
     row(32, 31, "test", "animal2 sings", 2),
@@ -74,8 +87,13 @@ def test_evaluation_has_a_query_for_each_description(root):
 def test_training_holds_each_pair_both_ways(root):
     split = BirdsToWords(root).load("train")
     assert pairs(split) == numbered(
-        (11, 12, "animal1 is small , animal2 is red"), (11, 12, "Animal 2 has a beak."), (13, 11, "they look alike"),
-        (12, 11, "animal2 is small , animal1 is red"), (12, 11, "Animal 1 has a beak."), (11, 13, "they look alike"))
+        (11, 12, "animal1 is small , animal2 is red"),
+        (11, 12, "Animal 2 has a beak."),
+        (13, 11, "they look alike"),
+        (12, 11, "animal2 is small , animal1 is red"),
+        (12, 11, "Animal 1 has a beak."),
+        (11, 13, "they look alike"),
+    )
 
 
 def test_training_draws_one_description_of_each_pair_and_direction(root):
@@ -89,16 +107,19 @@ def test_training_draws_one_description_of_each_pair_and_direction(root):
     assert seen == set(split.queries)
 
 
-@pytest.mark.parametrize("text, other", [
-    ("animal1 is big", "animal2 is big"),
-    ("Animal 1 and ANIMAL  2", "Animal 2 and ANIMAL  1"),
-    ("animal1's beak, (Animal 2)", "animal2's beak, (Animal 1)"),
-    ("animal_1 animal-2 animal #1", "animal_2 animal-1 animal #2"),
-    ("animals 1", "animals 1"),
-    ("animal12 animal 1st animal 3 mammal1", "animal12 animal 1st animal 3 mammal1"),
-    ("1 animal, 2 animals", "1 animal, 2 animals"),
-    ("", ""),
-])
+@pytest.mark.parametrize(
+    "text, other",
+    [
+        ("animal1 is big", "animal2 is big"),
+        ("Animal 1 and ANIMAL  2", "Animal 2 and ANIMAL  1"),
+        ("animal1's beak, (Animal 2)", "animal2's beak, (Animal 1)"),
+        ("animal_1 animal-2 animal #1", "animal_2 animal-1 animal #2"),
+        ("animals 1", "animals 1"),
+        ("animal12 animal 1st animal 3 mammal1", "animal12 animal 1st animal 3 mammal1"),
+        ("1 animal, 2 animals", "1 animal, 2 animals"),
+        ("", ""),
+    ],
+)
 def test_swapped(text, other):
     assert swapped(text) == other and swapped(other) == text
 
@@ -113,9 +134,16 @@ def test_swapping_twice_changes_nothing(text):
     assert all(a == b or {a, b} == {"1", "2"} for a, b in zip(text, other))
 
 
-@pytest.mark.parametrize("change", [
-    {"end": "\r\n"}, {"encoding": "utf-8-sig"}, {"end": "\n\n  \n"}, {"end": "\r\n\r\n", "encoding": "utf-8-sig"},
-    {"header": ""}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"end": "\r\n"},
+        {"encoding": "utf-8-sig"},
+        {"end": "\n\n  \n"},
+        {"end": "\r\n\r\n", "encoding": "utf-8-sig"},
+        {"header": ""},
+    ],
+)
 def test_line_ends_a_mark_empty_lines_and_no_header_change_nothing(root, change):
     whole = {name: BirdsToWords(root).load(name).queries for name in ("train", "val", "test")}
     write(root, **change)
@@ -124,9 +152,20 @@ def test_line_ends_a_mark_empty_lines_and_no_header_change_nothing(root, change)
     assert BirdsToWords(root).load("test").queries == whole["test"], "a last line without an end"
 
 
-@pytest.mark.parametrize("text", [
-    '"animal1 is big', 'animal1 is "big', '"', '"a" "b', "a\tb\tc", "🐦 animal2",
-    "word " * 1_999 + "word", "a\u2028b\x0bc\x85d", "split"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"animal1 is big',
+        'animal1 is "big',
+        '"',
+        '"a" "b',
+        "a\tb\tc",
+        "🐦 animal2",
+        "word " * 1_999 + "word",
+        "a\u2028b\x0bc\x85d",
+        "split",
+    ],
+)
 def test_odd_descriptions_are_read(root, text):
     write(root, [row(31, 32, "test", text), *ROWS], header="")
     found = BirdsToWords(root).load("test")
@@ -145,8 +184,9 @@ def test_a_header_with_other_names_is_read_by_order_and_noted(root):
     whole = BirdsToWords(root).load("train").queries
     write(root, header="\t".join("abcdefghijk"))
     assert BirdsToWords(root).load("train").queries == whole
-    assert any("line 1: taken for a header with other names (a, b, c" in note
-               for note in BirdsToWords(root).check(progress=False).notes)
+    assert any(
+        "line 1: taken for a header with other names (a, b, c" in note for note in BirdsToWords(root).check(progress=False).notes
+    )
 
 
 def test_a_missing_column_is_named(root):
@@ -159,17 +199,20 @@ def test_a_missing_column_is_named(root):
         BirdsToWords(root).load("test")
 
 
-@pytest.mark.parametrize("line, words", [
-    (ROWS[4].rsplit("\t", 1)[0], r"line 3: expected 11 columns .* found 10, nothing for description"),
-    ("no tabs at all", r"line 3: expected 11 columns .* found 1, nothing for img1ImgURL: 'no tabs at all'"),
-    (row(31, 32, "dev", "a"), r"line 3: expected the column split to be train, val or test, found 'dev'"),
-    (row(31, 32, "", "a"), r"line 3: .*found ''"),
-    (row(31, 32, "Test", "a"), r"line 3: .*found 'Test'"),
-    (row("https://host/photos/..", 32, "test", "a"), r"line 3, img1ImgURL: expected the name of a file inside .*'\.\.'"),
-    (row(31, "https://host/photos/", "test", "a"), r"line 3, img2ImgURL: .*found ''"),
-    (row(31, "..\\x.jpg", "test", "a"), r"line 3, img2ImgURL: .*found '\.\."),
-    (row(31, "x" * 300, "test", "a"), r"line 3, img2ImgURL"),
-])
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        (ROWS[4].rsplit("\t", 1)[0], r"line 3: expected 11 columns .* found 10, nothing for description"),
+        ("no tabs at all", r"line 3: expected 11 columns .* found 1, nothing for img1ImgURL: 'no tabs at all'"),
+        (row(31, 32, "dev", "a"), r"line 3: expected the column split to be train, val or test, found 'dev'"),
+        (row(31, 32, "", "a"), r"line 3: .*found ''"),
+        (row(31, 32, "Test", "a"), r"line 3: .*found 'Test'"),
+        (row("https://host/photos/..", 32, "test", "a"), r"line 3, img1ImgURL: expected the name of a file inside .*'\.\.'"),
+        (row(31, "https://host/photos/", "test", "a"), r"line 3, img2ImgURL: .*found ''"),
+        (row(31, "..\\x.jpg", "test", "a"), r"line 3, img2ImgURL: .*found '\.\."),
+        (row(31, "x" * 300, "test", "a"), r"line 3, img2ImgURL"),
+    ],
+)
 def test_a_bad_row_names_its_line(root, line, words):
     write(root, [ROWS[0], line, *ROWS[1:]])
     with pytest.raises(DataError, match=words) as error:
@@ -194,7 +237,7 @@ def test_other_encodings_name_the_line(root):
 def test_a_file_cut_in_the_middle(root):
     whole = (root / ANNOTATION).read_bytes()
     last = whole.rstrip().rfind(b"\n") + 1
-    (root / ANNOTATION).write_bytes(whole[:last + 60])
+    (root / ANNOTATION).write_bytes(whole[: last + 60])
     with pytest.raises(DataError, match=r"line 8: expected 11 columns"):
         BirdsToWords(root).load("test")
     for content in (b"", b"\n\n", b"\xef\xbb\xbf"):
@@ -254,8 +297,10 @@ def test_notes(root):
 def test_two_photographs_of_one_name_are_noted(root):
     write(root, [*ROWS, row("https://other/large.jpg?31", 33, "test", "clash")])
     assert len(BirdsToWords(root).load("test").images) == 3
-    assert any("test: 1 file names stand for more than one address, and so for one image (first: large.jpg?31)" in note
-               for note in BirdsToWords(root).check(progress=False).notes)
+    assert any(
+        "test: 1 file names stand for more than one address, and so for one image (first: large.jpg?31)" in note
+        for note in BirdsToWords(root).check(progress=False).notes
+    )
 
 
 def test_origin_and_made_data(root):
@@ -264,16 +309,20 @@ def test_origin_and_made_data(root):
     write(root, ROWS[1:])
     assert BirdsToWords(root).origin() != first
     write(root)
-    (root / "made.json").write_text(json.dumps({"dataset": "birds_to_words", "origin": "synthetic birds",
-                                                "counts": {"train": [3, 6], "val": [2, 1], "test": [3, 3]}}))
+    (root / "made.json").write_text(
+        json.dumps(
+            {"dataset": "birds_to_words", "origin": "synthetic birds", "counts": {"train": [3, 6], "val": [2, 1], "test": [3, 3]}}
+        )
+    )
     report = BirdsToWords(root).check(progress=False)
     assert report.complete and report.origin == "synthetic birds"
     assert not any("paper" in note for note in report.notes), "synthetic data is not set beside the paper's"
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=30)
-lines = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd"), st.sampled_from(["train", "val", "test"]), texts),
-                 max_size=10)
+lines = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd"), st.sampled_from(["train", "val", "test"]), texts), max_size=10
+)
 
 
 @given(lines, st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n"]))

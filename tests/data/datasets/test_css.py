@@ -30,8 +30,10 @@ def annotation():
         [thing("sphere", "blue", "large", (0.1, 0.9)), thing("cylinder", "cyan", "small", (0.8, 0.2))],
         [thing(size="large", pos=(0.55, 0.45))],
     ]
-    mods = [{"from": [0], "to": [2], "to_str": "make red cube large"},
-            {"from": [1, 0], "to": [3, 4], "to_str": "add small cylinder to bottom-left"}]
+    mods = [
+        {"from": [0], "to": [2], "to_str": "make red cube large"},
+        {"from": [1, 0], "to": [3, 4], "to_str": "add small cylinder to bottom-left"},
+    ]
     return {split: copy.deepcopy({"objects_img": scenes, "mods": mods}) for split in ("train", "test")}
 
 
@@ -83,8 +85,9 @@ def test_origin(root):
     assert datasets.load("css", root, "test").origin == datasets.origin("css", root) == "made css v1 size=tiny"
 
 
-@pytest.mark.parametrize("content", [
-    "{", "[]", '{"dataset": "birds", "origin": "x", "counts": {}}', '{"dataset": "css", "origin": "x", "counts": 3}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"dataset": "birds", "origin": "x", "counts": {}}', '{"dataset": "css", "origin": "x", "counts": 3}']
+)
 def test_a_spoilt_mark(root, content):
     (root / "made.json").write_text(content)
     with pytest.raises(DataError, match=r"made\.json"):
@@ -126,23 +129,26 @@ def test_positions_on_the_edge(root):
     assert datasets.load("css", root, "test").images[0].label == "top-right small red cube; bottom-left small red cube"
 
 
-@pytest.mark.parametrize("place, value, words", [
-    (("objects_img", 3), [thing(shape="cone")], r"objects_img\[3\].*cone"),
-    (("objects_img", 3), [thing(color="pink")], r"objects_img\[3\].*pink"),
-    (("objects_img", 3), [thing(pos=(120, 80))], r"objects_img\[3\].*fractions"),
-    (("objects_img", 3), [thing(pos=(float("nan"), 0))], r"objects_img\[3\].*fractions"),
-    (("objects_img", 3), [thing(pos=None)], r"objects_img\[3\].*pos"),
-    (("objects_img", 3), [{"shape": "cube"}], r"objects_img\[3\]"),
-    (("objects_img", 3), None, r"objects_img\[3\]"),
-    (("mods", 1), {"from": [1], "to": [2]}, r"mods\[1\].*to_str missing"),
-    (("mods", 1), "make it red", r"mods\[1\]"),
-    (("mods", 1), {"from": [1, 0], "to": [3], "to_str": "x"}, r"mods\[1\].*found 2 and 1"),
-    (("mods", 1), {"from": [1], "to": [5], "to_str": "x"}, r"mods\[1\], 'to': .*0 to 4, found 5"),
-    (("mods", 1), {"from": [-1], "to": [2], "to_str": "x"}, r"mods\[1\], 'from': .*found -1"),
-    (("mods", 1), {"from": [0.5], "to": [2], "to_str": "x"}, r"mods\[1\], 'from'"),
-    (("mods", 1), {"from": 1, "to": [2], "to_str": "x"}, r"mods\[1\], 'from'"),
-    (("mods", 1), {"from": [1], "to": [2], "to_str": 7}, r"mods\[1\].*to_str as a text, found 7"),
-])
+@pytest.mark.parametrize(
+    "place, value, words",
+    [
+        (("objects_img", 3), [thing(shape="cone")], r"objects_img\[3\].*cone"),
+        (("objects_img", 3), [thing(color="pink")], r"objects_img\[3\].*pink"),
+        (("objects_img", 3), [thing(pos=(120, 80))], r"objects_img\[3\].*fractions"),
+        (("objects_img", 3), [thing(pos=(float("nan"), 0))], r"objects_img\[3\].*fractions"),
+        (("objects_img", 3), [thing(pos=None)], r"objects_img\[3\].*pos"),
+        (("objects_img", 3), [{"shape": "cube"}], r"objects_img\[3\]"),
+        (("objects_img", 3), None, r"objects_img\[3\]"),
+        (("mods", 1), {"from": [1], "to": [2]}, r"mods\[1\].*to_str missing"),
+        (("mods", 1), "make it red", r"mods\[1\]"),
+        (("mods", 1), {"from": [1, 0], "to": [3], "to_str": "x"}, r"mods\[1\].*found 2 and 1"),
+        (("mods", 1), {"from": [1], "to": [5], "to_str": "x"}, r"mods\[1\], 'to': .*0 to 4, found 5"),
+        (("mods", 1), {"from": [-1], "to": [2], "to_str": "x"}, r"mods\[1\], 'from': .*found -1"),
+        (("mods", 1), {"from": [0.5], "to": [2], "to_str": "x"}, r"mods\[1\], 'from'"),
+        (("mods", 1), {"from": 1, "to": [2], "to_str": "x"}, r"mods\[1\], 'from'"),
+        (("mods", 1), {"from": [1], "to": [2], "to_str": 7}, r"mods\[1\].*to_str as a text, found 7"),
+    ],
+)
 def test_a_bad_annotation_names_the_place(root, place, value, words):
     data = annotation()
     data["test"][place[0]][place[1]] = value
@@ -154,13 +160,16 @@ def test_a_bad_annotation_names_the_place(root, place, value, words):
     assert not report.complete and [r.split for r in report.rows] == ["train"] and place[0] in str(report)
 
 
-@pytest.mark.parametrize("data, words", [
-    ({"train": {"mods": []}}, "expected split 'test', found train"),
-    ({"test": {"mods": []}}, "expected the key 'objects_img', found mods"),
-    ({"test": [1]}, "expected a dict with objects_img and mods, found list"),
-    ([1, 2], "expected a dict of splits"),
-    ({}, "expected a dict of splits"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ({"train": {"mods": []}}, "expected split 'test', found train"),
+        ({"test": {"mods": []}}, "expected the key 'objects_img', found mods"),
+        ({"test": [1]}, "expected a dict with objects_img and mods, found list"),
+        ([1, 2], "expected a dict of splits"),
+        ({}, "expected a dict of splits"),
+    ],
+)
 def test_a_bad_outline(root, data, words):
     box = np.empty((), dtype=object)
     box[()] = data
@@ -257,8 +266,15 @@ def test_an_image_is_judged_by_its_contents_not_its_last_bytes(root):
 
 
 def test_the_report_of_a_whole_copy(tmp_path):
-    made = {"dataset": "css", "version": 1, "size": "tiny", "pixels": 4, "seed": 0, "origin": "made css v1 size=tiny pixels=4",
-            "counts": {"train": [360, 320], "test": [360, 320]}}
+    made = {
+        "dataset": "css",
+        "version": 1,
+        "size": "tiny",
+        "pixels": 4,
+        "seed": 0,
+        "origin": "made css v1 size=tiny pixels=4",
+        "counts": {"train": [360, 320], "test": [360, 320]},
+    }
     part = {"objects_img": [[thing()]] * 360, "mods": [{"from": [i % 40], "to": [40 + i], "to_str": "x"} for i in range(320)]}
     root = write(tmp_path / "css", {"train": part, "test": part}, made, pixels=4)
     report = datasets.check("css", root, progress=False)
@@ -282,9 +298,16 @@ def test_the_registry(root):
             call("ccs", root, *arguments)
 
 
-objects = st.lists(st.builds(
-    thing, st.sampled_from(SHAPES), st.sampled_from(COLORS), st.sampled_from(SIZES),
-    st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda cell: ((cell[0] + 0.5) / 3, (cell[1] + 0.5) / 3))), max_size=9)
+objects = st.lists(
+    st.builds(
+        thing,
+        st.sampled_from(SHAPES),
+        st.sampled_from(COLORS),
+        st.sampled_from(SIZES),
+        st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda cell: ((cell[0] + 0.5) / 3, (cell[1] + 0.5) / 3)),
+    ),
+    max_size=9,
+)
 
 
 @settings(max_examples=60, deadline=None)

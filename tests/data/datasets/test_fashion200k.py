@@ -71,28 +71,39 @@ def root(tmp_path):
 
 # --- test: published queries ----------------------------------------------------------------------------------------------
 
+
 def test_the_test_split(root):
     split = Fashion200k(root).load("test")
     assert [image.id for image in split.images] == [name("test", c, i) for c in CATEGORIES for i in range(len(TEST[c]))]
     assert all(image.path == root / image.id and image.path.is_file() for image in split.images)
     assert [image.label for image in split.images[:5]] == [
-        "red silk dress", "blue silk dress", "black andmark white jacket", "black andmark grey jacket", "pants"]
+        "red silk dress",
+        "blue silk dress",
+        "black andmark white jacket",
+        "black andmark grey jacket",
+        "pants",
+    ]
     assert split.images[6].label == "whatquestionmark topstarmark"
     assert [(q.source, q.target, q.target_label, q.texts) for q in split.queries] == [
-        (0, 1, "blue silk dress", ("replace red with blue",)), (1, 0, "red silk dress", ("replace blue with red",)),
-        (2, 3, "black andmark grey jacket", ("replace white with grey",))]
+        (0, 1, "blue silk dress", ("replace red with blue",)),
+        (1, 0, "red silk dress", ("replace blue with red",)),
+        (2, 3, "black andmark grey jacket", ("replace white with grey",)),
+    ]
     assert split.protocol.gallery == "split" and split.protocol.exclude_source and split.protocol.ks == (1, 10, 50)
     assert (split.dataset, Fashion200k.evaluation, split.draw) == ("fashion200k", "test", None)
 
 
-@pytest.mark.parametrize("source, target, words", [
-    ("red silk dress", "blue silk dress", ("red", "blue")),
-    ("silk red dress", "silk dress blue", ("red", "blue")),
-    ("red silk dress", "blue lace dress", ("red", "blue")),  # the first that differs
-    ("red dress", "red silk dress", ("dress", "silk")),  # the source lacks nothing: its last word
-    ("dress", "dress", ("dress", "dress")),
-    ("redder dress", "red dress", ("redder", "red")),
-])
+@pytest.mark.parametrize(
+    "source, target, words",
+    [
+        ("red silk dress", "blue silk dress", ("red", "blue")),
+        ("silk red dress", "silk dress blue", ("red", "blue")),
+        ("red silk dress", "blue lace dress", ("red", "blue")),  # the first that differs
+        ("red dress", "red silk dress", ("dress", "silk")),  # the source lacks nothing: its last word
+        ("dress", "dress", ("dress", "dress")),
+        ("redder dress", "red dress", ("redder", "red")),
+    ],
+)
 def test_different_words(source, target, words):
     assert different_words(source, target) == words
 
@@ -121,8 +132,10 @@ def test_empty_captions(root):
     write_labels(root, "train", {"top": [" "]})
     split = Fashion200k(root).load("test")
     assert [image.label for image in split.images[-2:]] == ["", ""]
-    assert any("test: 2 images have an empty caption (first: women/top/test/0/0_0.jpeg)" in note
-               for note in Fashion200k(root).check(progress=False).notes)
+    assert any(
+        "test: 2 images have an empty caption (first: women/top/test/0/0_0.jpeg)" in note
+        for note in Fashion200k(root).check(progress=False).notes
+    )
     train = Fashion200k(root).load("train")
     assert all(q.target_label and train.images[q.source].label for q in train.queries)
     with open(root / QUERIES, "a") as file:
@@ -137,23 +150,28 @@ def test_repeated_paths_are_one_image(root):
         file.write(f"{name('test', 'dress', 0)}\t-2\tred silk dress\n{name('test', 'dress', 1)}\t-2\tgreen dress\n")
     split = Fashion200k(root).load("test")
     assert split.images == whole.images and split.queries == whole.queries
-    assert any("test: 2 lines of the label files repeat a path, 1 of them with another caption" in note
-               for note in Fashion200k(root).check(progress=False).notes)
+    assert any(
+        "test: 2 lines of the label files repeat a path, 1 of them with another caption" in note
+        for note in Fashion200k(root).check(progress=False).notes
+    )
 
 
-@pytest.mark.parametrize("line, words", [
-    (b"women/a.jpeg", "line 3: expected a path, a detection score and a caption .*found 'women/a.jpeg'"),
-    (b"women/a.jpeg\t0.9", "line 3: expected a path, a detection score and a caption"),
-    (b"women/a.jpeg 0.9 red dress", "line 3: expected a path, a detection score and a caption"),
-    (b"\t0.9\tred dress", "line 3: expected a path below the root .*found ''"),
-    (b"../a.jpeg\t0.9\tred dress", r"line 3: expected a path below the root .*found '\.\./a\.jpeg'"),
-    (b"women/../../a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
-    (b"/etc/passwd\t0.9\tred dress", "line 3: expected a path below the root .*found '/etc/passwd'"),
-    (b"C:\\women\\a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
-    (b"C:/women/a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
-    (b"women\\..\\..\\a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
-    (b"women/a.jpeg\t0.9\tred dr\xe9ss", "line 3: expected UTF-8 text"),
-])
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        (b"women/a.jpeg", "line 3: expected a path, a detection score and a caption .*found 'women/a.jpeg'"),
+        (b"women/a.jpeg\t0.9", "line 3: expected a path, a detection score and a caption"),
+        (b"women/a.jpeg 0.9 red dress", "line 3: expected a path, a detection score and a caption"),
+        (b"\t0.9\tred dress", "line 3: expected a path below the root .*found ''"),
+        (b"../a.jpeg\t0.9\tred dress", r"line 3: expected a path below the root .*found '\.\./a\.jpeg'"),
+        (b"women/../../a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
+        (b"/etc/passwd\t0.9\tred dress", "line 3: expected a path below the root .*found '/etc/passwd'"),
+        (b"C:\\women\\a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
+        (b"C:/women/a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
+        (b"women\\..\\..\\a.jpeg\t0.9\tred dress", "line 3: expected a path below the root"),
+        (b"women/a.jpeg\t0.9\tred dr\xe9ss", "line 3: expected UTF-8 text"),
+    ],
+)
 def test_a_bad_line_of_labels(root, line, words):
     path = labels_file(root, "dress")
     path.write_bytes(path.read_bytes() + line + b"\n")
@@ -164,14 +182,17 @@ def test_a_bad_line_of_labels(root, line, words):
     assert not report.complete and [row.split for row in report.rows] == ["train"]
 
 
-@pytest.mark.parametrize("line, words", [
-    (name("test", "dress", 0), "line 4: expected a source path and a target path"),
-    (f"{name('test', 'dress', 0)} {name('test', 'dress', 1)} x", "line 4: expected a source path and a target path"),
-    (f"{name('test', 'dress', 0)} {name('test', 'dress', 9)}", "line 4: expected a target of labels/.*dress/test/9/9_0"),
-    (f"{name('train', 'dress', 0)} {name('test', 'dress', 1)}", "line 4: expected a source of labels/.*dress/train/0/0_0"),
-    (f"{name('test', 'dress', 0)} ../b.jpeg", "line 4: expected a path below the root"),
-    (f"/a.jpeg {name('test', 'dress', 0)}", "line 4: expected a path below the root"),
-])
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        (name("test", "dress", 0), "line 4: expected a source path and a target path"),
+        (f"{name('test', 'dress', 0)} {name('test', 'dress', 1)} x", "line 4: expected a source path and a target path"),
+        (f"{name('test', 'dress', 0)} {name('test', 'dress', 9)}", "line 4: expected a target of labels/.*dress/test/9/9_0"),
+        (f"{name('train', 'dress', 0)} {name('test', 'dress', 1)}", "line 4: expected a source of labels/.*dress/train/0/0_0"),
+        (f"{name('test', 'dress', 0)} ../b.jpeg", "line 4: expected a path below the root"),
+        (f"/a.jpeg {name('test', 'dress', 0)}", "line 4: expected a path below the root"),
+    ],
+)
 def test_a_bad_test_query(root, line, words):
     with open(root / QUERIES, "a") as file:
         file.write(f"{line}\n")
@@ -190,8 +211,11 @@ def test_empty_files(root):
 
 def test_half_an_archive(root):
     labels_file(root, "skirt").unlink()
-    with pytest.raises(DataError, match=r"Fashion200k test: 1 of 6 annotation files missing under .*"
-                                        r"labels/skirt_test_detect_all\.txt\)\. What to get: "):
+    with pytest.raises(
+        DataError,
+        match=r"Fashion200k test: 1 of 6 annotation files missing under .*"
+        r"labels/skirt_test_detect_all\.txt\)\. What to get: ",
+    ):
         Fashion200k(root).load("test")
     assert len(Fashion200k(root).load("train").queries) == 10
     (root / QUERIES).unlink()
@@ -217,7 +241,8 @@ def test_missing_pictures(root):
         Fashion200k(root).load("test")
     split = Fashion200k(root).load("test", missing="skip")
     assert [(split.images[q.source].label, q.target_label) for q in split.queries] == [
-        ("black andmark white jacket", "black andmark grey jacket")]
+        ("black andmark white jacket", "black andmark grey jacket")
+    ]
     shutil.rmtree(root / "women")
     with pytest.raises(DataError, match=r"7 of 7 images missing.*What to get: "):
         Fashion200k(root).load("test", missing="skip")
@@ -243,6 +268,7 @@ def test_counts_and_notes(root):
 
 
 # --- train: drawn queries -------------------------------------------------------------------------------------------------
+
 
 def test_the_train_split(root):
     split = Fashion200k(root).load("train")
@@ -289,9 +315,20 @@ def test_every_partner_is_drawn_as_often_as_in_tirg():
     assert counts[0] == 0 and np.abs(found - expected).max() < 0.03  # five standard deviations
 
 
-@pytest.mark.parametrize("captions", [
-    [], [""], ["red", ""], ["red", "red"], ["red dress", "dress red"], ["red red dress", "red dress"],
-    ["red  dress", "red dress"], ["red dress", "blue skirt"], ["red silk dress", "red dress"]])
+@pytest.mark.parametrize(
+    "captions",
+    [
+        [],
+        [""],
+        ["red", ""],
+        ["red", "red"],
+        ["red dress", "dress red"],
+        ["red red dress", "red dress"],
+        ["red  dress", "red dress"],
+        ["red dress", "blue skirt"],
+        ["red silk dress", "red dress"],
+    ],
+)
 def test_nobody_has_a_partner(captions):
     assert Partners(captions).queries(np.random.default_rng(0)) == []
 

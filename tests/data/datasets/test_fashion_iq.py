@@ -63,12 +63,21 @@ def root(tmp_path):
 def test_a_split(root):
     split = FashionIQ(root).load("val")
     assert [(i.id, i.label, i.categories) for i in split.images] == [
-        ("D1", "D1", ("dress",)), ("D2", "D2", ("dress",)), ("DT", "DT", ("dress", "toptee")),
-        ("S1", "S1", ("shirt",)), ("S2", "S2", ("shirt",)), ("T1", "T1", ("toptee",)), ("T2", "T2", ("toptee",))]
+        ("D1", "D1", ("dress",)),
+        ("D2", "D2", ("dress",)),
+        ("DT", "DT", ("dress", "toptee")),
+        ("S1", "S1", ("shirt",)),
+        ("S2", "S2", ("shirt",)),
+        ("T1", "T1", ("toptee",)),
+        ("T2", "T2", ("toptee",)),
+    ]
     assert all(image.path == root / "images" / f"{image.id}.jpg" for image in split.images)
     assert [(q.source, q.target, q.target_label, q.category, q.texts) for q in split.queries] == [
-        (1, 2, "DT", "dress", ("is red", "has longer sleeves")), (0, 1, "D2", "dress", ("is blue", "is solid")),
-        (3, 4, "S2", "shirt", ("has a\ttab", "is \U0001f600 happy")), (2, 6, "T2", "toptee", ("is darker", "is striped"))]
+        (1, 2, "DT", "dress", ("is red", "has longer sleeves")),
+        (0, 1, "D2", "dress", ("is blue", "is solid")),
+        (3, 4, "S2", "shirt", ("has a\ttab", "is \U0001f600 happy")),
+        (2, 6, "T2", "toptee", ("is darker", "is striped")),
+    ]
     assert split.protocol.gallery == "category" and split.protocol.exclude_source and split.protocol.ks == (10, 50)
     assert (split.dataset, split.name, FashionIQ.evaluation) == ("fashion_iq", "val", "val")
     assert split.draw is None and split.origin.startswith("published sha256:")
@@ -77,7 +86,11 @@ def test_a_split(root):
 def test_test_has_no_answers(root):
     split = FashionIQ(root).load("test")
     assert [(q.source, q.target, q.target_label) for q in split.queries] == [
-        (1, None, None), (0, None, None), (3, None, None), (2, None, None)]
+        (1, None, None),
+        (0, None, None),
+        (3, None, None),
+        (2, None, None),
+    ]
     assert any("4 queries have no target" in note for note in FashionIQ(root).check(progress=False).notes)
     put(captions_file(root, "shirt", "test"), entries("shirt"))  # answers that came later are read
     put(captions_file(root, "toptee", "test"), [{**entries("toptee", "test")[0], "target": None}])
@@ -119,8 +132,11 @@ def test_wrong_folders(root, tmp_path):
 def test_half_an_archive(root):
     captions_file(root, "shirt").unlink()
     split_file(root, "toptee").unlink()
-    with pytest.raises(DataError, match=r"Fashion IQ val: 2 of 6 annotation files missing under .*cap\.shirt\.val\.json, "
-                                        r"image_splits/split\.toptee\.val\.json\)\. What to get: "):
+    with pytest.raises(
+        DataError,
+        match=r"Fashion IQ val: 2 of 6 annotation files missing under .*cap\.shirt\.val\.json, "
+        r"image_splits/split\.toptee\.val\.json\)\. What to get: ",
+    ):
         FashionIQ(root).load("val")
     assert len(FashionIQ(root).load("train").queries) == 4  # the other splits are whole
     report = FashionIQ(root).check(progress=False)
@@ -139,11 +155,14 @@ def test_a_file_cut_in_the_middle(root):
     assert len(FashionIQ(root).load("val").queries) == 4
 
 
-@pytest.mark.parametrize("content, words", [
-    (b'["D1", "D\xff2"]', r"line 1: expected UTF-8 text, found"),
-    (b'["D1",\n\n"D\xe92"]', r"line 3: expected UTF-8 text, found"),
-    (b"[" * 100_000, r"split\.dress\.val\.json: expected JSON"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b'["D1", "D\xff2"]', r"line 1: expected UTF-8 text, found"),
+        (b'["D1",\n\n"D\xe92"]', r"line 3: expected UTF-8 text, found"),
+        (b"[" * 100_000, r"split\.dress\.val\.json: expected JSON"),
+    ],
+)
 def test_bytes_that_are_no_json(root, content, words):
     split_file(root, "dress").write_bytes(content)
     with pytest.raises(DataError, match=words):
@@ -159,18 +178,21 @@ def test_other_ways_to_write_the_same(root):
     assert (after.images, after.queries) == (before.images, before.queries) and after.origin != before.origin
 
 
-@pytest.mark.parametrize("data, words", [
-    ({"D1": "D2"}, r"expected a list of asins, found dict"),
-    ([], r"expected a list of asins, found list \[\]"),
-    (["D1", 7], r"entry \[1\]: expected an asin .*found int 7"),
-    (["D1", "../../etc/passwd"], r"entry \[1\]: expected an asin .*etc/passwd"),
-    (["/D1"], r"entry \[0\]: expected an asin"),
-    ([".."], r"entry \[0\]: expected an asin"),
-    (["D1\n"], r"entry \[0\]: expected an asin"),
-    ([""], r"entry \[0\]: expected an asin"),
-    (["D" * 300], r"entry \[0\]: expected an asin"),
-    ([entries("dress")[0]], r"entry \[0\]: expected an asin .*found dict"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ({"D1": "D2"}, r"expected a list of asins, found dict"),
+        ([], r"expected a list of asins, found list \[\]"),
+        (["D1", 7], r"entry \[1\]: expected an asin .*found int 7"),
+        (["D1", "../../etc/passwd"], r"entry \[1\]: expected an asin .*etc/passwd"),
+        (["/D1"], r"entry \[0\]: expected an asin"),
+        ([".."], r"entry \[0\]: expected an asin"),
+        (["D1\n"], r"entry \[0\]: expected an asin"),
+        ([""], r"entry \[0\]: expected an asin"),
+        (["D" * 300], r"entry \[0\]: expected an asin"),
+        ([entries("dress")[0]], r"entry \[0\]: expected an asin .*found dict"),
+    ],
+)
 def test_a_bad_split_file(root, data, words):
     put(split_file(root, "dress"), data)
     with pytest.raises(DataError, match=r"split\.dress\.val\.json.*" + words):
@@ -180,23 +202,26 @@ def test_a_bad_split_file(root, data, words):
 GOOD = {"candidate": "D1", "target": "D2", "captions": ["is red", "is long"]}
 
 
-@pytest.mark.parametrize("data, words", [
-    ({"entries": [GOOD]}, r"expected a list of entries .*found dict"),
-    ("captions", r"expected a list of entries .*found str"),
-    ([GOOD, "D1"], r"entry \[1\]: expected the keys candidate, target, captions; .*found str 'D1'"),
-    ([GOOD, {}], r"entry \[1\]: .*candidate, target, captions missing \(found no keys\)"),
-    ([{k: v for k, v in GOOD.items() if k != "candidate"}], r"entry \[0\]: .*; candidate missing \(found target, captions\)"),
-    ([GOOD, {k: v for k, v in GOOD.items() if k != "target"}], r"entry \[1\]: .*; target missing"),
-    ([{k: v for k, v in GOOD.items() if k != "captions"}], r"entry \[0\]: .*; captions missing"),
-    ([{**GOOD, "target": None}], r"entry \[0\]: expected an asin as target .*found NoneType None"),
-    ([{**GOOD, "candidate": ["D1"]}], r"entry \[0\]: expected an asin as candidate .*found list"),
-    ([{**GOOD, "captions": "is red"}], r"entry \[0\]: expected captions as a list of texts, found str 'is red'"),
-    ([{**GOOD, "captions": []}], r"entry \[0\]: expected captions as a list of texts, found list \[\]"),
-    ([{**GOOD, "captions": ["is red", 7]}], r"entry \[0\]: expected captions as a list of texts"),
-    ([{**GOOD, "captions": [None, "is red"]}], r"entry \[0\]: expected captions as a list of texts"),
-    ([GOOD, {**GOOD, "target": "S1"}], r"entry \[1\]: expected a target of split\.dress\.val\.json, found 'S1'"),
-    ([{**GOOD, "candidate": "T1"}], r"entry \[0\]: expected a candidate of split\.dress\.val\.json, found 'T1'"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ({"entries": [GOOD]}, r"expected a list of entries .*found dict"),
+        ("captions", r"expected a list of entries .*found str"),
+        ([GOOD, "D1"], r"entry \[1\]: expected the keys candidate, target, captions; .*found str 'D1'"),
+        ([GOOD, {}], r"entry \[1\]: .*candidate, target, captions missing \(found no keys\)"),
+        ([{k: v for k, v in GOOD.items() if k != "candidate"}], r"entry \[0\]: .*; candidate missing \(found target, captions\)"),
+        ([GOOD, {k: v for k, v in GOOD.items() if k != "target"}], r"entry \[1\]: .*; target missing"),
+        ([{k: v for k, v in GOOD.items() if k != "captions"}], r"entry \[0\]: .*; captions missing"),
+        ([{**GOOD, "target": None}], r"entry \[0\]: expected an asin as target .*found NoneType None"),
+        ([{**GOOD, "candidate": ["D1"]}], r"entry \[0\]: expected an asin as candidate .*found list"),
+        ([{**GOOD, "captions": "is red"}], r"entry \[0\]: expected captions as a list of texts, found str 'is red'"),
+        ([{**GOOD, "captions": []}], r"entry \[0\]: expected captions as a list of texts, found list \[\]"),
+        ([{**GOOD, "captions": ["is red", 7]}], r"entry \[0\]: expected captions as a list of texts"),
+        ([{**GOOD, "captions": [None, "is red"]}], r"entry \[0\]: expected captions as a list of texts"),
+        ([GOOD, {**GOOD, "target": "S1"}], r"entry \[1\]: expected a target of split\.dress\.val\.json, found 'S1'"),
+        ([{**GOOD, "candidate": "T1"}], r"entry \[0\]: expected a candidate of split\.dress\.val\.json, found 'T1'"),
+    ],
+)
 def test_a_bad_captions_file(root, data, words):
     put(captions_file(root, "dress"), data)
     with pytest.raises(DataError, match=r"cap\.dress\.val\.json.*" + words):
@@ -251,13 +276,18 @@ def test_published_counts(root):
 
 # --- the parsers, whatever comes ------------------------------------------------------------------------------------------
 
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-                           lambda inner: st.lists(inner, max_size=4)
-                           | st.dictionaries(st.sampled_from(["candidate", "target", "captions", "x"]), inner, max_size=4),
-                           max_leaves=12)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["candidate", "target", "captions", "x"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 asins = st.from_regex(r"[A-Z0-9]{1,10}", fullmatch=True)
-good_entries = st.fixed_dictionaries({"candidate": asins, "target": asins,
-                                      "captions": st.lists(st.text(st.characters(exclude_categories=("Cs",))), min_size=1)})
+good_entries = st.fixed_dictionaries(
+    {"candidate": asins, "target": asins, "captions": st.lists(st.text(st.characters(exclude_categories=("Cs",))), min_size=1)}
+)
 
 
 @given(st.text(max_size=40) | json_values.map(json.dumps), st.booleans())
@@ -300,6 +330,7 @@ def test_an_asin_cannot_leave_the_folder(asin):
 
 
 # --- the published files --------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def published():

@@ -12,11 +12,31 @@ from PIL import Image as PILImage
 from maaf_lab.data.datasets.mit_states import TEST_NOUNS, MITStates
 from maaf_lab.errors import ConfigError, DataError
 
-FOLDERS = {"ripe apple": 2, "sliced apple": 3, "moldy apple": 1, "wet dog": 1, "small dog": 1, "tall tree": 2, "adj apple": 2,
-           "ancient castle": 2, "ruined castle": 1, "painted castle": 1, "molten wax": 1, "melted wax": 1, "huge garden": 1,
-           "adj wax": 1}
-TEST_IDS = ["ancient castle/0.jpg", "ancient castle/1.jpg", "huge garden/0.jpg", "melted wax/0.jpg", "molten wax/0.jpg",
-            "painted castle/0.jpg", "ruined castle/0.jpg"]
+FOLDERS = {
+    "ripe apple": 2,
+    "sliced apple": 3,
+    "moldy apple": 1,
+    "wet dog": 1,
+    "small dog": 1,
+    "tall tree": 2,
+    "adj apple": 2,
+    "ancient castle": 2,
+    "ruined castle": 1,
+    "painted castle": 1,
+    "molten wax": 1,
+    "melted wax": 1,
+    "huge garden": 1,
+    "adj wax": 1,
+}
+TEST_IDS = [
+    "ancient castle/0.jpg",
+    "ancient castle/1.jpg",
+    "huge garden/0.jpg",
+    "melted wax/0.jpg",
+    "molten wax/0.jpg",
+    "painted castle/0.jpg",
+    "ruined castle/0.jpg",
+]
 
 
 def write(root, folders=None):
@@ -47,9 +67,14 @@ def test_every_test_image_asks_for_every_other_adjective_of_its_noun(root):
     assert all(image.path == root / "images" / image.id for image in split.images)
     assert sorted(asked(split)) == sorted(
         [(f"ancient castle/{i}.jpg", word, f"{word} castle") for i in (0, 1) for word in ("ruined", "painted")]
-        + [(f"{own} castle/0.jpg", word, f"{word} castle") for own in ("ruined", "painted")
-           for word in ("ancient", "ruined", "painted") if word != own]
-        + [("melted wax/0.jpg", "molten", "molten wax"), ("molten wax/0.jpg", "melted", "melted wax")])
+        + [
+            (f"{own} castle/0.jpg", word, f"{word} castle")
+            for own in ("ruined", "painted")
+            for word in ("ancient", "ruined", "painted")
+            if word != own
+        ]
+        + [("melted wax/0.jpg", "molten", "molten wax"), ("molten wax/0.jpg", "melted", "melted wax")]
+    )
     assert [q.source for q in split.queries] == sorted(q.source for q in split.queries)
     assert all(q.target is None for q in split.queries) and split.draw is None
     assert split.protocol.gallery == "split" and split.protocol.exclude_source and split.protocol.ks == (1, 5, 10)
@@ -59,7 +84,8 @@ def test_every_test_image_asks_for_every_other_adjective_of_its_noun(root):
 def test_training_queries_are_drawn(root):
     split = MITStates(root).load("train")
     assert [image.label for image in split.images] == ["moldy apple"] + ["ripe apple"] * 2 + ["sliced apple"] * 3 + [
-        "small dog"] + ["tall tree"] * 2 + ["wet dog"]
+        "small dog"
+    ] + ["tall tree"] * 2 + ["wet dog"]
     assert split.queries == split.draw(np.random.default_rng(0)) == MITStates(root).load("train").queries
     draws = [split.draw(np.random.default_rng(seed)) for seed in range(200)]
     assert len({tuple(queries) for queries in draws}) > 100
@@ -149,8 +175,11 @@ def test_wrong_folders(root, tmp_path):
 
 def test_half_an_archive(tmp_path):
     root = write(tmp_path / "training", {name: n for name, n in FOLDERS.items() if name.split()[1] not in TEST_NOUNS})
-    with pytest.raises(DataError, match=r"expected folders of the 49 test nouns with images and at least two adjectives a noun, "
-                                        r"found 0 images of 0 nouns"):
+    with pytest.raises(
+        DataError,
+        match=r"expected folders of the 49 test nouns with images and at least two adjectives a noun, "
+        r"found 0 images of 0 nouns",
+    ):
         MITStates(root).load("test")
     assert MITStates(root).load("train").queries
     report = MITStates(root).check(progress=False)
@@ -198,8 +227,9 @@ def test_origin_is_the_hash_of_the_names(root):
 
 
 def test_made_data(root):
-    (root / "made.json").write_text(json.dumps({"dataset": "mit_states", "origin": "made states",
-                                                "counts": {"train": [10, 16], "test": [7, 10]}}))
+    (root / "made.json").write_text(
+        json.dumps({"dataset": "mit_states", "origin": "made states", "counts": {"train": [10, 16], "test": [7, 10]}})
+    )
     report = MITStates(root).check(progress=False)
     assert report.complete and report.origin == MITStates(root).load("test").origin == "made states"
     (root / "images" / "wet dog" / "0.jpg").unlink()
@@ -235,7 +265,10 @@ def test_any_folders(tmp_path_factory, folders, per_reference, own, seed):
             assert len(part.queries) == sum(n * (kinds[noun] - 1) for (_, noun), n in here.items())
             continue
         queries = part.draw(np.random.default_rng(seed))
-        assert len(queries) == len(part.queries) == sum(
-            n * min(per_reference, kinds[noun] - (not own)) for (_, noun), n in here.items() if kinds[noun] > 1)
+        assert (
+            len(queries)
+            == len(part.queries)
+            == sum(n * min(per_reference, kinds[noun] - (not own)) for (_, noun), n in here.items() if kinds[noun] > 1)
+        )
         assert len({(q.source, q.texts) for q in queries}) == len(queries)
         assert all(part.images[q.target].label == q.target_label for q in queries)

@@ -57,7 +57,11 @@ def test_a_split(root, split):
     assert all(image.path == root / "resized_images" / f"{image.id}.png" for image in loaded.images)
     texts = ["the red car is gone", "a man walks to the left", "there is no car", "two more people"]
     assert [(q.source, q.target, q.target_label, q.texts) for q in loaded.queries] == [
-        (0, 1, "7_2", (texts[0],)), (0, 1, "7_2", (texts[1],)), (0, 1, "7_2", (texts[2],)), (4, 5, "3_2", (texts[3],))]
+        (0, 1, "7_2", (texts[0],)),
+        (0, 1, "7_2", (texts[1],)),
+        (0, 1, "7_2", (texts[2],)),
+        (4, 5, "3_2", (texts[3],)),
+    ]
     assert loaded.protocol.gallery == "split" and loaded.protocol.exclude_source and loaded.protocol.ks == (10, 50)
     assert loaded.protocol.answer == "the image" and loaded.dataset == "spot_the_diff"
     assert (loaded.draw is None) == (split != "train")
@@ -92,8 +96,9 @@ def test_odd_captions_are_read(root):
     assert [image.id for image in split.images] == ["5", "5_2"], "a number is read as a name"
 
 
-@pytest.mark.parametrize("data", [
-    b"\xef\xbb\xbf" + json.dumps(ENTRIES).encode(), json.dumps(ENTRIES, indent=1).replace("\n", "\r\n").encode()])
+@pytest.mark.parametrize(
+    "data", [b"\xef\xbb\xbf" + json.dumps(ENTRIES).encode(), json.dumps(ENTRIES, indent=1).replace("\n", "\r\n").encode()]
+)
 def test_a_mark_and_windows_lines_change_nothing(root, data):
     whole = SpotTheDiff(root).load("test")
     annotation(root).write_bytes(data)
@@ -101,29 +106,35 @@ def test_a_mark_and_windows_lines_change_nothing(root, data):
     assert again.queries == whole.queries and again.images == whole.images
 
 
-@pytest.mark.parametrize("data, words", [
-    ({"img_id": "7"}, r"test\.json: expected a list of entries with img_id and sentences, found dict"),
-    ([], "found an empty list"),
-    ("text", "found str"),
-    (None, "found NoneType"),
-    ([ENTRIES[0], "7"], r"\[1\]: expected the keys img_id and sentences; img_id, sentences missing \(found str\)"),
-    ([ENTRIES[0], {"img_id": "7"}], r"\[1\]: .* sentences missing \(found img_id\)"),
-    ([{"sentences": []}], r"\[0\]: .* img_id missing"),
-    ([{}], r"\[0\]: .*\(found none\)"),
-    ([{"img_id": None, "sentences": []}], r"\[0\]: expected img_id as a text such as '256', found None"),
-    ([{"img_id": True, "sentences": []}], "found True"),
-    ([{"img_id": "7", "sentences": "one text"}], r"\[0\]: expected sentences as a list of texts, found 'one text'"),
-    ([{"img_id": "7", "sentences": None}], "expected sentences as a list"),
-    ([ENTRIES[0], {"img_id": "8", "sentences": ["a", 7]}], r"\[1\]\.sentences\[1\]: expected a text, found 7 \(int\) for .*'8'"),
-    ([{"img_id": "8", "sentences": [["a"]]}], r"sentences\[0\]: expected a text, found \['a'\] \(list\)"),
-    ([{"img_id": "../8", "sentences": ["a"]}], r"\[0\], img_id: expected the name of a file inside .*'\.\./8'"),
-    ([{"img_id": "..", "sentences": ["a"]}], r"\[0\], img_id"),
-    ([{"img_id": " ", "sentences": ["a"]}], r"\[0\], img_id"),
-    ([{"img_id": "a\\b", "sentences": ["a"]}], r"\[0\], img_id"),
-    ([{"img_id": "\ud800", "sentences": ["a"]}], r"\[0\], img_id"),
-    ([{"img_id": "x" * 300, "sentences": ["a"]}], r"\[0\], img_id"),
-    ([{"img_id": "7", "sentences": ["", " "]}], "expected at least one sentence, found 1 entries without any"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ({"img_id": "7"}, r"test\.json: expected a list of entries with img_id and sentences, found dict"),
+        ([], "found an empty list"),
+        ("text", "found str"),
+        (None, "found NoneType"),
+        ([ENTRIES[0], "7"], r"\[1\]: expected the keys img_id and sentences; img_id, sentences missing \(found str\)"),
+        ([ENTRIES[0], {"img_id": "7"}], r"\[1\]: .* sentences missing \(found img_id\)"),
+        ([{"sentences": []}], r"\[0\]: .* img_id missing"),
+        ([{}], r"\[0\]: .*\(found none\)"),
+        ([{"img_id": None, "sentences": []}], r"\[0\]: expected img_id as a text such as '256', found None"),
+        ([{"img_id": True, "sentences": []}], "found True"),
+        ([{"img_id": "7", "sentences": "one text"}], r"\[0\]: expected sentences as a list of texts, found 'one text'"),
+        ([{"img_id": "7", "sentences": None}], "expected sentences as a list"),
+        (
+            [ENTRIES[0], {"img_id": "8", "sentences": ["a", 7]}],
+            r"\[1\]\.sentences\[1\]: expected a text, found 7 \(int\) for .*'8'",
+        ),
+        ([{"img_id": "8", "sentences": [["a"]]}], r"sentences\[0\]: expected a text, found \['a'\] \(list\)"),
+        ([{"img_id": "../8", "sentences": ["a"]}], r"\[0\], img_id: expected the name of a file inside .*'\.\./8'"),
+        ([{"img_id": "..", "sentences": ["a"]}], r"\[0\], img_id"),
+        ([{"img_id": " ", "sentences": ["a"]}], r"\[0\], img_id"),
+        ([{"img_id": "a\\b", "sentences": ["a"]}], r"\[0\], img_id"),
+        ([{"img_id": "\ud800", "sentences": ["a"]}], r"\[0\], img_id"),
+        ([{"img_id": "x" * 300, "sentences": ["a"]}], r"\[0\], img_id"),
+        ([{"img_id": "7", "sentences": ["", " "]}], "expected at least one sentence, found 1 entries without any"),
+    ],
+)
 def test_a_bad_annotation_names_the_place(root, data, words):
     annotation(root).write_text(json.dumps(data))
     with pytest.raises(DataError, match=words) as error:
@@ -219,16 +230,20 @@ def test_notes_say_what_was_joined_and_left_out(root):
 def test_a_small_copy_is_not_the_published_set(root):
     report = SpotTheDiff(root).check(progress=False)
     assert any("test: the annotation has 6 images and 4 queries; expected 2,540 and 2,100" in text for text in report.problems)
-    (root / "made.json").write_text(json.dumps({"dataset": "spot_the_diff", "origin": "made spot",
-                                                "counts": {split: [6, 4] for split in ("train", "val", "test")}}))
+    (root / "made.json").write_text(
+        json.dumps(
+            {"dataset": "spot_the_diff", "origin": "made spot", "counts": {split: [6, 4] for split in ("train", "val", "test")}}
+        )
+    )
     report = SpotTheDiff(root).check(progress=False)
     assert report.complete and report.origin == SpotTheDiff(root).load("test").origin == "made spot"
 
 
 names = st.text("abc012_. -é", min_size=1, max_size=6).filter(lambda name: name.strip() not in ("", ".", ".."))
 ids = st.integers(0, 99) | names
-entries = st.lists(st.fixed_dictionaries({"img_id": ids, "sentences": st.lists(st.text(max_size=20), max_size=4)}), min_size=1,
-                   max_size=8)
+entries = st.lists(
+    st.fixed_dictionaries({"img_id": ids, "sentences": st.lists(st.text(max_size=20), max_size=4)}), min_size=1, max_size=8
+)
 
 
 @given(entries, st.booleans())
@@ -251,9 +266,11 @@ def test_any_file_of_the_right_shape(tmp_path_factory, data, ascii_only):
     assert set(names) == {name for entry in data for name in (f"{entry['img_id']}.png", f"{entry['img_id']}_2.png")}
 
 
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-                           lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                               st.sampled_from(["img_id", "sentences", "x"]), inner, max_size=3), max_leaves=8)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["img_id", "sentences", "x"]), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 @given(json_values)
@@ -282,8 +299,10 @@ def published(tmp_path, monkeypatch):
     return SpotTheDiff(tmp_path)
 
 
-@pytest.mark.parametrize("name, entries, pairs, sentences, queries", [
-    ("train", 9_524, 8_566, 17_676, 17_623), ("val", 1_634, 1_493, 3_310, 3_304), ("test", 1_404, 1_270, 2_107, 2_100)])
+@pytest.mark.parametrize(
+    "name, entries, pairs, sentences, queries",
+    [("train", 9_524, 8_566, 17_676, 17_623), ("val", 1_634, 1_493, 3_310, 3_304), ("test", 1_404, 1_270, 2_107, 2_100)],
+)
 def test_the_published_annotations(published, name, entries, pairs, sentences, queries):
     raw = json.loads(annotation(published.root, name).read_text())
     assert len(raw) == entries and sum(len(entry["sentences"]) for entry in raw) == sentences

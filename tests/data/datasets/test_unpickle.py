@@ -13,9 +13,10 @@ import pytest
 from maaf_lab.data.datasets.unpickle import load_pickled_npy, loads_pickled_npy
 from maaf_lab.errors import DataError
 
-PLAIN = {"train": {"mods": [{"from": [0, 1], "to": [2, 3], "to_str": "make red cube small"}],
-                   "objects_img": [[{"pos": (0.1, 0.5)}]]},
-         "more": [None, True, 1 << 80, 2.5, 1j, b"\x00\xff", {1, 2}, frozenset("a"), "gr\u00fcn"]}
+PLAIN = {
+    "train": {"mods": [{"from": [0, 1], "to": [2, 3], "to_str": "make red cube small"}], "objects_img": [[{"pos": (0.1, 0.5)}]]},
+    "more": [None, True, 1 << 80, 2.5, 1j, b"\x00\xff", {1, 2}, frozenset("a"), "gr\u00fcn"],
+}
 
 
 def npy(payload: bytes, shape=()) -> bytes:
@@ -68,9 +69,17 @@ def test_np_save_round_trip(tmp_path):
 @pytest.mark.parametrize("old", [True, False])
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_numpy_values_of_old_and_new_numpy(old, protocol):
-    values = {"i": np.arange(6).reshape(2, 3), "f": np.float32(1.5), "n": np.int64(7), "b": np.array([True, False]),
-              "s": np.array(["cube", "sphere"]), "big": np.arange(3, dtype=">i4"), "o": np.array([{"a": 1}, None], dtype=object),
-              "F": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "empty": np.empty((0, 4), np.uint8)}
+    values = {
+        "i": np.arange(6).reshape(2, 3),
+        "f": np.float32(1.5),
+        "n": np.int64(7),
+        "b": np.array([True, False]),
+        "s": np.array(["cube", "sphere"]),
+        "big": np.arange(3, dtype=">i4"),
+        "o": np.array([{"a": 1}, None], dtype=object),
+        "F": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "empty": np.empty((0, 4), np.uint8),
+    }
     payload = pickle.dumps(boxed(values), protocol=protocol)
     if old:
         payload = as_old_numpy(payload)
@@ -99,17 +108,20 @@ class _Call:
         return self.call
 
 
-@pytest.mark.parametrize("function, args, name", [
-    (os.system, ("touch {mark}",), f"{os.system.__module__}.system"),
-    (subprocess.Popen, (["touch", "{mark}"],), ".Popen"),  # protocol 2 calls its module commands
-    (eval, ("open('{mark}', 'w')",), "eval"),
-    (exec, ("open('{mark}', 'w')",), "exec"),
-    (getattr, ("x", "upper"), "getattr"),
-    (np.load, ("{mark}",), "numpy.load"),
-    (np.memmap, ("{mark}", "u1", "w+", 0, 4), "numpy.memmap"),
-    (open, ("{mark}", "w"), "io.open"),
-    (np.random.RandomState, (), "RandomState"),
-])
+@pytest.mark.parametrize(
+    "function, args, name",
+    [
+        (os.system, ("touch {mark}",), f"{os.system.__module__}.system"),
+        (subprocess.Popen, (["touch", "{mark}"],), ".Popen"),  # protocol 2 calls its module commands
+        (eval, ("open('{mark}', 'w')",), "eval"),
+        (exec, ("open('{mark}', 'w')",), "exec"),
+        (getattr, ("x", "upper"), "getattr"),
+        (np.load, ("{mark}",), "numpy.load"),
+        (np.memmap, ("{mark}", "u1", "w+", 0, 4), "numpy.memmap"),
+        (open, ("{mark}", "w"), "io.open"),
+        (np.random.RandomState, (), "RandomState"),
+    ],
+)
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_anything_else_is_refused_by_name_and_does_not_run(tmp_path, function, args, name, protocol):
     mark = tmp_path / "ran"
@@ -122,14 +134,17 @@ def test_anything_else_is_refused_by_name_and_does_not_run(tmp_path, function, a
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("payload, name", [
-    (b"c__builtin__\neval\n(V1\ntR.", "__builtin__.eval"),  # Python 2's name of the module
-    (b"cposix\nsystem\n(Vtrue\ntR.", "posix.system"),
-    (b"(Vtrue\nios\nsystem\n.", "os.system"),  # the INST opcode of protocol 0
-    (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.", "os.system"),
-    (b"Pelsewhere\n.", "persistent id"),
-    (b"c_codecs\nencode\n(Va\nVrot13\ntR.", "rot13"),
-])
+@pytest.mark.parametrize(
+    "payload, name",
+    [
+        (b"c__builtin__\neval\n(V1\ntR.", "__builtin__.eval"),  # Python 2's name of the module
+        (b"cposix\nsystem\n(Vtrue\ntR.", "posix.system"),
+        (b"(Vtrue\nios\nsystem\n.", "os.system"),  # the INST opcode of protocol 0
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.", "os.system"),
+        (b"Pelsewhere\n.", "persistent id"),
+        (b"c_codecs\nencode\n(Va\nVrot13\ntR.", "rot13"),
+    ],
+)
 def test_handwritten_pickles(payload, name):
     with pytest.raises(DataError, match=name.replace(".", r"\.")):
         loads_pickled_npy(npy(payload), "x.npy")
@@ -175,14 +190,17 @@ def test_cut_short_anywhere(tmp_path):
             loads_pickled_npy(whole[:length], "x.npy")
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "empty"),
-    (b"<!DOCTYPE html><html>not found</html>", "expected a .npy file"),
-    (b"version https://git-lfs.github.com/spec/v1\n", "expected a .npy file"),
-    (b"\x93NUMPY\x09\x00" + b"x" * 100, "not known here"),
-    (npy(b""), "cut short"),
-    (npy(pickle.dumps({"no": "array"})), "damaged"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>not found</html>", "expected a .npy file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "expected a .npy file"),
+        (b"\x93NUMPY\x09\x00" + b"x" * 100, "not known here"),
+        (npy(b""), "cut short"),
+        (npy(pickle.dumps({"no": "array"})), "damaged"),
+    ],
+)
 def test_what_is_no_pickled_npy(tmp_path, content, words):
     (tmp_path / "x.npy").write_bytes(content)
     with pytest.raises(DataError, match=words):
