@@ -237,7 +237,7 @@ class Session:
             except (OSError, ValueError):
                 pass  # damaged: computed again
         nobody_asks = replace(self.split, queries=())
-        vectors = embed_split(self.model, nobody_asks, self.pixels, progress=progress or True)[1].numpy()
+        vectors = embed_split(self.model, nobody_asks, self.pixels, progress=progress or True)[1].cpu().numpy()
         file.parent.mkdir(parents=True, exist_ok=True)
 
         def write(beside: Path) -> None:

@@ -30,7 +30,7 @@ def embed_split(
     chunk: int = 256,
     progress: bool | Callable[[int, int], object] = True,
 ) -> tuple[Tensor, Tensor]:
-    """Every distinct image once through the backbone -> query vectors (Q, D) and gallery vectors (G, D), on the CPU.
+    """Every distinct image once through the backbone -> query vectors (Q, D) and gallery vectors (G, D), on its device.
 
     A query is fused from the features of its source while they are at hand, so memory does not grow with the split.
     progress: True for a bar, or a function that is told how many images of how many are done.
@@ -42,21 +42,22 @@ def embed_split(
     by_source: dict[int, list[int]] = {}
     for i, q in enumerate(split.queries):
         by_source.setdefault(q.source, []).append(i)
-    gallery = torch.empty(len(split.images), model.config.width)
-    queries = torch.empty(len(split.queries), model.config.width)
+    gallery = torch.empty(len(split.images), model.config.width, device=model.device)
+    queries = torch.empty(len(split.queries), model.config.width, device=model.device)
     shown = progress is True
     bar = tqdm(total=len(split.images), desc=f"embed {split.title}", unit="image", disable=not shown, mininterval=0.5)
     for start in range(0, len(split.images), chunk):
         stop = min(start + chunk, len(split.images))
         features = model.encode(prepare.eval(cache.batch(np.arange(start, stop)).to(model.device)))
-        gallery[start:stop] = normalize(model.project(features)[0].float(), dim=-1).cpu()
+        gallery[start:stop] = normalize(model.project(features)[0].float(), dim=-1)
         rows = [(i, image - start) for image in range(start, stop) for i in by_source.get(image, ())]
         for low in range(0, len(rows), 2 * chunk):
             part = rows[low : low + 2 * chunk]
             places = torch.tensor([place for _, place in part], device=model.device)
             text = model.read([texts[i] for i, _ in part])
             vectors, _ = model.fuse({r: tokens[places] for r, tokens in features.items()}, text)
-            queries[[i for i, _ in part]] = normalize(vectors.float(), dim=-1).cpu()
+            asked = torch.tensor([i for i, _ in part], device=model.device)
+            queries[asked] = normalize(vectors.float(), dim=-1)
         bar.update(stop - start)
         if callable(progress):
             progress(stop, len(split.images))

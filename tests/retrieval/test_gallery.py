@@ -1,6 +1,9 @@
-"""The one search and rank: against a naive oracle, through any index; rounded galleries."""
+"""The one search and rank: against a naive oracle, through any index, on a device that is not the CPU; rounded galleries."""
 
 from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from maaf_lab.data.split import Image, Protocol, Query, Split
+from maaf_lab.data.transforms import normalise
 from maaf_lab.errors import ConfigError, LabError
+from maaf_lab.plots.overview import overview_figure
 from maaf_lab.retrieval.folder_gallery import FolderGallery
 from maaf_lab.retrieval.gallery import Gallery, Relevance, Scan, rank
 from maaf_lab.retrieval.gallery_rounding import restored, rounded
@@ -146,6 +153,87 @@ def test_what_is_no_unit_vector_is_refused():
 # --- a device ---------------------------------------------------------------------------------------------------------
 
 
+class OnGpu(torch.Tensor):
+    """For machines without a GPU: a tensor that is on another device (torch's `meta`), computes on the CPU all the same, and
+    refuses to meet the CPU's tensors."""
+
+    @staticmethod
+    def __new__(cls, inside):
+        return torch.Tensor._make_wrapper_subclass(cls, inside.shape, strides=inside.stride(), dtype=inside.dtype, device="meta")
+
+    def __init__(self, inside):
+        self.inside = inside
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return computed(func, args, kwargs)
+
+
+class PretendGpu(TorchFunctionMode):
+    """Inside, tensors are moved to it and made on it."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func is torch.Tensor.to and isinstance(args[1], torch.device):
+            return OnGpu(bare(args[0])) if args[1].type == "meta" else bare(args[0])
+        if func is torch.Tensor.__setitem__ and not isinstance(args[2], torch.Tensor):
+            args = *args[:2], OnGpu(torch.tensor(args[2])) if isinstance(args[0], OnGpu) else args[2]
+        if getattr(kwargs.get("device"), "type", "cpu") == "meta":
+            return OnGpu(func(*args, **{**kwargs, "device": None}))
+        return func(*args, **kwargs)
+
+
+def computed(func, args, kwargs):
+    name, kwargs = func.overloadpacket.__name__, dict(kwargs or {})
+    given, device = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)], kwargs.get("device")
+    on_gpu = any(isinstance(t, OnGpu) for t in given)
+    if device is None and on_gpu and not all(isinstance(t, OnGpu) or (t.ndim == 0 and t.device.type == "cpu") for t in given):
+        raise RuntimeError(f"{name}: expected all tensors on the same device")
+    if device is not None:
+        on_gpu, kwargs["device"] = torch.device(device).type == "meta", torch.device("cpu")
+    out = func(*tree_map(bare, args), **tree_map(bare, kwargs))
+    return tree_map(lambda t: OnGpu(t) if on_gpu and isinstance(t, torch.Tensor) else t, out)
+
+
+def bare(value):
+    return value.inside if isinstance(value, OnGpu) else value
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """gpu(tensor): the same one there."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
+    with PretendGpu():
+        yield OnGpu
+
+
+@pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
+def test_vectors_stay_on_their_device_and_ranks_are_the_same(kind, gpu):
+    queries, vectors = made(5, 90, 30, 16, kind)
+    random = np.random.default_rng(0)
+    pairs = (np.arange(30), random.integers(90, size=30)), (np.arange(30), random.integers(90, size=30))
+    here, there = Gallery(vectors), Gallery(gpu(vectors))
+    assert there.vectors.device.type == "meta"
+    with pytest.raises(RuntimeError, match="same device"):
+        there.vectors @ vectors.T
+    for keep, chunk in ((5, 7), (90, 30)):
+        expected = here.rank(queries, *pairs, keep=keep, chunk=chunk)
+        for asked in (queries, gpu(queries)):
+            found = there.rank(asked, *pairs, keep=keep, chunk=chunk)
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    for k, without in ((1, ()), (7, [3, 4])):
+        for asked in (queries[0], queries[0].numpy()):
+            assert all(map(np.array_equal, there.search(asked, k, without), here.search(asked, k, without)))
+
+
+def test_a_split_is_ranked_where_its_vectors_are(gpu):
+    queries, vectors = made(6, 60, 40, 8, "tied")
+    split = toy("category", 60, 40)
+    here = rank(queries, vectors, split, progress=False)
+    there = rank(gpu(queries), gpu(vectors), split, progress=False)
+    assert here.frame.to_json() == there.frame.to_json()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
 def test_a_gpu_ranks_as_the_cpu_does(kind):
@@ -210,6 +298,23 @@ def test_table_explorer_and_search_agree(case, gallery, exclude):
         assert ids[hits.images[:10]].tolist() == list(table.frame["top"][q])
         assert np.array_equal(hits.scores[:10], table.frame["scores"][q])
         assert folder.search(queries[q], len(ids), gone).images.tolist() == hits.images.tolist()
+
+
+def test_the_overview_shows_what_a_table_ranks_first(made_model, css_test, css_test_cache):
+    """On a gallery of few directions, where ties decide."""
+    model, rows = made_model("maaf"), [0, 7, 30]
+    _, gallery = made(9, len(css_test.images), 0, model.config.width, "tied")
+    asked = [
+        model.embed_query(normalise(css_test_cache.batch([css_test.queries[q].source])), list(css_test.queries[q].texts))
+        for q in rows
+    ]
+    split = replace(css_test, queries=[css_test.queries[q] for q in rows])
+    top = rank(torch.cat(asked).detach(), gallery, split, progress=False).frame["top"]
+    figure = overview_figure(model, css_test, css_test_cache, gallery, rows)
+    place = {image.id: i for i, image in enumerate(css_test.images)}
+    for n in range(len(rows)):
+        shown = [axis.images[0].get_array() for axis in figure.axes[8 * n + 2 : 8 * n + 7]]
+        assert all(np.array_equal(a, css_test_cache.image(place[b])) for a, b in zip(shown, top[n][:5], strict=True))
 
 
 # --- galleries as 16-bit numbers --------------------------------------------------------------------------------------
