@@ -102,8 +102,8 @@ test-browser: $(VENV)/.installed-dev  ## the explorers in JupyterLab in a real b
 lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
 	@$(BIN)/python -m jupyter lab notebooks
 
-lint: $(VENV)/.installed-dev  ## style and likely mistakes (ruff; eslint for the explorers' scripts, where node is)
-	@$(BIN)/ruff check .
+lint: $(VENV)/.installed-dev  ## style, formatting and likely mistakes (ruff; eslint for the explorers' scripts, where node is)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@if command -v npx >/dev/null; then npx --yes --prefer-offline $(ESLINT) --config tests/explorers/eslint.config.mjs $(SCRIPTS); \
 	else echo "==> $(SCRIPTS): not checked, no node here (install Node.js 18 or newer)"; fi
 

@@ -1,4 +1,4 @@
-"""Are the synthetic sets worth learning from? Image only, text only, TIRG and MAAF on each, equal steps, laptop settings, one seed.
+"""Are the synthetic sets worth learning from? Image only, text only, TIRG and MAAF, equal steps, laptop profile, one seed.
 
     python benchmarks/learning.py [--data-root data] [--runs-root runs] [--steps 300] [--dataset fashion_iq ...]
 

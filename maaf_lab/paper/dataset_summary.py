@@ -102,7 +102,7 @@ def open_tour(
 ) -> DatasetTour:
     """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a synthetic set.
 
-    The synthetic set is drawn into `data_root/DATASET-SIZE`, where it is not there yet: minutes at size "full", seconds at "tiny".
+    The synthetic set is drawn into `data_root/DATASET-SIZE`, where it is missing: minutes at size "full", seconds at "tiny".
     data_root: "" for the lab's own data/. progress: a bar; None for one at size "full" alone.
     """
     data_root = own_folder(data_root, "data")

@@ -1,4 +1,4 @@
-"""What every synthetic set on disk keeps: whole or plainly unfinished, never mixed with foreign files, found again by its settings.
+"""Folders of synthetic sets: whole or plainly unfinished, never mixed with foreign files, found again by their settings.
 
 out/made.json.part   there while a set is being made: its settings
 out/made.json        written last: the settings, the counts of each split, the number of pictures

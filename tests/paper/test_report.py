@@ -96,8 +96,10 @@ def test_a_failed_run_is_not_trained_again_by_the_notebook(done, roots, tmp_path
     for broken, rows in (({jobs[0].config.name}, ["7x7+14x14"]), ({job.config.name for job in jobs}, None)):
         monkeypatch.setattr(report, "_missing", lambda keys, parameters: jobs)
         monkeypatch.setitem(
-            executors.EXECUTORS, "local", lambda jobs, **o: ((job, "gone" if job.config.name in broken else "") for job in jobs)
-        )  # noqa: B023
+            executors.EXECUTORS,
+            "local",
+            lambda jobs, *, lost=broken, **o: ((job, "gone" if job.config.name in lost else "") for job in jobs),
+        )
         asked.clear()
         where = {**roots, "out": tmp_path / str(len(broken))}
         (entry,) = run_tables(["S1"], profile="smoke", steps=3, device="cpu", progress=False, **where)

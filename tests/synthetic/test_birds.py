@@ -1,4 +1,4 @@
-"""Synthetic Birds-to-Words: paragraphs say what the pictures show, a text narrows the search, the same seed gives the same bytes."""
+"""Synthetic Birds-to-Words: paragraphs say what pictures show, a text narrows the search, the same seed gives the same bytes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Synthetic Fashion IQ and synthetic Fashion200k: captions are true, attributes show, sets follow their seed, the loaders read them."""
+"""Synthetic Fashion IQ and Fashion200k: captions are true, attributes show, sets follow their seed, the loaders read them."""
 
 import hashlib
 import json
@@ -129,7 +129,8 @@ RULES = [
         (r"instead of animal print", gone("pattern", "animal")),
         (r"instead of a graphic", gone("pattern", "graphic")),
         (
-            r"instead of (a |an )?[a-z ]*?(star|heart|skull|kitty|skeleton|cat|kitten|sun|sunburst|tree|evergreen|flag|words|lettering|"
+            r"instead of (a |an )?[a-z ]*?(star|heart|skull|kitty|skeleton|cat|kitten|sun|sunburst|tree|evergreen|"
+            r"flag|words|lettering|"
             r"writing|text|letters|slogan|message|wording|typography|sunshine)( (shape|face|head))?",
             lambda a, b: a.pattern == b.pattern == "graphic" and a.detail != b.detail,
         ),
@@ -146,8 +147,10 @@ RULES = [
         (r"no (animal|leopard) print", gone("pattern", "animal")),
         (r"no (graphic|picture|image on the front)", gone("pattern", "graphic")),
         (
-            r"no (big |love |valentine |scary |shining |pine |fir |forest |country |patriotic |banner )?(star\b|heart|skull|skeleton|"
-            r"cat|kitten|kitty|feline|sunburst|sunshine|sun|tree|evergreen|flag|words|lettering|writing|text|letters|slogan|message|"
+            r"no (big |love |valentine |scary |shining |pine |fir |forest |country |patriotic |banner )?(star\b|"
+            r"heart|skull|skeleton|"
+            r"cat|kitten|kitty|feline|sunburst|sunshine|sun|tree|evergreen|flag|words|lettering|writing|text|"
+            r"letters|slogan|message|"
             r"some wording|wording|typography)",
             gone("pattern", "graphic"),
         ),
@@ -180,12 +183,14 @@ RULES = [
         (r"(thin|spaghetti|skinny|string|narrow|tiny) straps", now("straps", "thin")),
         (r"(wide|tank|broad|thick) straps", now("straps", "wide")),
         (
-            r"(more|much|fit|\b)\s*(tighter( fitting)?|more fitted|slimmer|more form fitting|more snug|more body hugging|narrower|"
+            r"(more|much|fit|\b)\s*(tighter( fitting)?|more fitted|slimmer|more form fitting|more snug|"
+            r"more body hugging|narrower|"
             r"closer fitting|more tailored|slinkier)|snug shape|fitted waist",
             lambda a, b: fit_step(a, b) < 0,
         ),
         (
-            r"looser( fitting)?|less (fitted|tight)|baggier|roomier|more (flowy|flowing|billowy|relaxed|volume|fabric)|wider|airier|"
+            r"looser( fitting)?|less (fitted|tight)|baggier|roomier|more (flowy|flowing|billowy|relaxed|volume|"
+            r"fabric)|wider|airier|"
             r"fuller|relaxed fit|roomy shape",
             lambda a, b: fit_step(a, b) > 0,
         ),

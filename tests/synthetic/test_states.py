@@ -1,4 +1,4 @@
-"""Synthetic MIT-States: nouns and states show, test nouns are unseen but their states are learnable, same seed gives same bytes."""
+"""Synthetic MIT-States: nouns and states show, test nouns are unseen but their states are learnable, same seed, same bytes."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Synthetic Spot-the-Diff: sentences are true, changes show where they happen, clips need the text, same seed gives same bytes."""
+"""Synthetic Spot-the-Diff: sentences are true, changes show where they happen, clips need the text, same seed, same bytes."""
 
 import hashlib
 import json

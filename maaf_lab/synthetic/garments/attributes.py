@@ -1,7 +1,7 @@
-"""The garment world of synthetic Fashion IQ and synthetic Fashion200k, no pixels: attributes, random garments, small changes of them.
+"""Garments of synthetic Fashion IQ and Fashion200k, no pixels: attributes, random garments, small changes of them.
 
 A `Garment` is plain words. `settle` says which words go together (no belt under a strapless top with buttons, and so on), so
-that every garment can be drawn and every word of it shows. All randomness comes from `RandomStream`, whose stream numpy keeps frozen.
+that every garment can be drawn and every word of it shows. All randomness comes from `RandomStream`.
 """
 
 from __future__ import annotations
