@@ -303,10 +303,10 @@ def _images(seed: int) -> torch.Tensor:
 
 def _stepper(variant: str, maaf: Path):
     """-> a function that does one training step: forward, loss, backward, SGD."""
-    from maaf_lab.config import profile_config
     from maaf_lab.data.text import Vocabulary
     from maaf_lab.data.transforms import normalise
     from maaf_lab.models.registry import build_model
+    from maaf_lab.profiles import profile_config
     from maaf_lab.training.devices import give_back_memory, prepare_layout, recompute_blocks
     from maaf_lab.training.fit import batch_softmax_loss, parameter_groups
 

@@ -14,11 +14,11 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from maaf_lab.config import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.split import Split
 from maaf_lab.experiments.sources import dataset_root
 from maaf_lab.experiments.train import train_and_evaluate
+from maaf_lab.profiles import profile_config
 from maaf_lab.retrieval.metrics import paired_difference, recall
 from maaf_lab.synthetic.registry import SYNTHETIC
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from maaf_lab.config import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import Collator, GroupSampler, set_seed
 from maaf_lab.data.cache import pixel_cache
@@ -27,6 +26,7 @@ from maaf_lab.data.text import Vocabulary
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.models.registry import build_model
 from maaf_lab.paper.tables import table
+from maaf_lab.profiles import profile_config
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
 from maaf_lab.training.fit import batch_softmax_loss, parameter_groups

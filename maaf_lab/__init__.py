@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maaf_lab.config import RunConfig, profile_config
+    from maaf_lab.config import RunConfig
     from maaf_lab.experiments.runs import Run, ledger, load_pretrained, pretrained_run
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.explorers.open import explore, explore_attention, explore_modifiers, explore_retrieval
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from maaf_lab.paper.printed import paper_table
     from maaf_lab.paper.table_experiment import open_table
     from maaf_lab.paper.table_results import run_table, table_frame
+    from maaf_lab.profiles import profile_config
 
 __version__ = "0.1.0"
 _FROM = {
-    "config": ("RunConfig", "profile_config"),
+    "config": ("RunConfig",),
     "explorers.open": ("explore", "explore_attention", "explore_modifiers", "explore_retrieval"),
     "paper.css_figures": ("open_figures", "untrained"),
     "models.convert": ("load_foreign_checkpoint",),
     "paper.printed": ("paper_table",),
+    "profiles": ("profile_config",),
     "experiments.runs": ("Run", "ledger", "load_pretrained", "pretrained_run"),
     "experiments.train": ("train_and_evaluate",),
     "paper.table_results": ("run_table", "table_frame"),

@@ -1,4 +1,4 @@
-"""maaf-lab: make, check, train, evaluate, table, demo, search (also `python -m maaf_lab`)."""
+"""maaf-lab: make, check, train, settings, evaluate, table, demo, search (also `python -m maaf_lab`)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,9 @@ from typing import Annotated
 import typer
 
 from maaf_lab.errors import LabError
+from maaf_lab.utils.registry import MODELS
 
-# Written out here so that the shell's help need not import torch; tests compare them with `models.build` and `made.sets`.
-SYSTEMS = (
-    "maaf",
-    "two_stream",
-    "tirg",
-    "tirg_last_conv",
-    "image_only",
-    "text_only",
-    "concat",
-    "addition",
-    "show_and_tell",
-    "parameter_hashing",
-    "relationship",
-    "film",
-    "attributes_as_operators",
-    "locally_bounded",
-    "val",
-)
+# Written out here so that the shell's help need not import torch; a test compares it with `made.sets`.
 SYNTHETIC_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
 
 app = typer.Typer(
@@ -79,7 +63,7 @@ def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Option(help="a system: " + ", ".join(SYSTEMS))],
+    model: Annotated[str, typer.Option(help="a system: " + ", ".join(MODELS))],
     dataset: Annotated[str, typer.Option(help="css, fashion_iq, ...")],
     data_root: DataRoot,
     runs_root: RunsRoot,
@@ -92,10 +76,10 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", help="any setting, e.g. --set model.attention=identity")] = None,
 ) -> None:
     """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
-    from maaf_lab.config import profile_config
     from maaf_lab.data import registry as datasets
     from maaf_lab.experiments.sources import dataset_folder
     from maaf_lab.experiments.train import train_and_evaluate
+    from maaf_lab.profiles import profile_config
 
     data_root = dataset_folder(dataset, data_root, profile)
     changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, data_root)}
@@ -105,6 +89,16 @@ def train(
     run = train_and_evaluate(config, data_root, runs_root, device=device, workers=workers, recompute=recompute)
     print(_told(run), file=sys.stderr)
     print(run.folder)
+
+
+@app.command()
+def settings(model: Annotated[str, typer.Argument(help="a system: " + ", ".join(MODELS))] = "maaf") -> None:
+    """List every setting of a run with this system: what it is, what is expected, its default."""
+    from maaf_lab.config import DataConfig, TrainConfig
+
+    for kind in (DataConfig, MODELS[model].Config, TrainConfig):
+        for name, text in kind.describe().items():
+            print(f"{kind.part}.{name}: {text}")
 
 
 @app.command()
@@ -323,7 +317,7 @@ def _settings(pairs: list[str]) -> dict[str, object]:
             raise ConfigError(f"--set {name}: use {_OWN_OPTIONS[name]} instead")
         try:
             made[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # text; thousands of brackets
             made[name] = value
     return made
 

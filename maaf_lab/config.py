@@ -1,351 +1,375 @@
-"""What a run is: frozen settings, the three profiles, and the hash that names a run.
+"""What a run is: frozen settings, checked when they are made, and the hash of what is read, which names the run.
 
-Everything that changes a run's numbers stands here, and nothing else does: folders, devices and worker counts are
-arguments of the functions that use them. Settings refuse nonsense when they are made.
+Everything that changes a run's numbers is a setting, and nothing else is: folders, devices and worker counts are arguments of
+the functions that use them. A setting is documented where it stands. What a system reads stands beside its class (`Config` in
+its file, made of the parts that its encoders and its fusion read); here is what belongs to no system.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from maaf_lab.errors import ConfigError
+from maaf_lab.utils.registry import MODELS, Registry
+
+# --- types of settings ------------------------------------------------------------------------------------------------
+
+_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def _one_of(owner: object, name: str, allowed: tuple[Any, ...]) -> None:
-    value = getattr(owner, name)
-    if value not in allowed:
-        raise ConfigError(f"{type(owner).__name__}.{name}: expected one of {', '.join(map(repr, allowed))}; found {value!r}")
+def _switch(value: Any) -> Any:
+    return _SWITCH.get(value, value) if isinstance(value, str) else value
 
 
-def _at_least(owner: object, low: float, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= low:
-            raise ConfigError(f"{type(owner).__name__}.{name}: expected a number of at least {low}, found {value!r}")
+Switch = Annotated[bool, BeforeValidator(_switch)]  # true, false, yes, no, on and off are understood too, as text
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(ge=0)]
+AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)  # JSON has no tuples
+Counts = Annotated[tuple[Count, ...], AS_TUPLE]
+ADDED_LATER = "added later"  # Annotated[..., ADDED_LATER]: at its default the setting stays out of the names of runs
 
 
-@dataclass(frozen=True)
-class DataConfig:
-    """Which data, and how its pixels reach the model.
+def name_in(registry: Registry) -> AfterValidator:
+    """The type of a setting that is a registered name; nothing is imported to check it."""
 
-    dataset: a loader's key ("css"). origin: what the files are ("made css ..." with size and seed, or "published
-    sha256:..."), so that another copy is another run. pixels: side of the model's input. transform: "plain" (resize,
-    centre crop; CSS, MIT-States, Fashion200k) or "crops" (random crops, flips, noise; Fashion IQ, Birds, Spot).
-    missing: "error", or "skip" to drop queries whose images are missing. cache: how decoded images are kept, "raw" or "jpeg"
-    (a fraction of the disk; values differ by a few steps, so it names another run).
+    def known(value: str) -> str:
+        if value not in registry:
+            raise ConfigError(f"unknown {registry.kind} {value!r}; known: {', '.join(registry)}")
+        return value
+
+    return AfterValidator(known)
+
+
+# --- what all settings share ------------------------------------------------------------------------------------------
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse, when they are made, what has a wrong type or value and what would not be read.
+
+    Raises ConfigError naming the setting, what was expected and what was found. Equal settings are equal in all that is read.
     """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, ignored_types=(property,)
+    )
+    part: ClassVar[str] = ""  # of a run: "data", "model" or "train"
+
+    def __init__(self, **values: Any) -> None:
+        self._fill(values)
+        if unread := sorted(set(values) - self.read()):
+            raise ConfigError(
+                f"{self._dotted(unread[0])}: {self._owner(values)} does not read it as its other settings are; "
+                f"it reads {', '.join(sorted(self.read()))}. Leave it out"
+            )
+
+    @classmethod
+    def with_defaults(cls, defaults: Mapping[str, Any], **given: Any) -> Self:
+        """`given` as they are, which have to be read; of `defaults` those that are read."""
+        draft, values = cls.__new__(cls), {**{name: defaults[name] for name in defaults if name in cls.model_fields}, **given}
+        draft._fill(values)
+        read = draft.read()
+        return cls(**{name: value for name, value in values.items() if name in given or name in read})
+
+    def read(self) -> frozenset[str]:
+        """The settings that count, as the others are: all, unless a class says otherwise."""
+        return frozenset(type(self).model_fields)
+
+    def given(self) -> dict[str, Any]:
+        """What was set, by somebody or by a profile."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is read, as plain JSON types."""
+        read = self.read()
+        found = {name: getattr(self, name) for name in type(self).model_fields if name in read}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def named(self) -> dict[str, Any]:
+        """What a run's name is made of: what is read, without what was added later and stands at its default."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if not (ADDED_LATER in fields[name].metadata and getattr(self, name) == fields[name].default)
+        }
+
+    @classmethod
+    def describe(cls) -> dict[str, str]:
+        """Each setting -> what it is, what is expected and its default, in a line."""
+        return {
+            name: f"{(field.description or '').strip()} ({_expected(cls, name)}; default {field.default!r})"
+            for name, field in cls.model_fields.items()
+        }
+
+    def _fill(self, values: Mapping[str, Any]) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError("; ".join(self._refusals(error, values))) from None
+
+    @classmethod
+    def _refusals(cls, error: ValidationError, values: Mapping[str, Any]) -> list[str]:
+        found: dict[str, str] = {}  # a line a setting, whatever pydantic finds inside of it
+        for problem in error.errors(include_url=False, include_input=False):
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            if problem["type"] == "extra_forbidden":
+                why = f"{cls._owner(values)} has no such setting; it reads {', '.join(sorted(cls.model_fields))}"
+            elif problem["type"] == "value_error":
+                why = str(problem["ctx"]["error"])
+            else:
+                shown = repr(values.get(name))
+                why = f"expected {_expected(cls, name)}; found {shown if len(shown) <= 80 else shown[:77] + '...'}"
+            found.setdefault(name, f"{cls._dotted(name)}: {why}" if name else why)
+        return list(found.values())
+
+    @classmethod
+    def _dotted(cls, name: str) -> str:
+        return f"{cls.part}.{name}" if cls.part else name
+
+    @classmethod
+    def _owner(cls, values: Mapping[str, Any]) -> str:
+        return "a run" if not cls.part else {"train": "training"}.get(cls.part, cls.part)
+
+
+def _expected(kind: type[Settings], name: str) -> str:
+    schema = kind.model_json_schema()
+    return _in_words(schema["properties"][name], schema.get("$defs", {}))
+
+
+def _in_words(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+    """A JSON schema for people: "a whole number of at least 1"."""
+    if "anyOf" in schema:
+        return " or ".join(_in_words(one, defs) for one in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(repr, schema['enum']))}"
+    if "const" in schema:
+        return repr(schema["const"])
+    if schema.get("type") == "array":
+        few, many = schema.get("minItems"), schema.get("maxItems")
+        what = _in_words(schema["items"], defs)
+        return f"a list{f' of {few} to {many}' if many else ''}, each {what}"
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+        "null": "null",
+        "boolean": "true or false (or yes, no, on, off), in small letters",
+    }
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    told = [f"{word} {schema[key]:g}" for key, word in bounds.items() if key in schema]
+    kind = words.get(schema.get("type", ""), "settings")
+    return f"{kind}{', ' if told else ''}{' and '.join(told)}"
+
+
+# --- the parts of a run -----------------------------------------------------------------------------------------------
+
+
+class DataConfig(Settings):
+    """Which data, and how its pixels reach the model."""
+
+    part = "data"
 
     dataset: str = "css"
+    """A dataset's name."""
     origin: str = ""
-    pixels: int = 224
-    transform: str = "plain"
-    missing: str = "error"
-    cache: str = "raw"
-
-    def __post_init__(self) -> None:
-        _at_least(self, 8, "pixels")
-        _one_of(self, "transform", ("plain", "crops"))
-        _one_of(self, "missing", ("error", "skip"))
-        _one_of(self, "cache", ("raw", "jpeg"))
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A system and its switches. Fields that a system does not use are ignored by it.
-
-    name: registry key ("maaf", "two_stream", "tirg", "film", ...; `models.build.MODELS` has them all).
-    image_encoder: "resnet50", "resnet18", "efficientnet_lite0" or "tiny". image_weights: "imagenet" (torchvision's cache
-    or the [pretrained] extra), "none" (from scratch), or the path of a local file; never silently none.
-    image_channels: widths of the tiny encoder's four stages (for 56 px), or five (for 112 px).
-    text_encoder: "lstm", "embedding", "linear", "transformer" or "bert" (Table 5). width: D of every token and embedding.
-    text_width: width of word embedding and LSTM state. text_layers: layers of the LSTM or the transformer.
-    word_vectors: where word embeddings start, "none" (at random), "glove" (the [pretrained] extra's 50-dimensional ones) or a
-    file in GloVe's text format. word_width: width of the word embedding where it is not text_width; 0 takes text_width, or the
-    width of the word vectors. freeze_text: word embeddings (of BERT: everything) stay as they start.
-    bert: "bert-base-uncased" (transformers' cache or hub), "minilm" (a small one that comes with a package), a folder, or "none"
-    (from scratch).
-    resolutions: image tokens used, named as the paper names them at 224 px: 7 is the last stage, 14 and 28 the ones before.
-    two_stream: the operations of a two-stream block, in order (Table 4; see models/two_stream.py).
-    blocks, heads, feedforward: size of the fusion (paper 2.4: 2 blocks, 8 heads, 256; CSS: 1 block, 7 only).
-    attention: f of equation 1, "softmax" or "identity". positions: "none", "sinusoidal" or "mixed" (learned for image tokens).
-    resolutionwise_pooling (RP), image_through_attention (ITA), include_text (IT): Table 2's switches.
-    pooling_weights: "code" (image 1/2, text 1/2) or "paper" (each kind of token equal; section 2.3).
-    token_projection: "code" (1x1 convolution, batch norm, ReLU) or "paper" (a linear map; section 2).
-    text_projection: linear layer with dropout after the LSTM, as in the authors' code; the paper has none.
-    layer_norm: "code" (unbiased std + 1e-6) or "standard". dropout: in attention and feed-forward; text_dropout: on LSTM outputs.
-    attention_dropout: on the attention's weights, where it is not to be `dropout`; at 0 they are never formed, on a CPU too.
-    scale: start of the learned scale s (section 2.3).
-    """
-
-    name: str = "maaf"
-    image_encoder: str = "resnet50"
-    image_weights: str = "imagenet"
-    image_channels: tuple[int, ...] = (16, 32, 64, 128)
-    text_encoder: str = "lstm"
-    text_layers: int = 1
-    word_vectors: str = "none"
-    word_width: int = 0
-    freeze_text: bool = False
-    bert: str = "bert-base-uncased"
-    width: int = 512
-    text_width: int = 512
-    resolutions: tuple[int, ...] = (7, 14)
-    blocks: int = 2
-    heads: int = 8
-    feedforward: int = 256
-    two_stream: str = "xxx_xmm_xff"
-    attention: str = "softmax"
-    positions: str = "none"
-    resolutionwise_pooling: bool = True
-    image_through_attention: bool = True
-    include_text: bool = True
-    pooling_weights: str = "code"
-    token_projection: str = "code"
-    text_projection: bool = True
-    layer_norm: str = "code"
-    dropout: float = 0.1
-    text_dropout: float = 0.1
-    attention_dropout: float | None = None
-    scale: float = 4.0
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "width", "text_width", "heads", "feedforward", "text_layers")
-        _at_least(self, 0, "blocks", "dropout", "text_dropout", "word_width")
-        _one_of(self, "attention", ("softmax", "identity"))
-        _one_of(self, "positions", ("none", "sinusoidal", "mixed"))
-        _one_of(self, "pooling_weights", ("code", "paper"))
-        _one_of(self, "token_projection", ("code", "paper"))
-        _one_of(self, "layer_norm", ("code", "standard"))
-        if self.width % self.heads:
-            raise ConfigError(f"ModelConfig.width {self.width} does not divide into {self.heads} heads: change one of them")
-        known = {7, 14, 28}
-        if not self.resolutions or len(set(self.resolutions)) != len(self.resolutions) or not set(self.resolutions) <= known:
-            raise ConfigError(f"ModelConfig.resolutions: expected some of 7, 14 and 28, each once; found {self.resolutions}")
-        if self.attention_dropout is not None:
-            _at_least(self, 0, "attention_dropout")
-        for name in ("dropout", "text_dropout", "attention_dropout"):
-            if (getattr(self, name) or 0) >= 1:
-                raise ConfigError(f"ModelConfig.{name}: expected a number below 1, found {getattr(self, name)}")
-        if self.scale <= 0:
-            raise ConfigError(f"ModelConfig.scale: expected a positive number, found {self.scale}")
-        if len(self.image_channels) not in (4, 5):
-            raise ConfigError(f"ModelConfig.image_channels: expected four widths or five, found {self.image_channels}")
+    """What the files are ("made css ..." with size and seed, or "published sha256:..."), so that another copy is another run."""
+    pixels: Annotated[int, Field(ge=8)] = 224
+    """Side of the model's input."""
+    transform: Literal["plain", "crops"] = "plain"
+    """Resize and centre crop (CSS, MIT-States, Fashion200k), or random crops, flips, noise (Fashion IQ, Birds, Spot)."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about queries whose images are missing: stop, or drop them."""
+    cache: Literal["raw", "jpeg"] = "raw"
+    """How decoded images are kept. "jpeg" takes a fraction of the disk; values differ by a few steps, so it names another run."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained (paper 2.4; PAPER_NOTES for what the paper leaves out).
+class ModelConfig(Settings):
+    """What every system reads; a system's own `Config` adds to it."""
 
-    steps, batch_size: optimizer steps and queries a step.
-    group_size: consecutive queries of a batch that share one reference image. single_category: all queries of a batch are of
-    one category (Fashion IQ). grayscale: share of references that a step shows in grey, their targets with them (shape must
-    then be told without colour).
-    learning_rate: of everything but the image model's backbone, which has image_learning_rate. text_learning_rate: of the text
-    encoder, where it is not to be `learning_rate` (Table 5's row with an asterisk).
-    schedule: "step" (divide by `decay_factor` every `decay_every` steps) or "cosine" (to zero at the last step).
-    warmup_steps: steps over which all rates rise linearly from zero. clip_norm: largest gradient norm, 0 for none.
-    precision: "fp32", "bf16" or "fp16" (mixed precision). compile: the step's forward and backward through torch.compile.
-    seed: of weights, sampling and dropout.
-    checkpoint_every: steps between checkpoints; log_every: steps between log rows.
-    """
+    part = "model"
+    reads_text: ClassVar[bool] = False  # whether there is a text encoder, which `train.text_learning_rate` is for
 
-    steps: int = 150_000
-    batch_size: int = 32
-    group_size: int = 1
-    single_category: bool = False
-    grayscale: float = 0.0
-    learning_rate: float = 0.01
-    image_learning_rate: float = 0.001
-    text_learning_rate: float | None = None
-    momentum: float = 0.9
-    weight_decay: float = 1e-6
-    schedule: str = "step"
-    decay_every: int = 50_000
-    decay_factor: float = 10.0
-    warmup_steps: int = 0
-    clip_norm: float = 0.0
-    precision: str = "fp32"
-    compile: bool = False
-    seed: int = 0
-    checkpoint_every: int = 1000
-    log_every: int = 50
+    name: str
+    """The system (`registry.MODELS` has them all)."""
+    width: Count = 512
+    """D of every token and embedding."""
+    scale: Annotated[float, Field(gt=0)] = 4.0
+    """Start of the learned scale s (section 2.3)."""
 
-    def __post_init__(self) -> None:
-        _at_least(self, 0, "warmup_steps", "clip_norm", "momentum", "weight_decay", "seed", "grayscale")
-        _at_least(self, 0, "learning_rate", "image_learning_rate")
-        if self.text_learning_rate is not None:
-            _at_least(self, 0, "text_learning_rate")
-        _at_least(self, 1, "steps", "group_size", "decay_every", "decay_factor", "checkpoint_every", "log_every")
-        _one_of(self, "schedule", ("step", "cosine"))
-        _one_of(self, "precision", ("fp32", "bf16", "fp16"))
-        if self.grayscale > 1:
-            raise ConfigError(f"TrainConfig.grayscale: expected a share between 0 and 1, found {self.grayscale}")
-        if self.batch_size < 2:
-            raise ConfigError(f"TrainConfig.batch_size: the loss compares targets, so at least 2; found {self.batch_size}")
+    @model_validator(mode="after")
+    def _of_its_system(self) -> Self:
+        if self.name not in MODELS or MODELS[self.name].Config is not type(self):
+            raise ConfigError(
+                f"model.name: expected the name of the system whose settings these are "
+                f"({type(self).__qualname__}); found {self.name!r}"
+            )
+        return self
+
+    @classmethod
+    def _owner(cls, values: Mapping[str, Any]) -> str:
+        return str(values.get("name", cls.model_fields["name"].default))
+
+
+class TrainConfig(Settings):
+    """How a model is trained (paper 2.4; PAPER_NOTES for what the paper leaves out)."""
+
+    part = "train"
+
+    steps: Count = 150_000
+    """Optimizer steps."""
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    """Queries a step; the loss compares targets, so at least two."""
+    group_size: Count = 1
+    """Consecutive queries of a batch that share one reference image."""
+    single_category: Switch = False
+    """All queries of a batch are of one category (Fashion IQ)."""
+    grayscale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of references that a step shows in grey, their targets with them (shape must then be told without colour)."""
+    learning_rate: Rate = 0.01
+    """Of everything but the image model's backbone."""
+    image_learning_rate: Rate = 0.001
+    """Of the image model's backbone."""
+    text_learning_rate: Rate | None = None
+    """Of the text encoder, where it is not to be `learning_rate` (Table 5's row with an asterisk)."""
+    momentum: Rate = 0.9
+    """Of SGD."""
+    weight_decay: Rate = 1e-6
+    """Of SGD."""
+    schedule: Literal["step", "cosine"] = "step"
+    """"step": divide by `decay_factor` every `decay_every` steps; "cosine": to zero at the last step."""
+    decay_every: Count = 50_000
+    """Steps between two divisions of the rates."""
+    decay_factor: Annotated[float, Field(ge=1)] = 10.0
+    """What the rates are divided by."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which all rates rise linearly from zero."""
+    clip_norm: Rate = 0.0
+    """Largest gradient norm, 0 for none."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 and fp16 are mixed precision."""
+    compile: Switch = False
+    """The step's forward and backward through torch.compile."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of weights, sampling and dropout."""
+    checkpoint_every: Count = 1000
+    """Steps between checkpoints."""
+    log_every: Count = 50
+    """Steps between rows of the log."""
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
         if self.batch_size % self.group_size:
-            raise ConfigError(f"TrainConfig: batch_size {self.batch_size} is not a multiple of group_size {self.group_size}")
+            raise ConfigError(
+                f"train.batch_size: expected a multiple of train.group_size ({self.group_size}); found {self.batch_size}"
+            )
+        return self
+
+    def read(self) -> frozenset[str]:
+        return super().read() - (set() if self.schedule == "step" else {"decay_every", "decay_factor"})
 
 
-# Settings that older runs do not know: at their defaults they stay out of the hash, so that those runs keep their names.
-_ADDED_LATER: tuple[tuple[str, str, Any], ...] = (
-    ("train", "single_category", False),
-    ("train", "grayscale", 0.0),
-    ("data", "cache", "raw"),
-    ("model", "attention_dropout", None),
-    ("model", "text_layers", 1),
-    ("model", "word_vectors", "none"),
-    ("model", "word_width", 0),
-    ("model", "freeze_text", False),
-    ("model", "bert", "bert-base-uncased"),
-    ("model", "two_stream", "xxx_xmm_xff"),
-    ("train", "text_learning_rate", None),
-    ("train", "compile", False),
-)
+_PARTS: dict[str, type[Settings]] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that names a run. `profile` says where the settings came from."""
+class RunConfig(Settings):
+    """Everything that names a run. `config.model` is the `Config` of its system."""
 
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    """Which data."""
+    model: ModelConfig = Field(default_factory=lambda: model_config("maaf"))
+    """A system and its switches."""
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    """How it is trained."""
     profile: str = "paper"
+    """Where the settings came from."""
+
+    @model_validator(mode="after")
+    def _text_to_learn(self) -> Self:
+        if self.train.text_learning_rate is not None and not self.model.reads_text:
+            raise ConfigError(f"train.text_learning_rate: {self.model.name} has no text encoder to learn at it. Leave it out")
+        return self
 
     @property
     def name(self) -> str:
         """`{dataset}-{model}-{hash}`: the same settings give the same name, on any machine."""
-        named = self.to_dict()
-        for part, setting, default in _ADDED_LATER:
-            if named[part][setting] == default:
-                del named[part][setting]
+        named = {**{part: getattr(self, part).named() for part in _PARTS}, "profile": self.profile}
         digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:10]
         return f"{self.data.dataset}-{self.model.name}-{digest}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        """What is read, as plain JSON types."""
+        return {**{part: getattr(self, part).to_dict() for part in _PARTS}, "profile": self.profile}
 
     @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> RunConfig:
-        """Inverse of `to_dict`; an unknown key is an error that lists the known ones."""
-        parts = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
-        made = {key: _build(kind, raw.get(key, {})) for key, kind in parts.items()}
-        return _build(cls, {**raw, **made})
+    def from_dict(cls, raw: Mapping[str, Any], *, older: bool = False) -> RunConfig:
+        """Inverse of `to_dict`; an unknown key is an error that lists the known ones.
+
+        older: of a file that may be from before each system had its own settings: all settings of all systems stood in it,
+        and those that its system does not read are left out.
+        """
+        if not isinstance(raw, Mapping) or not all(isinstance(raw.get(part, {}), Mapping) for part in _PARTS):
+            raise ConfigError(f"expected a run's settings with the parts {', '.join(_PARTS)}; found {str(raw)[:80]}")
+        parts = {part: dict(raw.get(part, {})) for part in _PARTS}
+        others = {key: value for key, value in raw.items() if key not in _PARTS}
+        if not older:
+            return cls._of({}, parts, others)
+        known = {name for system in MODELS.values() for name in system.Config.model_fields} | set(TrainConfig.model_fields)
+        old = {part: {k: v for k, v in values.items() if k in known} for part, values in parts.items() if part != "data"}
+        new = {part: {k: v for k, v in values.items() if k not in old.get(part, ())} for part, values in parts.items()}
+        return cls._of(old, new, others)
 
     def replace(self, **changes: Any) -> RunConfig:
-        """A copy with fields changed by dotted name: `config.replace(**{"model.attention": "identity", "train.seed": 1})`."""
-        by_part: dict[str, dict[str, Any]] = {}
-        for key, value in changes.items():
-            part, _, name = key.rpartition(".")
-            by_part.setdefault(part, {})[name] = value
-        new = self
-        for part, fields in by_part.items():
-            if part and part not in ("data", "model", "train"):
-                raise ConfigError(f"unknown part {part!r} of a run's settings; known: data, model, train")
-            if part:
-                old = getattr(self, part)
-                new = dataclasses.replace(new, **{part: _build(type(old), {**_shallow(old), **fields})})
-            else:
-                new = _build(RunConfig, {**_shallow(new), **fields})
-        return new
+        """A copy with fields changed by dotted name: `config.replace(**{"model.attention": "identity", "train.seed": 1})`.
+
+        Of what was set before, that stays which is still read: another `model.name` keeps what the new system reads.
+        """
+        parts, others = by_part(changes)
+        before = {part: getattr(self, part).given() for part in _PARTS}
+        return self._of(before, parts, {"profile": self.profile, **others})
+
+    @classmethod
+    def of(cls, defaults: Mapping[str, Any], **changes: Any) -> RunConfig:
+        """Settings by dotted name: `changes`, which have to be read, on top of those `defaults` that are read."""
+        before, base = by_part(defaults)
+        parts, others = by_part(changes)
+        return cls._of(before, parts, {**base, **others})
+
+    @classmethod
+    def _of(
+        cls, before: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Mapping[str, Any]], others: Mapping[str, Any]
+    ) -> RunConfig:
+        made = {part: others[part] for part in _PARTS if part in others}
+        if "model" not in made:
+            made["model"] = model_config(defaults=before.get("model", {}), **parts.get("model", {}))
+        idle = {"text_learning_rate"} if isinstance(made["model"], ModelConfig) and not made["model"].reads_text else set()
+        for part in ("data", "train"):
+            kept = {name: value for name, value in before.get(part, {}).items() if name not in idle}
+            made.setdefault(part, _PARTS[part].with_defaults(kept, **parts.get(part, {})))
+        return cls(**{**others, **made})
 
 
-def _shallow(config: Any) -> dict[str, Any]:
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+def by_part(settings: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Dotted settings -> {"data": {...}, "model": {...}, "train": {...}} and those without a dot."""
+    parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+    others: dict[str, Any] = {}
+    for key, value in settings.items():
+        part, dot, name = key.partition(".")
+        if dot and part not in parts:
+            raise ConfigError(f"unknown part {part!r} of a run's settings; known: {', '.join(parts)}")
+        (parts[part] if dot else others)[name if dot else part] = value
+    return parts, others
 
 
-def _build(kind: type, raw: dict[str, Any]) -> Any:
-    known = {f.name for f in dataclasses.fields(kind)}
-    unknown = sorted(set(raw) - known)
-    if unknown:
-        raise ConfigError(f"{kind.__name__}: unknown setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
-
-
-# --- profiles ---------------------------------------------------------------------------------------------------------
-
-_CSS_MODEL = {"model.resolutions": (7,), "model.blocks": 1}  # section 3.1: block 4 only, one attention block
-_CROPS = {"data.transform": "crops"}
-_SMALL = {"data.pixels": 56, "model.image_encoder": "tiny", "model.image_weights": "none"}
-_SMOKE = {
-    **_SMALL,
-    "model.image_channels": (8, 16, 16, 32),
-    "model.width": 32,
-    "model.text_width": 32,
-    "model.feedforward": 64,
-    "model.heads": 4,
-    "train.steps": 30,
-    "train.batch_size": 16,
-    "train.image_learning_rate": 0.01,
-    "train.schedule": "cosine",
-    "train.warmup_steps": 5,
-    "train.checkpoint_every": 10,
-    "train.log_every": 5,
-}
-_LAPTOP = {
-    **_SMALL,
-    "model.width": 128,
-    "model.text_width": 128,
-    "model.feedforward": 256,
-    "model.heads": 8,
-    "train.steps": 600,
-    "train.batch_size": 96,
-    "train.learning_rate": 0.02,
-    "train.image_learning_rate": 0.02,
-    "train.schedule": "cosine",
-    "train.warmup_steps": 100,
-    "train.checkpoint_every": 200,
-}
-# 245 image tokens: the paper's batches of 32, attention without its weights and 300 steps are what a core does in minutes.
-_LAPTOP_TOKENS = {**_LAPTOP, "model.attention_dropout": 0.0, "train.batch_size": 32, "train.steps": 300}
-# What each dataset asks of every profile: transforms and batches as in the authors' code.
-_CSS_BATCHES = {"train.group_size": 4}  # groups of queries that share a reference: the hard negatives
-_FASHION_IQ = {**_CROPS, "train.single_category": True}
-_MIT_STATES = {"train.group_size": 2}  # a draw holds two queries of each reference
-
-PROFILES: dict[str, dict[str, dict[str, Any]]] = {
-    "paper": {
-        "css": {**_CSS_MODEL, **_CSS_BATCHES, "train.steps": 75_000, "train.image_learning_rate": 0.01},
-        "fashion_iq": _FASHION_IQ,
-        "fashion200k": {},
-        "mit_states": {**_MIT_STATES, "model.feedforward": 32, "model.blocks": 1},  # the authors' script; the paper is silent
-        "birds_to_words": {**_CROPS, "train.steps": 30_000},  # section 3.3; the authors' script: 50,000, decay every 10,000
-        "spot_the_diff": {**_CROPS, "train.steps": 90_000, "train.decay_every": 30_000},  # the authors' script
-    },
-    "laptop": {
-        "css": {**_CSS_MODEL, **_LAPTOP, **_CSS_BATCHES},
-        "fashion_iq": {**_LAPTOP_TOKENS, **_FASHION_IQ},
-        "fashion200k": _LAPTOP_TOKENS,
-        "mit_states": {**_LAPTOP_TOKENS, **_MIT_STATES},
-        "birds_to_words": {**_LAPTOP_TOKENS, **_CROPS},
-        "spot_the_diff": {**_LAPTOP_TOKENS, **_CROPS},
-    },
-    "smoke": {
-        "css": {**_CSS_MODEL, **_SMOKE, **_CSS_BATCHES},
-        "fashion_iq": {**_SMOKE, **_FASHION_IQ},
-        "fashion200k": _SMOKE,
-        "mit_states": {**_SMOKE, **_MIT_STATES},
-        "birds_to_words": {**_SMOKE, **_CROPS},
-        "spot_the_diff": {**_SMOKE, **_CROPS},
-    },
-}
-for _variant in ("css2d", "css2d3d"):  # read from CSS's folder; trained as CSS is
-    for _profile in PROFILES.values():
-        _profile[_variant] = _profile["css"]
-
-
-def profile_config(profile: str, dataset: str, **changes: Any) -> RunConfig:
-    """The settings of `profile` ("smoke", "laptop", "paper") for `dataset`, with dotted `changes` on top.
-
-    Raises ConfigError naming the known profiles and datasets.
-    """
-    if profile not in PROFILES:
-        raise ConfigError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    if dataset not in PROFILES[profile]:
-        raise ConfigError(f"profile {profile!r} knows no dataset {dataset!r}; known: {', '.join(PROFILES[profile])}")
-    return RunConfig(profile=profile).replace(**{"data.dataset": dataset, **PROFILES[profile][dataset], **changes})
+def model_config(name: str | None = None, defaults: Mapping[str, Any] | None = None, **settings: Any) -> ModelConfig:
+    """The `Config` of a system. defaults: used where the system reads them; `settings` have to be read."""
+    defaults = defaults or {}
+    name = name if name is not None else defaults.get("name", "maaf")
+    if name not in MODELS:
+        raise ConfigError(f"model.name: unknown model {name!r}; known: {', '.join(MODELS)}")
+    return MODELS[name].Config.with_defaults(defaults, name=name, **settings)

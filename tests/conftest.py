@@ -10,13 +10,14 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from maaf_lab import cli
-from maaf_lab.config import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.explorers.session import open_session
 from maaf_lab.models.registry import build_model
+from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.css.dataset import make_css
+from maaf_lab.utils.registry import MODELS
 
 settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test measures time
 settings.load_profile("lab")
@@ -68,11 +69,13 @@ def css_vocabulary(css_train):
 
 @pytest.fixture(scope="session")
 def smoke(tiny_css):
-    """smoke("tirg", **{"train.steps": 3}) -> settings of a run on the tiny set."""
+    """smoke("tirg", **{"train.steps": 3}) -> settings of a run on the tiny set; where_read: changes for those who read them."""
     origin = datasets.origin("css", tiny_css)
 
-    def make(model="maaf", **changes):
-        return profile_config("smoke", "css", **{"model.name": model, "data.origin": origin, **changes})
+    def make(model="maaf", where_read=(), **changes):
+        fields = MODELS[model].Config.model_fields if model in MODELS else ()
+        read = {name: value for name, value in dict(where_read).items() if name.partition(".")[2] in fields}
+        return profile_config("smoke", "css", **{"model.name": model, "data.origin": origin, **read, **changes})
 
     return make
 
@@ -81,9 +84,9 @@ def smoke(tiny_css):
 def made_model(smoke, css_vocabulary):
     """made_model("maaf", **{"model.attention": "identity"}) -> an untrained model, in evaluation mode."""
 
-    def make(model="maaf", seed=0, **changes):
+    def make(model="maaf", seed=0, where_read=(), **changes):
         torch.manual_seed(seed)
-        return build_model(smoke(model, **changes).model, css_vocabulary).eval()
+        return build_model(smoke(model, where_read, **changes).model, css_vocabulary).eval()
 
     return make
 

@@ -54,7 +54,7 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        return RunConfig.from_dict(self._json("config.json"))
+        return RunConfig.from_dict(self._json("config.json"), older=True)
 
     @property
     def environment(self) -> dict[str, Any]:

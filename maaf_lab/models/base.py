@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
-from maaf_lab.models.encoders.image import TokenProjection, build_image_encoder
-from maaf_lab.models.encoders.text import TEXT_ENCODERS, last_token
+from maaf_lab.models.encoders.image import ImageConfig, TokenProjection, build_image_encoder
+from maaf_lab.models.encoders.text import TextConfig, last_token
 from maaf_lab.models.encoders.word_vectors import WordVectors
-from maaf_lab.models.layers.attention import AttentionRecord, TokenNames
+from maaf_lab.models.layers.attention import AttentionRecord, BlockConfig, TokenNames
+from maaf_lab.utils.registry import TEXT_ENCODERS
 
 Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
@@ -26,10 +27,13 @@ class ComposedModel(nn.Module):
     """Base of all systems. A system writes `features_of` (images, once each), `fuse` (queries) and `project` (gallery images).
 
     The last two work on features, so an image that serves several queries and is a target too goes through the backbone once.
-    Most systems start from `TokenModel` or `VectorModel` below.
+    Most systems start from `TokenModel` or `VectorModel` below. Each has a `Config` of its own: the settings that it reads.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(ImageConfig):
+        """Image encoder, width and scale."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.backbone = build_image_encoder(config)
@@ -105,9 +109,16 @@ class ComposedModel(nn.Module):
 
 
 class TokenModel(ComposedModel):
-    """Systems that see an image as tokens: each resolution's map through its own projection (paper section 2)."""
+    """Systems that see an image as tokens: each resolution's map through its own projection (paper section 2).
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    A subclass says which `resolutions` it takes, as a setting or for all of its kind.
+    """
+
+    class Config(ComposedModel.Config):
+        token_projection: Literal["code", "paper"] = "code"
+        """"code": 1x1 convolution, batch norm, ReLU; "paper": a linear map (section 2)."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         wide, style = self.backbone.channels, config.token_projection
         self.projections = nn.ModuleDict({str(r): TokenProjection(wide[r], config.width, style) for r in config.resolutions})
@@ -120,7 +131,7 @@ class TokenModel(ComposedModel):
 class VectorModel(ComposedModel):
     """Systems that see an image as one vector: a linear map of the last stage's mean over space (TIRG's code, the authors')."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: ComposedModel.Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.image_map = nn.Linear(self.backbone.channels[7], config.width)
 
@@ -139,7 +150,10 @@ class VectorModel(ComposedModel):
 class TextVectorModel(VectorModel):
     """Systems that see the text as one vector too: the token of the caption's last word (TIRG's code), zeros for no word."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextConfig, VectorModel.Config):
+        """Image and text encoder, width and scale."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
 
@@ -163,7 +177,13 @@ class FusedTokens(TokenModel):
     A caption without words is the paper's "null caption": the query is then the image alone, as a gallery image is under ITA.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(BlockConfig, TextConfig, TokenModel.Config):
+        """Encoders, tokens and attention blocks."""
+
+        def read(self) -> frozenset[str]:
+            return super().read() | {"layer_norm"}  # of the blocks, whatever the text encoder says
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
 

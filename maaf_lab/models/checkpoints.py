@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from maaf_lab.config import RunConfig
+from maaf_lab.config import RunConfig, model_config
 from maaf_lab.data.text import load_vocabulary
 from maaf_lab.errors import RunError
 from maaf_lab.models.base import ComposedModel
@@ -32,17 +31,15 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedMode
     missing = [name for name in ("config.json", "vocabulary.json", "model.safetensors") if not (folder / name).is_file()]
     if missing:
         raise RunError(f"{folder}: expected a trained run; it has no {', '.join(missing)}. Train it, or name a finished run.")
-    config = RunConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    config = RunConfig.from_dict(json.loads((folder / "config.json").read_text()), older=True)
     state = load_file(folder / "model.safetensors")
     # the weights come from the run's own file, so nothing else that holds weights has to be there
-    own = {"model.image_weights": "none", "model.word_vectors": "none", "model.bert": "none"}
-    if config.model.word_vectors != "none":  # a system without words has no embedding
-        widths = (tensor.shape[1] for name, tensor in state.items() if name.endswith("embedding.weight"))
-        own["model.word_width"] = next(widths, 0)
-    model = build_model(config.replace(**own).model, load_vocabulary(folder / "vocabulary.json"))
+    own = {**config.model.given(), "image_weights": "none", "word_vectors": "none", "bert": "none"}
+    if getattr(config.model, "word_vectors", "none") != "none":  # their width is that of the embedding
+        own["word_width"] = next((tensor.shape[1] for name, tensor in state.items() if name.endswith("embedding.weight")), 0)
+    model = build_model(model_config(defaults=own), load_vocabulary(folder / "vocabulary.json"))
     model.load_state_dict(state)
-    said = {name: getattr(config.model, name) for name in ("image_weights", "word_vectors", "word_width", "bert")}
-    model.config = dataclasses.replace(model.config, **said)
+    model.config = config.model
     return model.to(device).eval()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import ModelConfig, model_config
 from maaf_lab.data.text import Vocabulary, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.base import ComposedModel
@@ -50,7 +50,7 @@ def load_foreign_checkpoint(
     vocabulary_texts: that program's training texts, in its order; they must give as many words as the checkpoint has.
     word_order: how words were numbered, "first" (as they first occur: yahoo/maaf, and google/tirg before its update to Python 3)
     or "alphabet" (google/tirg since); "auto" takes the second where the file is google/tirg's.
-    bert: whose word pieces a checkpoint with BERT reads, as `ModelConfig.bert`; its weights are the file's, no texts are needed.
+    bert: whose word pieces a checkpoint with BERT reads, as `TextConfig.bert`; its weights are the file's, no texts are needed.
     Read: MAAF with every switch, two-stream, TIRG (also on the last maps), concatenation, addition, image only, text only; text
     by LSTM, embeddings, transformer or (MAAF and two-stream) BERT.
     Only tensors, plain containers and argparse.Namespace are admitted from the file. Raises DataError, naming it, for anything
@@ -64,7 +64,7 @@ def load_foreign_checkpoint(
         raise ConfigError(f'word_order: expected "auto", "first" or "alphabet", found {word_order!r}')
     by_alphabet = word_order == "alphabet" or (word_order == "auto" and "img_model.conv1.weight" in state)
     config = converted_config(options, state)
-    if config.text_encoder == "bert":
+    if getattr(config, "text_encoder", "") == "bert":
         vocabulary = word_pieces(bert)
     else:
         vocabulary = _vocabulary(vocabulary_texts, by_alphabet, int(options.get("threshold_rare_words", 0)))
@@ -94,28 +94,32 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
     if name == "two_stream":
         steps_of(str(options.get("attn_2stream_mode", "xxx_xmm_xff")))
     width = int(options.get("embed_dim", 512))
-    return ModelConfig(
-        name=name,
-        image_encoder=encoder,
-        image_weights="none",
-        width=width,
-        text_width=width,
-        text_encoder=_one(options, "text_model_arch", TEXTS, "lstm"),
-        text_layers=int(options.get("text_model_layers", 1)),
-        bert="none",
-        freeze_text=options.get("text_model_arch") == "BERT" or bool(options.get("freeze_text_model", False)),
-        resolutions=levels or (7,),
-        blocks=int(options.get("number_attention_blocks", 1)),
-        heads=int(options.get("number_attention_heads", 8)) if name in ("maaf", "two_stream") else 1,
-        feedforward=int(options.get("width_per_attention_block", 256)),
-        attention=_one(options, "attn_softmax_replacement", {"none": "softmax", "identity": "identity"}, "none"),
-        positions=_one(options, "attn_positional_encoding", {None: "none", "sinusoidal": "sinusoidal", "mixed": "mixed"}, None),
-        two_stream=str(options.get("attn_2stream_mode", "xxx_xmm_xff")),
-        resolutionwise_pooling=bool(options.get("resolutionwise_pool", False)),
-        image_through_attention=bool(options.get("sequence_concat_img_through_attn", False)),
-        include_text=bool(options.get("sequence_concat_include_text", False)),
-        dropout=float(options.get("dropout_rate", 0.1)),
-        text_dropout=float(options.get("dropout_rate", 0.1)),
+    return model_config(
+        name,
+        dict(  # whatever the system, they have an option for everything
+            image_encoder=encoder,
+            image_weights="none",
+            width=width,
+            text_width=width,
+            text_encoder=_one(options, "text_model_arch", TEXTS, "lstm"),
+            text_layers=int(options.get("text_model_layers", 1)),
+            bert="none",
+            freeze_text=options.get("text_model_arch") == "BERT" or bool(options.get("freeze_text_model", False)),
+            resolutions=levels or (7,),
+            blocks=int(options.get("number_attention_blocks", 1)),
+            heads=int(options.get("number_attention_heads", 8)),
+            feedforward=int(options.get("width_per_attention_block", 256)),
+            attention=_one(options, "attn_softmax_replacement", {"none": "softmax", "identity": "identity"}, "none"),
+            positions=_one(
+                options, "attn_positional_encoding", {None: "none", "sinusoidal": "sinusoidal", "mixed": "mixed"}, None
+            ),
+            two_stream=str(options.get("attn_2stream_mode", "xxx_xmm_xff")),
+            resolutionwise_pooling=bool(options.get("resolutionwise_pool", False)),
+            image_through_attention=bool(options.get("sequence_concat_img_through_attn", False)),
+            include_text=bool(options.get("sequence_concat_include_text", False)),
+            dropout=float(options.get("dropout_rate", 0.1)),
+            text_dropout=float(options.get("dropout_rate", 0.1)),
+        ),
     )
 
 

@@ -12,7 +12,6 @@ from maaf_lab.analysis.avoidance import avoidance
 from maaf_lab.analysis.colors import ColorImages, color_images
 from maaf_lab.analysis.heads import head_ablation
 from maaf_lab.analysis.positions import PositionMaps, position_maps
-from maaf_lab.config import profile_config
 from maaf_lab.data.datasets.css import CSS
 from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.sources import SYNTHETIC_SIZE
@@ -20,6 +19,7 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.paper.figure_experiment import FigureExperiment
 from maaf_lab.paper.garment_figures import GarmentFigures
+from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.css.dataset import load_sidecar
 from maaf_lab.utils.paths import own_folder, records_folder
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.split import Split
@@ -23,6 +23,7 @@ from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_origin, dataset
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.plots.save import save
+from maaf_lab.profiles import profile_config
 from maaf_lab.training.devices import make_accelerator
 from maaf_lab.utils.files import write_atomically
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from maaf_lab.analysis.modification_types import has_modification_type
-from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.data.images import decode
@@ -20,6 +20,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import Table, row_configs, table
+from maaf_lab.profiles import profile_config
 from maaf_lab.utils.paths import own_folder, records_folder
 
 SYNTHETIC_SEED = 0  # of the synthetic sets that the profiles learn from

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maaf_lab.analysis.modification_types import MODIFICATION_TYPES
-from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError
+from maaf_lab.profiles import profile_config
 
 # Table 4, top to bottom. Self(x) || Self(m) is written as two steps: they do not depend on one another.
 TABLE_4 = {

@@ -10,7 +10,6 @@ image file, and the float32 vectors of the entries that are not broken. Shapes: 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -45,7 +44,7 @@ class Line(NamedTuple):
 
 def model_key(model: ComposedModel) -> str:
     """10 hex digits of a model's settings and weights: models that embed differently have different ones."""
-    key = hashlib.sha256(f"{type(model).__name__} {json.dumps(dataclasses.asdict(model.config), sort_keys=True)}".encode())
+    key = hashlib.sha256(f"{type(model).__name__} {json.dumps(model.config.to_dict(), sort_keys=True)}".encode())
     for name, tensor in model.state_dict().items():
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         key.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())

@@ -224,7 +224,7 @@ def test_two_processes_have_the_gradient_of_one():
 
 TRAIN = """
 import sys
-from maaf_lab.config import profile_config
+from maaf_lab.profiles import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.experiments.train import train_and_evaluate
 root, runs, steps, model = sys.argv[1:]

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from maaf_lab import cli
-from maaf_lab.config import RunConfig, profile_config
+from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_record
 from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
+from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic import registry as sets
 
 STEPS = {"train.steps": 3, "train.warmup_steps": 1}
@@ -95,7 +96,7 @@ def test_unfinished_and_damaged_runs(tmp_path, run):
     with pytest.raises(RunError, match=r"config\.json: expected JSON, found damage"):
         _ = damaged.config
     (tmp_path / "config.json").write_text(json.dumps({**run.config.to_dict(), "colour": 3}))
-    with pytest.raises(ConfigError, match="unknown setting colour; known: "):
+    with pytest.raises(ConfigError, match="colour: a run has no such setting; it reads data, model, profile, train"):
         _ = damaged.config
 
 
@@ -113,7 +114,7 @@ def test_config_is_named_by_its_settings(smoke):
     )
     names = {config.replace(**change).name for change in changes}
     assert len(names) == 6 and config.name in names
-    with pytest.raises(ConfigError, match=r"unknown setting widht; known: .*width"):
+    with pytest.raises(ConfigError, match=r"model\.widht: maaf has no such setting; it reads .*width"):
         config.replace(**{"model.widht": 3})
     with pytest.raises(ConfigError, match="unknown part 'modell'"):
         config.replace(**{"modell.width": 3})
@@ -238,11 +239,14 @@ def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monk
     [
         (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, two_stream, tirg, "),
         (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
-        (["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"], "unknown setting widht"),
+        (
+            ["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"],
+            "model.widht: maaf has no such setting; it reads att",
+        ),
         (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
         (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
         (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
-        (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "TrainConfig.steps"),
+        (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "train.steps: expected a whole number, at least 1; found 0"),
         (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
     ],
     ids=str,

@@ -217,7 +217,7 @@ def test_opening_says_what_is_wrong(trained, tiny_css, tmp_path):
     with pytest.raises(RunError, match=r"'nothing' is no run's folder.*css-laptop, garments-laptop"):
         open_session("nothing", runs_root=tmp_path)
     with pytest.raises(RunError, match="found none; records of runs have no weights"):
-        open_session("fashion_iq-tirg-b7f40134c7")
+        open_session("fashion_iq-tirg-df6dd9453a")
     with pytest.raises(DataError):
         open_session(trained().folder, data_root=tmp_path)
     published = tmp_path / "css"
@@ -324,7 +324,7 @@ def test_texts_for_people():
 def table(garments):
     from maaf_lab.experiments.runs import find_run
 
-    return TypeTable({"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-b7f40134c7").rankings}, (10, 50))
+    return TypeTable({"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-df6dd9453a").rankings}, (10, 50))
 
 
 def test_recalls_against_a_loop(table, garments):

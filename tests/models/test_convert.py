@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import maaf_lab
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import model_config
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.encoders.bert import word_pieces
@@ -132,7 +132,7 @@ def saved(tmp_path, state, **options):
 
 def ours(words=FIRST, **settings):
     torch.manual_seed(0)
-    model = build_model(ModelConfig(**{**SETTINGS, **settings}), Vocabulary(words)).eval()
+    model = build_model(model_config(settings.pop("name", "maaf"), SETTINGS, **settings), Vocabulary(words)).eval()
     with torch.no_grad():
         for value in model.parameters():
             value.add_(0.05 * torch.randn(value.shape))
@@ -153,11 +153,11 @@ CASES = [
     ({"text_model_layers": 2}, {"text_layers": 2}),
     ({"text_model_arch": "embeddings"}, {"text_encoder": "embedding"}),
     *(({"model": "attention", "attn_2stream_mode": b}, {"name": "two_stream", "two_stream": b}) for b in TABLE_4.values()),
-    ({"model": "imgonly"}, {"name": "image_only", "heads": 1}),
-    ({"model": "textonly"}, {"name": "text_only", "heads": 1}),
-    ({"model": "add"}, {"name": "addition", "heads": 1}),
-    ({"model": "tirg"}, {"name": "tirg", "heads": 1}),
-    ({"model": "tirg_lastconv", "att_layer_spec": "none"}, {"name": "tirg_last_conv", "heads": 1}),
+    ({"model": "imgonly"}, {"name": "image_only"}),
+    ({"model": "textonly"}, {"name": "text_only"}),
+    ({"model": "add"}, {"name": "addition"}),
+    ({"model": "tirg"}, {"name": "tirg"}),
+    ({"model": "tirg_lastconv", "att_layer_spec": "none"}, {"name": "tirg_last_conv"}),
 ]
 
 
@@ -166,7 +166,7 @@ def test_a_checkpoint_comes_back_as_our_model(tmp_path, options, settings):
     model = ours(**settings)
     state = theirs(model)
     if settings.get("name") == "image_only":  # every model of theirs has a text model and an image map
-        state = theirs(ours(name="text_only", heads=1)) | state
+        state = theirs(ours(name="text_only")) | state
     elif settings.get("name") in (None, "two_stream"):
         state |= {f"img_model.{n}fc.0.{p}": torch.ones(1) for n in ("", "model.") for p in ("weight", "bias")}
     found = maaf_lab.load_foreign_checkpoint(saved(tmp_path, state, **options), TEXTS)
@@ -183,7 +183,7 @@ def test_a_checkpoint_with_bert(tmp_path):
     """Its pieces are the named BERT's, its weights the file's; the pooler that their code carries along is not used."""
     torch.manual_seed(0)
     pieces = word_pieces("minilm")
-    model = build_model(ModelConfig(**{**SETTINGS, "text_encoder": "bert", "bert": "minilm", "freeze_text": True}), pieces).eval()
+    model = build_model(model_config("maaf", SETTINGS, text_encoder="bert", bert="minilm", freeze_text=True), pieces).eval()
     state = theirs(model) | {"text_model.model.pooler.dense.weight": torch.ones(384, 384)}
     path = saved(tmp_path, state, text_model_arch="BERT")
     found = maaf_lab.load_foreign_checkpoint(path, [], bert="minilm")
@@ -198,8 +198,8 @@ def test_a_checkpoint_with_bert(tmp_path):
 def test_a_checkpoint_of_google_tirg(tmp_path, model):
     """Its image network is a ResNet-18 without a wrapper, and it numbers words by the alphabet."""
     name = {"imgonly": "image_only", "textonly": "text_only", "tirg_lastconv": "tirg_last_conv"}.get(model, model)
-    made = ours(words=tuple(sorted(FIRST)), name=name, heads=1)
-    state = theirs(ours(words=tuple(sorted(FIRST)), name="text_only", heads=1), wrapped=False) | theirs(made, wrapped=False)
+    made = ours(words=tuple(sorted(FIRST)), name=name)
+    state = theirs(ours(words=tuple(sorted(FIRST)), name="text_only"), wrapped=False) | theirs(made, wrapped=False)
     path = tmp_path / "latest_checkpoint.pth"
     torch.save({"it": 1, "opt": argparse.Namespace(model=model, embed_dim=16), "model_state_dict": state}, path)
     found = maaf_lab.load_foreign_checkpoint(path, TEXTS)

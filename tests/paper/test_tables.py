@@ -11,18 +11,18 @@ import pytest
 
 from maaf_lab.analysis.by_modification import by_modification_type, modification_counts
 from maaf_lab.analysis.modification_types import MODIFICATION_TYPES, has_modification_type, modification_types_of
-from maaf_lab.config import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, TrainingError
-from maaf_lab.models.registry import MODELS
 from maaf_lab.paper import table_results as table_runs
 from maaf_lab.paper.printed import TITLES, paper_table
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import TABLES, Comparison, row_configs, table
 from maaf_lab.plots.tables import comparisons_text, statements_text, table_html, table_text
+from maaf_lab.profiles import profile_config
 from maaf_lab.retrieval.metrics import Estimate, bootstrap, holm, mean_recall, paired_gain, paired_p
 from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.utils.registry import MODELS
 
 CAPTIONS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "fashion_iq" / "captions"
 

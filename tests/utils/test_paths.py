@@ -54,7 +54,7 @@ def _filled(clone, tiny_css):
         "data/fashion_iq-tiny/made.json": '{"dataset": "fashion_iq", "origin": "made fashion_iq v0", "counts": {}}',
         "data/fashion_iq/captions/cap.dress.val.json": "[]",
         "runs/css-laptop/config.json": "{}",
-        "runs/fashion_iq-tirg-b7f40134c7/metrics.json": '{"metrics": {}}',
+        "runs/fashion_iq-tirg-df6dd9453a/metrics.json": '{"metrics": {}}',
         "runs/galleries/css-laptop-0000000000.npy": "old",
         "report/index.html": "mine",
         "report/report.json": "[{",

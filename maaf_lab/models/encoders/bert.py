@@ -6,15 +6,16 @@ Shapes: B batch, T pieces, D width.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, WordPieces
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.models.encoders.text import TextConfig, TextEncoder
 
 if TYPE_CHECKING:
     from transformers import BertModel
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 MINILM = "minilm"  # all-MiniLM-L6-v2: BERT's architecture, 6 layers, 384 wide, trained for sentence similarity; not BERT itself
 
 
-class BertText(nn.Module):
+class BertText(TextEncoder):
     """BERT's last hidden states, one token a piece, through a linear map to D (authors' code).
 
     As there, no [CLS] and no [SEP] stand around the text. `freeze_text` keeps BERT as it was trained, without its dropout;
     otherwise it learns along (paper: both were tried; the released code only has it frozen).
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: WordPieces) -> None:
+    def __init__(self, config: TextConfig, vocabulary: WordPieces) -> None:
         super().__init__()
         if not isinstance(vocabulary, WordPieces):
             raise ConfigError('text_encoder "bert" reads word pieces: build its vocabulary with `build_vocabulary`')
@@ -38,6 +39,15 @@ class BertText(nn.Module):
         self.project = nn.Linear(self.bert.config.hidden_size, config.width)
         self.longest = self.bert.config.max_position_embeddings
         self.bert.requires_grad_(not self.frozen)
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        return {"bert", "freeze_text"}
+
+    @classmethod
+    def vocabulary_of(cls, config: TextConfig, texts: Iterable[str]) -> WordPieces:
+        """BERT's own pieces."""
+        return word_pieces(config.bert)
 
     def train(self, mode: bool = True) -> BertText:
         super().train(mode)
@@ -56,7 +66,7 @@ class BertText(nn.Module):
 
 
 def word_pieces(name: str) -> WordPieces:
-    """The pieces of a BERT and the dimensions of its network. name: as `ModelConfig.bert`."""
+    """The pieces of a BERT and the dimensions of its network. name: as `TextConfig.bert`."""
     folder = _folder(name)
     if folder is None:
         from transformers import AutoConfig, BertTokenizer

@@ -9,12 +9,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, ClassVar, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import AS_TUPLE, Count, ModelConfig, name_in
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.registry import IMAGE_ENCODERS
+
+
+class ImageConfig(ModelConfig):
+    """What a system with an image encoder reads; what the encoder reads beside its name, the encoder says (`reads`)."""
+
+    image_encoder: Annotated[str, name_in(IMAGE_ENCODERS)] = "resnet50"
+    """"resnet50", "resnet18", "efficientnet_lite0", "tiny", or a registered one."""
+    image_weights: str = "imagenet"
+    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a local file; never silently none."""
+    image_channels: Annotated[tuple[Count, ...], Field(min_length=4, max_length=5), AS_TUPLE] = (16, 32, 64, 128)
+    """Widths of the tiny encoder's four stages (for 56 px), or five (for 112 px)."""
+
+    @model_validator(mode="after")
+    def _weights_that_there_are(self) -> Self:
+        IMAGE_ENCODERS[self.image_encoder].check(self)
+        return self
+
+    def read(self) -> frozenset[str]:
+        return super().read() - {"image_weights", "image_channels"} | set(IMAGE_ENCODERS[self.image_encoder].reads)
+
+
+class ImageEncoder(nn.Module):
+    """Base of all image encoders. reads: the settings that it reads beside `image_encoder`. channels: its maps' widths."""
+
+    reads: ClassVar[tuple[str, ...]] = ("image_weights",)
+    channels: dict[int, int]
+
+    @classmethod
+    def check(cls, config: ImageConfig) -> None:
+        """ConfigError for settings that this encoder cannot have."""
+
+    @classmethod
+    def of(cls, config: ImageConfig) -> Self:
+        """The encoder that `config` asks for."""
+        return cls(config.image_weights)
 
 
 class Residual(nn.Module):
@@ -46,11 +84,26 @@ class Residual(nn.Module):
         return torch.relu(self.path(x) + self.skip(x[..., :: self.pick, :: self.pick]))
 
 
-class TinyNet(nn.Module):
+class TinyNet(ImageEncoder):
     """A residual network for CPUs: four stages at 1/2, 1/2, 1/4 and 1/8 of the input (56 px: 28, 28, 14, 7).
 
     With five widths one more halving stands before them, for pictures of twice the side (112 px: 56, 28, 28, 14, 7).
     """
+
+    reads = ("image_weights", "image_channels")
+
+    @classmethod
+    def check(cls, config: ImageConfig) -> None:
+        if config.image_weights != "none":
+            raise ConfigError(
+                'model.image_weights: image_encoder "tiny" has no pretrained weights: expected "none"; '
+                f"found {config.image_weights!r}"
+            )
+
+    @classmethod
+    def of(cls, config: ImageConfig) -> Self:
+        cls.check(config)
+        return cls(config.image_channels)
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -70,25 +123,33 @@ class TinyNet(nn.Module):
         return {28: x28, 14: x14, 7: self.stage3(x14)}
 
 
-class TorchvisionResNet(nn.Module):
-    """ResNet-18 or -50: blocks 2, 3 and 4 (128, 256 and 512, or 512, 1024 and 2048 channels)."""
+class ResNet50(ImageEncoder):
+    """torchvision's ResNet-50: blocks 2, 3 and 4 (512, 1024 and 2048 channels)."""
 
-    def __init__(self, kind: str, weights: str) -> None:
+    kind, wide = "resnet50", 4
+
+    def __init__(self, weights: str) -> None:
         super().__init__()
         import torchvision
 
+        kind, wide = self.kind, self.wide
         net = getattr(torchvision.models, kind)(weights=None)
         if weights != "none":
             _fill(net, _torchvision_weights(kind, weights), kind, weights)
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
-        wide = 4 if kind == "resnet50" else 1
         self.channels = {28: 128 * wide, 14: 256 * wide, 7: 512 * wide}
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x28 = self.layer2(self.layer1(self.stem(images)))
         x14 = self.layer3(x28)
         return {28: x28, 14: x14, 7: self.layer4(x14)}
+
+
+class ResNet18(ResNet50):
+    """torchvision's ResNet-18: blocks 2, 3 and 4 (128, 256 and 512 channels)."""
+
+    kind, wide = "resnet18", 1
 
 
 def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
@@ -130,7 +191,7 @@ def _fill(net: nn.Module, state: dict[str, Tensor], kind: str, weights: str) -> 
         ) from error
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(ImageEncoder):
     """EfficientNet-lite0 (4.65M parameters): blocks 4 (40 channels), 10 (112) and 15 (320). Needs the [pretrained] extra."""
 
     def __init__(self, weights: str) -> None:
@@ -154,21 +215,9 @@ class EfficientNetLite0(nn.Module):
         return {28: x28, 14: x14, 7: self.to7(x14)}
 
 
-def build_image_encoder(config: ModelConfig) -> nn.Module:
-    """The backbone that `config` names; `.channels` gives its widths. Raises ConfigError listing the known names."""
-    name, weights = config.image_encoder, config.image_weights
-    if name == "tiny":
-        if weights != "none":
-            raise ConfigError(f"image_encoder 'tiny' has no pretrained weights: image_weights must be 'none', found {weights!r}")
-        return TinyNet(config.image_channels)
-    if name in ("resnet18", "resnet50"):
-        return TorchvisionResNet(name, weights)
-    if name == "efficientnet_lite0":
-        return EfficientNetLite0(weights)
-    raise ConfigError(f"unknown image encoder {name!r}; known: {', '.join(IMAGE_ENCODERS)}")
-
-
-IMAGE_ENCODERS = ("resnet50", "resnet18", "efficientnet_lite0", "tiny")
+def build_image_encoder(config: ImageConfig) -> ImageEncoder:
+    """The backbone that `config` names; `.channels` gives its widths."""
+    return IMAGE_ENCODERS[config.image_encoder].of(config)
 
 
 class TokenProjection(nn.Module):

@@ -5,29 +5,88 @@ Shapes: B batch, T words, E width of a word embedding, D width.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import Count, ModelConfig, Share, Switch, name_in
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
-from maaf_lab.models.encoders.bert import BertText
 from maaf_lab.models.encoders.word_vectors import WordVectors, word_vectors
 from maaf_lab.models.layers.attention import FusionBlock, LayerNorm, sinusoidal_positions, xavier
+from maaf_lab.utils.registry import TEXT_ENCODERS
 
 
-class WordText(nn.Module):
+class WordConfig(ModelConfig):
+    """What a system reads that embeds words and has an LSTM of its own after them."""
+
+    reads_text: ClassVar[bool] = True
+
+    text_width: Count = 512
+    """Width of word embedding and LSTM state."""
+    text_dropout: Share = 0.1
+    """Dropout on the LSTM's outputs, and in the transformer."""
+    word_vectors: str = "none"
+    """Where word embeddings start: "none" (at random), "glove" (the [pretrained] extra's, 50 wide), a file in its format."""
+    word_width: Annotated[int, Field(ge=0)] = 0
+    """Width of the word embedding where it is not `text_width` (0). Word vectors bring their own."""
+    freeze_text: Switch = False
+    """Word embeddings (of BERT: everything) stay as they start."""
+
+    def read(self) -> frozenset[str]:
+        return super().read() - (set() if self.word_vectors == "none" else {"word_width"})
+
+
+class TextConfig(WordConfig):
+    """What a system with a text encoder reads; what the encoder reads beside its name, the encoder says (`reads`)."""
+
+    text_encoder: Annotated[str, name_in(TEXT_ENCODERS)] = "lstm"
+    """"lstm", "embedding", "linear", "transformer", "bert" (Table 5), or a registered one."""
+    text_layers: Count = 1
+    """Layers of the LSTM or the transformer."""
+    text_projection: Switch = True
+    """A linear layer with dropout after the LSTM, as in the authors' code; the paper has none."""
+    layer_norm: Literal["code", "standard"] = "code"
+    """"code": unbiased deviation + 1e-6, as in the authors' code; "standard"."""
+    bert: str = "bert-base-uncased"
+    """"bert-base-uncased" (transformers' cache or hub), "minilm" (small, from a package), a folder, or "none" (from scratch)."""
+
+    def read(self) -> frozenset[str]:
+        return super().read() - TEXT_OPTIONS | TEXT_ENCODERS[self.text_encoder].reads(self)
+
+
+TEXT_OPTIONS = frozenset({*TextConfig.model_fields} - {*ModelConfig.model_fields, "text_encoder"})
+
+
+class TextEncoder(nn.Module):
+    """Base of all text encoders."""
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        """The settings that it reads beside `text_encoder` and `width`, as `config` is."""
+        return set()
+
+    @classmethod
+    def vocabulary_of(cls, config: TextConfig, texts: Iterable[str]) -> Any:
+        """What it reads texts with: the words of the training texts."""
+        return Vocabulary.build(texts)
+
+
+class WordText(TextEncoder):
     """Encoders that begin with an embedding of each word, at random or from word vectors.
 
     `vectors` says where the embedding started and which words had no vector there (None where it started at random, or came
     back from a saved run).
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: WordConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.vectors: WordVectors | None = None
         if config.word_vectors == "none":
-            self.embedding = nn.Embedding(len(vocabulary), config.word_width or self.usual_width(config))
+            self.embedding = nn.Embedding(len(vocabulary), self.fresh_width(config))
         else:
             self.vectors = word_vectors(config.word_vectors, vocabulary.words)
             self.embedding = nn.Embedding.from_pretrained(self.vectors.matrix, freeze=False)
@@ -35,15 +94,19 @@ class WordText(nn.Module):
         self.word_width = self.embedding.embedding_dim
 
     @staticmethod
-    def usual_width(config: ModelConfig) -> int:
-        """E where neither `word_width` nor word vectors set it."""
-        return config.text_width
+    def fresh_width(config: WordConfig) -> int:
+        """E where no word vectors set it."""
+        return config.word_width or config.text_width
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        return {"word_vectors", "freeze_text"} | ({"word_width"} if config.word_vectors == "none" else set())
 
 
 class EmbeddingText(WordText):
     """A word's embedding is its token: a bag of words ("Embedding Layer"). E is D."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         if self.word_width != config.width:
             raise ConfigError(
@@ -52,8 +115,12 @@ class EmbeddingText(WordText):
             )
 
     @staticmethod
-    def usual_width(config: ModelConfig) -> int:
+    def fresh_width(config: TextConfig) -> int:
         return config.width
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        return super().reads(config) - {"word_width"}
 
     def forward(self, text: TextBatch) -> Tensor:
         """-> tokens (B, T, D); what stands at padding is to be masked."""
@@ -63,9 +130,14 @@ class EmbeddingText(WordText):
 class LinearText(WordText):
     """A linear map of each word's embedding ("Linear Layer with GLOVE"): E -> D."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.project = nn.Linear(self.word_width, config.width)
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        own = {"text_width"} if config.word_vectors == "none" and not config.word_width else set()
+        return super().reads(config) | own
 
     def forward(self, text: TextBatch) -> Tensor:
         """-> tokens (B, T, D); what stands at padding is to be masked."""
@@ -78,7 +150,7 @@ class LstmText(WordText):
     Padding stands on the right and the LSTM reads left to right, so it cannot reach a real word.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.lstm = nn.LSTM(self.word_width, config.text_width, config.text_layers, batch_first=True)
         self.project: nn.Module
@@ -88,6 +160,11 @@ class LstmText(WordText):
             self.project = nn.Identity()
         else:
             self.project = nn.Linear(config.text_width, config.width)
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        own = {"text_width", "text_layers", "text_projection"}
+        return super().reads(config) | own | ({"text_dropout"} if config.text_projection else set())
 
     def forward(self, text: TextBatch) -> Tensor:
         """-> tokens (B, T, D); what stands at padding is to be masked."""
@@ -100,7 +177,7 @@ class TransformerText(WordText):
     The block is the fusion's own, D wide in its feed-forward part too. A linear map stands before it where E is not D.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.widen = nn.Identity() if self.word_width == config.width else nn.Linear(self.word_width, config.width)
         self.dropout = nn.Dropout(config.text_dropout)
@@ -112,8 +189,12 @@ class TransformerText(WordText):
         xavier(self.blocks)
 
     @staticmethod
-    def usual_width(config: ModelConfig) -> int:
-        return config.width
+    def fresh_width(config: TextConfig) -> int:
+        return config.word_width or config.width
+
+    @classmethod
+    def reads(cls, config: TextConfig) -> set[str]:
+        return super().reads(config) | {"text_layers", "text_dropout", "layer_norm"}
 
     def forward(self, text: TextBatch) -> Tensor:
         """-> tokens (B, T, D); what stands at padding is to be masked."""
@@ -137,12 +218,3 @@ def last_token(tokens_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     last = (mask_BT.sum(1) - 1).clamp_min(0)
     picked = tokens_BTD.gather(1, last[:, None, None].expand(-1, 1, tokens_BTD.shape[-1])).squeeze(1)
     return picked * mask_BT.any(1, keepdim=True)
-
-
-TEXT_ENCODERS: dict[str, type[nn.Module]] = {
-    "lstm": LstmText,
-    "embedding": EmbeddingText,
-    "linear": LinearText,
-    "transformer": TransformerText,
-    "bert": BertText,
-}

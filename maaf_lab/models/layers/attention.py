@@ -8,14 +8,49 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import Count, ModelConfig, Share
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.layers.attention_dropout import attention_with_dropout, wide
+
+
+class BlockConfig(ModelConfig):
+    """What attention blocks read (paper 2.4)."""
+
+    heads: Count = 8
+    """Heads; they divide `width`."""
+    feedforward: Count = 256
+    """Width of the feed-forward layers."""
+    layer_norm: Literal["code", "standard"] = "code"
+    """"code": unbiased deviation + 1e-6, as in the authors' code; "standard"."""
+    dropout: Share = 0.1
+    """In attention and feed-forward."""
+    attention_dropout: Share | None = None
+    """On the attention's weights, where it is not to be `dropout`; at 0 they are never formed, on a CPU too."""
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ConfigError(f"model.width {self.width} does not divide into {self.heads} heads: change one of them")
+        return self
+
+
+class FusionConfig(BlockConfig):
+    """What a stack of attention blocks reads."""
+
+    blocks: Annotated[int, Field(ge=0)] = 2
+    """Attention blocks (the paper: 2; CSS: 1)."""
+    attention: Literal["softmax", "identity"] = "softmax"
+    """f of equation 1."""
+
+    def read(self) -> frozenset[str]:
+        return super().read() - (set() if self.blocks else {"heads", "feedforward", "attention_dropout"})
 
 
 def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
@@ -160,7 +195,7 @@ class FusionBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @classmethod
-    def of(cls, config: ModelConfig) -> FusionBlock:
+    def of(cls, config: FusionConfig) -> FusionBlock:
         """The block of MAAF's fusion."""
         return cls(
             config.width,
@@ -192,7 +227,7 @@ class FusionStack(nn.Module):
     Returns tokens (B, N, D) and a list of the blocks' weights, empty unless they are asked for.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(FusionBlock.of(config) for _ in range(config.blocks))
         self.norm = LayerNorm(config.width, config.layer_norm)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
 from maaf_lab.models.base import Features, VectorModel
 
@@ -25,7 +24,11 @@ WIDEST = 64
 class AttributesAsOperators(VectorModel):
     """x -> M_T ... M_2 M_1 x, each outcome scaled back to the length of x."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(VectorModel.Config):
+        name: str = "attributes_as_operators"
+        """The system."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.side = min(config.width, WIDEST)
         narrow = config.width > WIDEST

@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
@@ -19,7 +18,11 @@ from maaf_lab.models.base import Features, TextVectorModel
 class FiLM(TextVectorModel):
     """map(mean(relu((1 + gamma(t)) * x + beta(t))))."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextVectorModel.Config):
+        name: str = "film"
+        """The system."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.modulate = nn.Linear(config.width, 2 * self.backbone.channels[7])
 

@@ -11,10 +11,9 @@ Shapes: B batch, N regions, T words, D width.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar
 
-from maaf_lab.config import ModelConfig
-from maaf_lab.data.text import Vocabulary
+from maaf_lab.models.base import FusedTokens
 from maaf_lab.models.systems.two_stream import TwoStream
 
 BLOCK = "xmm_xff_xxx"  # regions to words, feed-forward, among the regions
@@ -23,18 +22,17 @@ BLOCK = "xmm_xff_xxx"  # regions to words, feed-forward, among the regions
 class LocallyBounded(TwoStream):
     """Regions attend to words, then to each other; the query is their mean."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
-        super().__init__(
-            replace(
-                config,
-                two_stream=BLOCK,
-                blocks=1,
-                resolutions=(7,),
-                include_text=False,
-                positions="none",
-                pooling_weights="paper",
-                image_through_attention=True,
-                attention="softmax",
-            ),
-            vocabulary,
-        )
+    class Config(FusedTokens.Config):
+        """What is a setting of a two-stream model and none here is fixed."""
+
+        name: str = "locally_bounded"
+        """The system."""
+        two_stream: ClassVar[str] = BLOCK
+        blocks: ClassVar[int] = 1
+        resolutions: ClassVar[tuple[int, ...]] = (7,)
+        attention: ClassVar[str] = "softmax"
+        positions: ClassVar[str] = "none"
+        resolutionwise_pooling: ClassVar[bool] = True
+        image_through_attention: ClassVar[bool] = True
+        include_text: ClassVar[bool] = False
+        pooling_weights: ClassVar[str] = "paper"

@@ -5,19 +5,53 @@ Shapes: B batch, N image tokens of all resolutions, T words, D width.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import Counts, Switch
 from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import Features, FusedTokens
-from maaf_lab.models.layers.attention import AttentionRecord, FusionStack, Positions
+from maaf_lab.models.layers.attention import AttentionRecord, FusionConfig, FusionStack, Positions
+
+
+def _each_once(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not value or len(set(value)) != len(value) or not set(value) <= {7, 14, 28}:
+        raise ConfigError(f"expected some of 7, 14 and 28, each once; found {value}")
+    return value
+
+
+class PoolingConfig(FusionConfig):
+    """What a fusion of several resolutions and words reads of how tokens are chosen and pooled (Table 2's switches)."""
+
+    resolutions: Annotated[Counts, AfterValidator(_each_once)] = (7, 14)
+    """Image tokens, named as the paper names them at 224 px: 7 is the last stage, 14 and 28 the ones before."""
+    resolutionwise_pooling: Switch = True
+    """RP: each resolution's tokens have the same weight."""
+    image_through_attention: Switch = True
+    """ITA: gallery images pass through the attention too."""
+    include_text: Switch = True
+    """IT: word tokens are pooled with the image's."""
+    pooling_weights: Literal["code", "paper"] = "code"
+    """"code": image 1/2, text 1/2; "paper": each kind of token equal (section 2.3)."""
 
 
 class MAAF(FusedTokens):
     """Modality-Agnostic Attention Fusion: self-attention over the tokens of image and text together (section 2.1)."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(PoolingConfig, FusedTokens.Config):
+        name: str = "maaf"
+        """The system."""
+        positions: Literal["none", "sinusoidal", "mixed"] = "none"
+        """"mixed": learned for image tokens, sinusoidal for words."""
+
+        def read(self) -> frozenset[str]:
+            return super().read() - (set() if self.include_text else {"pooling_weights"})
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.stack = FusionStack(config)
         self.positions = Positions(config.positions, sum(r * r for r in config.resolutions), config.width, config.dropout)

@@ -14,7 +14,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
@@ -22,7 +21,11 @@ from maaf_lab.models.base import Features, TextVectorModel
 class ParameterHashing(TextVectorModel):
     """W(t) mean(image) + b, where W(t)[d, c] = sign[d, c] * candidates(t)[hash[d, c]]; gallery images take the ordinary map."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextVectorModel.Config):
+        name: str = "parameter_hashing"
+        """The system."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         channels, width = self.backbone.channels[7], config.width
         self.candidates = nn.Linear(width, 4 * width)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import Count, Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
@@ -21,7 +21,15 @@ FEW = 8  # queries whose pairs are formed at once where no gradient is asked for
 class Relationship(TextVectorModel):
     """f(mean over pairs i, j of g(x_i, x_j, t)). g's first layer is three linear maps whose sum it is, so no pair is stacked."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextVectorModel.Config):
+        name: str = "relationship"
+        """The system."""
+        feedforward: Count = 256
+        """Width of the hidden layers of g and f."""
+        dropout: Share = 0.1
+        """Before f's last layer."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         wide, place = config.feedforward, self.backbone.channels[7] + 2
         self.first, self.second, self.words = nn.Linear(place, wide), nn.Linear(place, wide), nn.Linear(config.width, wide)

@@ -11,16 +11,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, VectorModel
-from maaf_lab.models.encoders.text import WordText, last_token, read_in_order
+from maaf_lab.models.encoders.text import WordConfig, WordText, last_token, read_in_order
 
 
 class ShowAndTell(VectorModel):
     """The last state of an LSTM over [image, word 1, ..., word T]; with no word, its state after the image."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(WordConfig, VectorModel.Config):
+        name: str = "show_and_tell"
+        """The system."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.words = WordText(config, vocabulary)
         self.enter = nn.Linear(config.width, self.words.word_width)

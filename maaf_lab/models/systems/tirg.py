@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
@@ -20,7 +19,11 @@ class TIRG(TextVectorModel):
     [x, t] that begin with batch norm, so training needs at least two queries a batch.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextVectorModel.Config):
+        name: str = "tirg"
+        """The system."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         width = config.width
         self.gate = nn.Sequential(nn.BatchNorm1d(2 * width), nn.ReLU(), nn.Linear(2 * width, width))
@@ -43,7 +46,11 @@ class TIRGLastConv(TextVectorModel):
     The composed maps then go the way of every image: mean over space, linear map.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextVectorModel.Config):
+        name: str = "tirg_last_conv"
+        """The system."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         maps = self.backbone.channels[7]
         both = maps + config.width

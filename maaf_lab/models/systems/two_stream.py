@@ -12,14 +12,17 @@ Shapes: B batch, N image tokens, T words, D width.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from maaf_lab.config import ModelConfig
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import Features, FusedTokens
 from maaf_lab.models.layers.attention import AttentionRecord, LayerNorm, MultiHeadAttention, Positions, feed_forward, xavier
+from maaf_lab.models.systems.maaf import PoolingConfig
 
 ATTENTION, FEED_FORWARD = ("xxx", "xmm", "mmm", "mxx"), ("xff", "mff")
 
@@ -34,19 +37,23 @@ def steps_of(block: str) -> list[tuple[str, ...]]:
     for step in steps:
         for operation in step:
             if operation not in known:
-                raise ConfigError(f"ModelConfig.two_stream {block!r}: unknown operation {operation!r}; known: {', '.join(known)}")
+                raise ConfigError(f"{block!r}: unknown operation {operation!r}; known: {', '.join(known)}")
         if len({operation[0] for operation in step}) < len(step):
             raise ConfigError(
-                f"ModelConfig.two_stream {block!r}: {'.'.join(step)} changes one stream twice at once; "
-                'put one operation after the other, with "_"'
+                f'{block!r}: {".".join(step)} changes one stream twice at once; put one operation after the other, with "_"'
             )
     return steps
+
+
+def _readable(block: str) -> str:
+    steps_of(block)
+    return block
 
 
 class StreamBlock(nn.Module):
     """One block of the steps that `config.two_stream` names."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: FusedTokens.Config) -> None:
         super().__init__()
         self.steps = steps_of(config.two_stream)
         used = {operation for step in self.steps for operation in step}
@@ -97,12 +104,23 @@ class TwoStream(FusedTokens):
     "paper" pools the image's own tokens. Position encodings are for the image's tokens only.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(PoolingConfig, FusedTokens.Config):
+        name: str = "two_stream"
+        """The system."""
+        two_stream: Annotated[str, AfterValidator(_readable)] = "xxx_xmm_xff"
+        """The operations of a block, in order (Table 4; see this file's beginning)."""
+        positions: Literal["none", "sinusoidal"] = "none"
+        """Of image tokens ("mixed" is for tokens in one row, maaf's)."""
+
+        def read(self) -> frozenset[str]:
+            used = {operation for step in steps_of(self.two_stream) for operation in step}
+            idle = set() if used & {*FEED_FORWARD} else {"feedforward"}
+            idle |= set() if used & {*ATTENTION} else {"heads"}
+            idle |= set() if self.include_text or self.image_through_attention else {"pooling_weights"}
+            return super().read() - idle
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
-        if config.positions == "mixed":
-            raise ConfigError(
-                'ModelConfig.positions "mixed" is for tokens in one row (maaf); a two-stream model has "none" or "sinusoidal"'
-            )
         self.blocks = nn.ModuleList(StreamBlock(config) for _ in range(config.blocks))
         self.norm_x, self.norm_m = LayerNorm(config.width, config.layer_norm), LayerNorm(config.width, config.layer_norm)
         self.positions = Positions(config.positions, 0, config.width, config.dropout)

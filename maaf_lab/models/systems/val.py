@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-from maaf_lab.config import ModelConfig
+from maaf_lab.config import Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel, Features
-from maaf_lab.models.encoders.text import TEXT_ENCODERS, last_token
+from maaf_lab.models.encoders.text import TextConfig, last_token
 from maaf_lab.models.layers.attention import AttentionRecord, TokenNames, attention_weights
+from maaf_lab.utils.registry import TEXT_ENCODERS
 
 DEPTHS, HEADS = (28, 14, 7), 2
 
@@ -59,7 +60,13 @@ class CompositeTransformer(nn.Module):
 class VAL(ComposedModel):
     """Composed features at three depths, each pooled over space, mapped and normalised."""
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    class Config(TextConfig, ComposedModel.Config):
+        name: str = "val"
+        """The system."""
+        dropout: Share = 0.1
+        """On the attention's weights."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         wide = self.backbone.channels
         self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)

@@ -548,7 +548,7 @@ def test_nonsense(split):
         pixel_cache(split, 16, store="png")
     with pytest.raises(DataError, match="no images"):
         pixel_cache(Split("test", [], []), 16)
-    with pytest.raises(ConfigError, match=r"DataConfig\.cache: expected one of 'raw', 'jpeg'; found 'png'"):
+    with pytest.raises(ConfigError, match=r"data\.cache: expected one of 'raw', 'jpeg'; found 'png'"):
         DataConfig(cache="png")
 
 

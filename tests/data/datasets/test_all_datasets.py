@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-from maaf_lab.config import PROFILES, profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import Feed
 from maaf_lab.data.text import Vocabulary
@@ -14,6 +13,7 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.paper.dataset_summary import open_tour, overview
+from maaf_lab.profiles import PROFILES, profile_config
 from maaf_lab.synthetic import registry as sets
 
 NAMES = sorted(sets.SYNTHETIC)
