@@ -104,8 +104,9 @@ lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
 
 lint: $(VENV)/.installed-dev  ## style, formatting and likely mistakes (ruff; eslint for the explorers' scripts, where node is)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@if command -v npx >/dev/null; then npx --yes --prefer-offline $(ESLINT) --config tests/explorers/eslint.config.mjs $(SCRIPTS); \
-	else echo "==> $(SCRIPTS): not checked, no node here (install Node.js 18 or newer)"; fi
+	@if ! command -v npx >/dev/null; then echo "==> $(SCRIPTS): not checked, no Node.js here (install 18 or newer)"; \
+	elif ! npx --yes --prefer-offline $(ESLINT) --version >/dev/null 2>&1; then echo "==> $(SCRIPTS): not checked, npx cannot fetch $(ESLINT)"; \
+	else npx --yes --prefer-offline $(ESLINT) --config tests/explorers/eslint.config.mjs $(SCRIPTS); fi
 
 clean:  ## remove caches and build folders; keeps .venv, data and runs
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints

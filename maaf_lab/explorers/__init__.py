@@ -1,1 +1,1 @@
-"""Thin shells around `maaf_lab.plots`: what a notebook shows, what a person presses, what is sent to the kernel."""
+"""Three views of a trained model in a notebook: what is drawn, what a person can do with it, what the kernel answers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maaf_lab.explorers.session import Session, open_session, second_rankings, told
+from maaf_lab.explorers.session import Session, describe_run, open_session, second_rankings
 
 if TYPE_CHECKING:
     from maaf_lab.explorers.attention.widget import AttentionExplorer
@@ -89,5 +89,5 @@ def _models(run: str | Path, compare: str | Path, data_root: str | Path, runs_ro
 
 
 def _rankings(session: Session, compare: str | Path, runs_root: str | Path) -> dict[str, Rankings]:
-    found = {told(session.run): session.rankings()}
+    found = {describe_run(session.run): session.rankings()}
     return found | second_rankings(session, compare, runs_root) if str(compare) else found

@@ -354,7 +354,7 @@ def open_session(
     )
 
 
-def told(run: Run) -> str:
+def describe_run(run: Run) -> str:
     """A run for people: "garments-laptop: maaf, 1,500 steps"."""
     config = run.config
     name = f"{config.model.name}, {config.train.steps:,} steps"
@@ -364,9 +364,9 @@ def told(run: Run) -> str:
 def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
     """Another run's rankings under its name for people; a record without weights will do. ConfigError for the same run."""
     other = find_run(run, runs_root)
-    if told(other) == told(first.run):
+    if describe_run(other) == describe_run(first.run):
         raise ConfigError(f"expected another run to compare with, found {first.name} twice")
-    return {told(other): other.rankings}
+    return {describe_run(other): other.rankings}
 
 
 def read_gallery(path: Path) -> np.ndarray:

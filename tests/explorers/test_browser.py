@@ -204,7 +204,7 @@ def test_a_saved_page_hovers_without_kernel_or_network(opened, browser, tmp_path
 
 
 def test_the_page_paints_what_python_paints(browser, tmp_path):
-    """The script and `views.attention_paint` are twins: every attribute, for selections of all kinds."""
+    """The script and `attention/paint.py` are twins: every attribute, for selections of all kinds."""
     import maaf_lab
 
     random = np.random.default_rng(0)

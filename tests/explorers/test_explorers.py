@@ -1,4 +1,4 @@
-"""The explorers without a browser: what they draw, tell, save and answer. Drawings are held against slow, obvious counts."""
+"""The explorers without a browser: what they draw, describe, save and answer. Drawings are held against slow, obvious counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from maaf_lab.explorers.modifications.widget import ModificationExplorer
 from maaf_lab.explorers.page.html import HERE, page
 from maaf_lab.explorers.page.svg import document, font_folder, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
-from maaf_lab.explorers.session import told
+from maaf_lab.explorers.session import describe_run
 from maaf_lab.utils.wording import place_name
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -733,8 +733,8 @@ def test_pictures_do_not_depend_on_the_machines_fonts(attention):
 def test_runs_for_people(css):
     from maaf_lab.experiments.runs import find_run
 
-    assert told(css.run) == "css-laptop: maaf, 1,800 steps"
-    assert told(find_run("fashion_iq-tirg-df6dd9453a")) == "tirg, 300 steps (453a)"
+    assert describe_run(css.run) == "css-laptop: maaf, 1,800 steps"
+    assert describe_run(find_run("fashion_iq-tirg-df6dd9453a")) == "tirg, 300 steps (453a)"
 
 
 def test_the_lab_names_what_it_has():

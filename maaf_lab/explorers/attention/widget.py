@@ -338,7 +338,7 @@ class AttentionExplorer(Explorer):
         self.put(self._average, _HERE)
         self._word.layout.display = "none"
 
-    # --- what the shell asks ------------------------------------------------------------------------------------------
+    # --- what the base asks -------------------------------------------------------------------------------------------
 
     def _selected(self, change: dict[str, Any]) -> None:
         """The browser picked something: remember it; a comparison changes the drawing's layout."""

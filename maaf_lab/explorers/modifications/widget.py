@@ -241,7 +241,7 @@ class ModificationExplorer(Explorer):
             self._known = (key, self.table.recalls(self.types, self.only))
         return self._known[1]
 
-    # --- what the shell asks ------------------------------------------------------------------------------------------
+    # --- what the base asks -------------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         self.state = self._state(self.picked, self.sort, self.start)

@@ -334,7 +334,7 @@ class RetrievalExplorer(Explorer):
         if self._text.value.strip() != text.strip():
             self.put(self._text, text)
 
-    # --- what the shell asks ------------------------------------------------------------------------------------------
+    # --- what the base asks -------------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         one = next(iter(self.galleries.values()), None)
