@@ -73,7 +73,10 @@ def train(
     device: Device = None,
     workers: Workers = 0,
     recompute: Annotated[bool, typer.Option("--recompute", help="less memory, more time; changes no number")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="any setting, e.g. --set model.attention=identity")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="any setting (`maaf-lab settings` lists them), e.g. --set model.attention=identity"),
+    ] = None,
 ) -> None:
     """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
     from maaf_lab.data import registry as datasets

@@ -162,7 +162,7 @@ def _in_words(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         "boolean": "true or false (or yes, no, on, off)",
     }
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    told = [f"{word} {schema[key]:g}" for key, word in bounds.items() if key in schema]
+    told = [f"{word} {schema[key]:,}" for key, word in bounds.items() if key in schema]
     kind = words.get(schema.get("type", ""), "settings")
     return f"{kind}{', ' if told else ''}{' and '.join(told)}"
 

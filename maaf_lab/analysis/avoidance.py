@@ -72,10 +72,9 @@ def avoidance(
     """
     import pandas as pd
 
-    if model.config.attention != "softmax":
+    if (kind := getattr(model.config, "attention", "softmax")) != "softmax":  # val has no choice, others no attention
         raise ConfigError(
-            f"the avoidance score compares weights that are never negative: expected softmax attention, "
-            f"found {model.config.attention}"
+            f"the avoidance score compares weights that are never negative: expected softmax attention, found {kind}"
         )
     boxes = _boxes(sidecar)
     words_of = {tuple(tokenize(text)): describing_words(text) for text in {join(q.texts) for q in split.queries}}

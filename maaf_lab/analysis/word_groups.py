@@ -63,7 +63,7 @@ def word_groups(
     if not total:
         what = f"the word {word!r}" if kind == "a word" else f"words of {kind}"
         raise ConfigError(f"no query of {split.title} holds {what}; try one of its words: {', '.join(_commonest(split))}")
-    signed = model.config.attention != "softmax"
+    signed = getattr(model.config, "attention", "softmax") != "softmax"  # val has no choice
     places = {tuple(tokenize(text)): [p for p, _ in groups] for text, groups in picks.items()}
     named = {tuple(tokenize(text)): dict(groups) for text, groups in picks.items()}
     sums: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""From settings to a model: its vocabulary, and the system with fresh weights (the names stand in `registry`)."""
+"""From settings to a model: its vocabulary, and the system with fresh weights (the names stand in `utils.registry`)."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from maaf_lab.analysis.colors import FIGURE_5, color_images, described_color
 from maaf_lab.analysis.heads import attentions, head_ablation, without_head
 from maaf_lab.analysis.positions import POSITIONS, PositionMaps, _cell_share, position_maps
 from maaf_lab.analysis.word_attention import WordMap
+from maaf_lab.analysis.word_groups import word_groups
 from maaf_lab.data.datasets.css import CSS
 from maaf_lab.data.datasets.css_scenes import COLORS, parse_modification
 from maaf_lab.data.split import Split
@@ -106,9 +107,14 @@ def test_one_example_alone(made_model, css_test, css_test_cache, attention):
     assert np.allclose(found.maps["bottom-left"], record.words_to_image()[1, 0, :, word].mean(0).numpy(), atol=1e-6)
 
 
-def test_a_system_without_attention_is_refused(made_model, css_test, css_test_cache):
+def test_a_system_without_attention_is_refused(made_model, tiny_css, css_test, css_test_cache):
     with pytest.raises(ConfigError, match="tirg has no attention"):
         position_maps(made_model("tirg"), css_test, css_test_cache, progress=False)
+    with pytest.raises(ConfigError, match="tirg has no attention"):
+        word_groups(made_model("tirg"), css_test, css_test_cache, "position")
+    scenes, sidecar = CSS(tiny_css).objects("test"), load_sidecar(tiny_css, "test")
+    with pytest.raises(ConfigError, match="tirg has no attention"):
+        avoidance(made_model("tirg"), css_test, css_test_cache, scenes, sidecar, progress=False)
 
 
 # --- colour words (Figure 5) ------------------------------------------------------------------------------------------
