@@ -168,11 +168,14 @@ def tables(
     out: Annotated[Path, typer.Option(help="folder of the report")] = Path("report"),
     seeds: Seeds = 1,
     steps: Steps = None,
-    executor: Annotated[str, typer.Option(help="local, or ray: each run a task of a Ray cluster")] = "local",
+    executor: Annotated[
+        str, typer.Option("--executor", "--engine", help="local, or ray: each run a task of a Ray cluster")
+    ] = "local",
     address: Annotated[str, typer.Option(help="of the Ray cluster; left out: RAY_ADDRESS, or one on this machine")] = "",
     device: Device = None,
 ) -> None:
     """Train what tables lack, execute the notebooks of tables and figures, write OUT/index.html; nothing is done twice."""
+    from maaf_lab.experiments.executors import get_executor
     from maaf_lab.paper.report import run_tables
     from maaf_lab.paper.tables import TABLES
 
@@ -185,9 +188,8 @@ def tables(
         out=out,
         seeds=seeds,
         steps=steps or 0,
-        executor_name=executor,
+        executor=get_executor(executor, address=address),
         device=device or "",
-        address=address,
     )
     for entry in entries:
         name = f"Table {entry.key}" if entry.key in TABLES else entry.key
@@ -237,7 +239,9 @@ def demo(
 @app.command()
 def search(
     image: Annotated[Path, typer.Option(help="the picture to start from")],
-    gallery: Annotated[Path, typer.Option(help="folder of the images to search, with those in folders below it")],
+    gallery: Annotated[
+        Path, typer.Option("--gallery", "--catalogue", help="folder of the images to search, with those in folders below it")
+    ],
     text: Annotated[str, typer.Option(help='what shall differ, e.g. "is red and has longer sleeves"; empty: nothing')] = "",
     run: Annotated[str, typer.Option(help="css-laptop, garments-laptop (shipped), or a run's folder")] = "garments-laptop",
     k: Annotated[int, typer.Option(help="how many images to list")] = 10,

@@ -1,14 +1,19 @@
-"""Where runs are trained: here, one after another, or as tasks of a Ray cluster."""
+"""The runs that somebody asks for: which are missing, and where they are trained: here, or as tasks of a Ray cluster."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from maaf_lab.config import RunConfig
-from maaf_lab.errors import ConfigError, LabError
+from maaf_lab.errors import ConfigError, LabError, RunError
+from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.train import train_and_evaluate
 
 FAILURES = (LabError, ImportError, OSError, RuntimeError)  # what ends one run and leaves the others running
@@ -17,21 +22,62 @@ RETRIES = 3  # how often a task is started again after its worker died
 
 @dataclass(frozen=True)
 class Job:
-    """One run to train and evaluate. data_root: its dataset's own folder; both folders are seen by every worker."""
+    """One run to train and evaluate. data_root: its dataset's own folder; every worker sees both folders."""
 
     config: RunConfig
-    data_root: str
-    runs_root: str
+    data_root: str | Path
+    runs_root: str | Path
     device: str | None = None
 
 
-def run_job(job: Job, progress: bool = False) -> str:
-    """Train and evaluate; "" when the run is finished, else the first line of what went wrong."""
+Ended = Iterator[tuple[Job, Exception | None]]  # each job as it ends, with what went wrong; None where its run is finished
+Executor = Callable[..., Ended]  # called with the jobs and progress=
+
+
+def run_missing(
+    wanted: Iterable[tuple[RunConfig, Callable[[], Path]]],
+    runs_root: str | Path,
+    records: str | Path = "",
+    *,
+    executor: Executor | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    title: str = "runs",
+) -> dict[str, Exception]:
+    """Train the runs that neither folder has, each once; a run that fails stops no other. Returns the failures: run -> error.
+
+    wanted: each run's settings, and a function that gives its dataset's folder and draws synthetic data where there is none; of
+    each dataset one is called, and only where a run is missing. executor: None for `local`. title: of the progress bar.
+    """
+    missing = {config.name: (config, data) for config, data in wanted if find(config, (runs_root, records)) is None}
+    failed: dict[str, Exception] = {}
+    folders: dict[str, Path | Exception] = {}
+    jobs = []
+    for name, (config, data) in missing.items():
+        dataset = config.data.dataset
+        if dataset not in folders:
+            try:
+                folders[dataset] = data()
+            except FAILURES as error:
+                folders[dataset] = error
+        if isinstance(folder := folders[dataset], Exception):
+            failed[name] = folder
+        else:
+            jobs.append(Job(config, folder, runs_root, device))
+    ended = (executor or local)(jobs, progress=progress) if jobs else ()
+    for job, error in tqdm(ended, title, len(jobs), unit="run", disable=not progress or not jobs):
+        if error is not None:
+            failed[job.config.name] = error
+    return failed
+
+
+def run_job(job: Job, progress: bool = False) -> Exception | None:
+    """Train and evaluate; what went wrong, None when the run is finished."""
     try:
         train_and_evaluate(job.config, job.data_root, job.runs_root, device=job.device, progress=progress)
     except FAILURES as error:
-        return first_line(error)
-    return ""
+        return error
+    return None
 
 
 def first_line(error: Exception) -> str:
@@ -39,16 +85,16 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
-def local(jobs: Iterable[Job], *, progress: bool = True, **_options: Any) -> Iterator[tuple[Job, str]]:
-    """One after another in this process; yields each job with what went wrong ("" for nothing) as it ends."""
+def local(jobs: Iterable[Job], *, progress: bool = True, **_options: Any) -> Ended:
+    """One after another in this process."""
     for job in jobs:
         yield job, run_job(job, progress)
 
 
 def ray(
     jobs: Iterable[Job], *, address: str = "", cpus: float = 1, gpus: float | None = None, progress: bool = True, **_options: Any
-) -> Iterator[tuple[Job, str]]:
-    """Each run a task of a Ray cluster; yields each job with what went wrong as it ends, in the order of ending.
+) -> Ended:
+    """Each run a task of a Ray cluster, in the order in which they end.
 
     address: of a running cluster ("auto", "ray://..."); "" joins the one that RAY_ADDRESS names, or starts one on this machine.
     cpus, gpus: the share of each run (gpus None: one where the cluster has any). A task whose worker dies is started again up to
@@ -66,32 +112,37 @@ def ray(
     try:
         if gpus is None:
             gpus = 1 if cluster.cluster_resources().get("GPU", 0) else 0
-        task = cluster.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_on_a_worker)
+        task = cluster.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(on_a_worker)
         waiting = {task.remote(job, int(max(cpus, 1))): job for job in jobs}
         while waiting:
             (ended, *_), _ = cluster.wait(list(waiting), num_returns=1)
             job = waiting.pop(ended)
             try:
-                yield job, cluster.get(ended)
+                why = cluster.get(ended)
             except cluster.exceptions.RayError as error:  # its workers died again and again, or its code failed
-                yield job, f"ray: {first_line(error)}"
+                why = f"ray: {first_line(error)}"
+            yield job, RunError(why) if why else None
     finally:
         if started:
             cluster.shutdown()
 
 
-def _on_a_worker(job: Job, threads: int) -> str:
+def on_a_worker(job: Job, threads: int) -> str:
+    """What went wrong in a line, "" for nothing: not every error can be sent from one process to another."""
     import torch
 
     torch.set_num_threads(threads)
-    return run_job(job)
+    error = run_job(job)
+    return first_line(error) if error else ""
 
 
-EXECUTORS: dict[str, Callable[..., Iterator[tuple[Job, str]]]] = {"local": local, "ray": ray}
+EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray}
 
 
-def executor(name: str) -> Callable[..., Iterator[tuple[Job, str]]]:
-    """The executor of that name; unknown names list the known ones."""
+def get_executor(name: str | Executor, **options: Any) -> Executor:
+    """The executor of that name with its options (see `ray`), or a function as it is. Unknown names list the known ones."""
+    if not isinstance(name, str):
+        return name
     if name not in EXECUTORS:
         raise ConfigError(f"no executor {name!r}; known: {', '.join(EXECUTORS)}")
-    return EXECUTORS[name]
+    return partial(EXECUTORS[name], **options)

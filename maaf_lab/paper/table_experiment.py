@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.data.images import decode
-from maaf_lab.errors import ConfigError
+from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.experiments.executors import Executor, get_executor, local
+from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import Table, row_configs, table
@@ -41,6 +45,7 @@ class TableExperiment:
     seeds: tuple[int, ...] = (0,)
     rows: tuple[str, ...] = ()
     device: str | None = None
+    executor: Executor = local
     changes: dict[str, Any] = field(default_factory=dict)
     _done: dict[str, TableRuns] = field(default_factory=dict, init=False, repr=False)
 
@@ -75,15 +80,43 @@ class TableExperiment:
         dataset = self._dataset(dataset)
         return dataset_root(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=SYNTHETIC_SEED)
 
-    def configs(self, dataset: str | None = None) -> list[RunConfig]:
-        """The settings of every run that the table shows on a dataset."""
+    def configs(self, dataset: str | None = None, rows: Sequence[str] = ()) -> list[RunConfig]:
+        """The settings of every run that the table shows on a dataset. rows: labels; none for the experiment's own."""
         dataset = self._dataset(dataset)
-        labels, origin = self.rows or tuple(row.label for row in self.table.rows), self.origin(dataset)
+        labels, origin = rows or self.rows or tuple(row.label for row in self.table.rows), self.origin(dataset)
         return [
             config
             for label in labels
             for config in row_configs(self.table.key, label, self.profile, origin, self.seeds, dataset, **self.changes)
         ]
+
+    def wanted(self) -> Iterator[tuple[RunConfig, Callable[[], Path]]]:
+        """Every run that the table shows and what gives its data, as `executors.run_missing` takes them."""
+        for dataset in self.table.datasets:
+            for config in self.configs(dataset):
+                yield config, partial(self.data, dataset)
+
+    def without(self, failed: Collection[str]) -> TableExperiment:
+        """This table without the rows that have a run among `failed` (names). Raises RunError where no row is left."""
+        labels = self.rows or tuple(row.label for row in self.table.rows if row.changes is not None)
+        whole = tuple(
+            label
+            for label in labels
+            if not any(c.name in failed for dataset in self.table.datasets for c in self.configs(dataset, [label]))
+        )
+        if not whole:
+            raise RunError(
+                f"table {self.table.key}: expected a row whose runs are finished, found none: every row has a run that failed. "
+                "They are listed on this page with their reasons; mend those and call again"
+            )
+        return self if whole == labels else replace(self, rows=whole)
+
+    def digest(self) -> str:
+        """Sixteen characters that change when the runs that the table shows do, or their metrics."""
+        roots = self.runs_root, self.records
+        runs = [(config.name, find(config, roots)) for dataset in self.table.datasets for config in self.configs(dataset)]
+        shown = [[name, run.metrics if run else None] for name, run in runs]
+        return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 
     def run(self, dataset: str | None = None) -> TableRuns:
         """Every row's finished runs; trains what is missing, and makes the data first where there is none."""
@@ -100,12 +133,13 @@ class TableExperiment:
                 rows=self.rows,
                 records=self.records,
                 device=self.device,
+                executor=self.executor,
                 **self.changes,
             )
         return self._done[dataset]
 
     def frame(self) -> pd.DataFrame:
-        """The table beside the paper, all its datasets (see `table_runs.table_frame`)."""
+        """The table beside the paper, all its datasets (see `table_results.table_frame`)."""
         return pd.concat([table_frame(self.table.key, self.run(d), d) for d in self.table.datasets], ignore_index=True)
 
     def caption(self) -> str:
@@ -118,11 +152,11 @@ class TableExperiment:
         return " · ".join([*parts, f"brackets: {one['interval']}"])
 
     def comparisons(self, dataset: str | None = None) -> pd.DataFrame:
-        """Each row against the table's standard row (see `table_runs.comparisons_frame`)."""
+        """Each row against the table's standard row (see `table_results.comparisons_frame`)."""
         return comparisons_frame(self.table.key, self.run(dataset), self._dataset(dataset))
 
     def statements(self) -> pd.DataFrame:
-        """The paper's orderings held against what ran here, all its datasets (see `table_runs.statements_frame`).
+        """The paper's orderings held against what ran here, all its datasets (see `table_results.statements_frame`).
 
         Verdicts are corrected over all statements of the table.
         """
@@ -245,9 +279,11 @@ def open_table(
     rows: Sequence[str] = (),
     steps: int = 0,
     device: str = "",
+    executor: str | Executor = "local",
 ) -> TableExperiment:
     """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
 
+    executor: where missing runs are trained: "local", "ray" or a function (see `executors.Executor`).
     data_root, runs_root: "" for the lab's own folders, data/ and runs/ of a clone. records: a folder of finished runs that are
     read, never written; "lab" for those that come with the notebooks.
     """
@@ -266,5 +302,6 @@ def open_table(
         tuple(int(s) for s in seeds),
         tuple(chosen.row(label).label for label in rows),
         device or None,
+        get_executor(executor),
         changes,
     )

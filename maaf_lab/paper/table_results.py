@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from maaf_lab.analysis.by_modification import by_modification_type
-from maaf_lab.experiments.executors import FAILURES, first_line
+from maaf_lab.experiments.executors import Executor, first_line, run_missing
 from maaf_lab.experiments.runs import Run, find
-from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.tables import Comparison, Table, row_configs, table
 from maaf_lab.retrieval.metrics import Estimate, holm, mean_recall, paired_gain, paired_p
@@ -59,6 +57,7 @@ def run_table(
     rows: Sequence[str] = (),
     records: str | Path = "",
     device: str | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
     **changes: Any,
 ) -> TableRuns:
@@ -66,43 +65,42 @@ def run_table(
 
     data_root: the folder of `dataset` (one of the table's; None for its first), or a function that draws and returns it, called
     only when something has to be trained.
-    rows: labels, none for all. A row that fails (a missing package, a loss that is not finite) leaves the others running; if
-    every row fails, the first error is raised.
+    rows: labels, none for all. executor: where they are trained (see `executors.run_missing`), None for here.
+    A row that fails (a missing package, a loss that is not finite) leaves the others running; if every row fails, the first
+    error is raised.
     """
-    chosen = table(key)
+    chosen, data = table(key), data_root if callable(data_root) else lambda: Path(data_root)
     labels = [chosen.row(label).label for label in rows] or [row.label for row in chosen.rows]
-    jobs = [(label, config) for label in labels for config in row_configs(key, label, profile, origin, seeds, dataset, **changes)]
-    done = {config.name: run for _, config in jobs if (run := find(config, (runs_root, records)))}
-    todo = {config.name: (label, config) for label, config in jobs if config.name not in done}
-    failed: dict[str, str] = {}
-    first_error: Exception | None = None
-    for label, config in tqdm(todo.values(), desc=f"Table {chosen.key}", unit="run", disable=not progress or not todo):
-        try:
-            folder = data_root() if callable(data_root) else data_root
-            done[config.name] = train_and_evaluate(config, folder, runs_root, device=device, progress=progress)
-        except FAILURES as error:
-            failed[label] = first_line(error)
-            first_error = first_error or error
-    if first_error and not done:
-        raise first_error
-    found: dict[str, list[Run]] = {}
-    for label, config in jobs:
-        if config.name in done:
-            found.setdefault(label, []).append(done[config.name])
-    return TableRuns(found, failed)
+    configs = {label: row_configs(key, label, profile, origin, seeds, dataset, **changes) for label in labels}
+    failed = run_missing(
+        [(config, data) for of_row in configs.values() for config in of_row],
+        runs_root,
+        records,
+        executor=executor,
+        device=device,
+        progress=progress,
+        title=f"Table {chosen.key}",
+    )
+    runs = {label: [run for config in of_row if (run := find(config, (runs_root, records)))] for label, of_row in configs.items()}
+    if failed and not any(runs.values()):
+        raise next(iter(failed.values()))
+    return TableRuns(
+        {label: finished for label, finished in runs.items() if finished},
+        {label: first_line(failed[c.name]) for label, of_row in configs.items() for c in of_row if c.name in failed},
+    )
 
 
 # --- beside the paper -------------------------------------------------------------------------------------------------
 
 
-def table_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
+def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """One line a row and column of the table: what was run here beside what the paper prints.
 
     here (percent; mean over seeds), low and high (95% interval over queries, mean over seeds), spread (standard deviation over
     seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), paper, paper_std, status ("run",
     "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`, None for the table's first.
     """
-    chosen, printed = table(key), paper_table(key)
+    chosen, printed = table(key), paper_table(table(key).key)
     dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
     lines: list[dict[str, Any]] = []
     for row in chosen.rows:
@@ -153,7 +151,7 @@ def ks_of(chosen: Table, dataset: str) -> tuple[int, ...]:
 
 
 def compare_rows(
-    key: str | int, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None = None
+    key: str | int | Table, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None = None
 ) -> Estimate | None:
     """How many points the rows `better` gain on the rows `worse`, means over rows and seeds, on the same queries.
 
@@ -165,7 +163,7 @@ def compare_rows(
 
 
 def _sides(
-    key: str | int, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None
+    key: str | int | Table, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None
 ) -> tuple[list[Rankings], list[Rankings], tuple[int, ...]]:
     """What `paired_gain` and `paired_p` compare: the rankings of both sides, and the k's."""
     chosen = table(key)
@@ -173,7 +171,7 @@ def _sides(
     return first, second, ks_of(chosen, dataset or chosen.datasets[0])
 
 
-def comparisons_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
+def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """Every row that ran against the table's standard row: row, against, gained (points), low, high, p, p_holm, verdict.
 
     low, high and p are of one row alone; p_holm and the verdict at 5% are corrected over all rows of the frame (Holm).
@@ -186,7 +184,7 @@ def comparisons_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: st
     return judged(pd.DataFrame(lines, columns=["row", "against", *_TESTED])).drop(columns="direction")
 
 
-def statements_frame(key: str | int, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
+def statements_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """The paper's orderings, held against what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
 
     "A over B" holds where A gains on every row of B by more than chance, does not hold where a row of B gains so on A, and is
@@ -220,7 +218,7 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tested(
-    key: str | int, runs: Mapping[str, list[Run]], statement: Comparison, dataset: str | None
+    key: str | int | Table, runs: Mapping[str, list[Run]], statement: Comparison, dataset: str | None
 ) -> tuple[float, float, float, float, str]:
     """A statement's values of `_TESTED`."""
     if not all(runs.get(label) for label in (*statement.better, *statement.worse)):

@@ -48,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A statement of the paper that a table's rows can bear out: `better` over `worse`, means over the rows of each side.
+    """A statement of the paper about a table's rows: `better` over `worse`, means over the rows of each side.
 
     margin: 0 for "is better"; else the statement is that the two differ by less than so many points.
     """
@@ -63,7 +63,7 @@ class Comparison:
 class Table:
     """A results table of the paper: its columns and rows in order. standard: the row that the others are compared with.
 
-    by_type: its columns are types of modifier of one dataset's queries (Table S4; see `data.modifiers`).
+    by_type: its columns are modification types of one dataset's queries (Table S4; see `analysis.modification_types`).
     """
 
     key: str
@@ -340,8 +340,10 @@ _TABLES = (
 TABLES: dict[str, Table] = {table.key: table for table in _TABLES}
 
 
-def table(key: str | int) -> Table:
-    """The table of that number ("1" ... "7", "S1" ... "S5"). Unknown keys list the known ones."""
+def table(key: str | int | Table) -> Table:
+    """The table of that number ("1" ... "7", "S1" ... "S5"), or a table as it is. Unknown keys list the known ones."""
+    if isinstance(key, Table):
+        return key
     name = str(key).strip().upper()
     if name not in TABLES:
         raise ConfigError(f"no table {key!r} in the lab; known: {', '.join(TABLES)}")

@@ -1,6 +1,7 @@
 """Every table's rows as settings, run beside the paper, and what is said of their differences."""
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import NormalDist
@@ -13,7 +14,6 @@ from maaf_lab.analysis.by_modification import by_modification_type, modification
 from maaf_lab.analysis.modification_types import MODIFICATION_TYPES, has_modification_type, modification_types_of
 from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, TrainingError
-from maaf_lab.paper import table_results as table_runs
 from maaf_lab.paper.printed import TITLES, paper_table
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
@@ -169,7 +169,7 @@ def test_records_stand_in_for_runs_and_data(experiment, tmp_path, no_training):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(experiment, tmp_path, monkeypatch, tiny_css):
+def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(experiment, tmp_path, tiny_css):
     """A plain function gives the folder: nothing is drawn because somebody turned a path into text."""
     asked, given = [], []
 
@@ -177,16 +177,15 @@ def test_the_data_is_asked_for_when_something_has_to_be_trained_and_not_before(e
         asked.append(1)
         return tiny_css
 
-    def train(_config, folder, *_args, **_options):
-        given.append(folder)
-        return experiment.run()["MAAF"][0]
+    def train(jobs, **_options):
+        for job in jobs:
+            given.append(job.data_root)
+            yield job, None
 
-    monkeypatch.setattr(table_runs, "train_and_evaluate", train)
-
-    settings = {"origin": experiment.origin(), "rows": FEW, "progress": False, **experiment.changes}
-    found = table_runs.run_table("1", "smoke", draw, experiment.runs_root, **settings)
+    settings = {"origin": experiment.origin(), "rows": FEW, "executor": train, "progress": False, **experiment.changes}
+    found = run_table("1", "smoke", draw, experiment.runs_root, **settings)
     assert not asked and found.keys() == set(FEW)
-    table_runs.run_table("1", "smoke", draw, tmp_path, **settings)
+    run_table("1", "smoke", draw, tmp_path, **settings)
     assert asked and set(given) == {tiny_css}
 
 
@@ -201,16 +200,13 @@ def test_seeds_give_a_spread(experiment):
     assert f"± {line['spread']:.1f}" in table_text(frame, "") and "2 seeds" in table_html(frame, "")
 
 
-def test_a_row_that_fails_leaves_the_others(experiment, tmp_path, monkeypatch):
-    real = table_runs.train_and_evaluate
+def test_a_row_that_fails_leaves_the_others(experiment, tmp_path, no_training):
+    def fail(jobs, **_options):
+        for job in jobs:
+            assert job.config.model.name == "text_only", "the other row's run is there"
+            yield job, TrainingError("the loss is not finite at step 2\nmore")
 
-    def fail(config, *args, **options):
-        if config.model.name == "text_only":
-            raise TrainingError("the loss is not finite at step 2\nmore")
-        return real(config, *args, **options)
-
-    monkeypatch.setattr(table_runs, "train_and_evaluate", fail)
-    where = {"data_root": experiment.data_root, "runs_root": tmp_path, "records": experiment.runs_root, "device": "cpu"}
+    where = {"data_root": experiment.data_root, "runs_root": tmp_path, "records": experiment.runs_root, "executor": fail}
     (tmp_path / "some").mkdir()
     for run in experiment.run()["MAAF"]:
         (tmp_path / "some" / run.name).symlink_to(run.folder)
@@ -309,30 +305,24 @@ def test_paired_gain_equals_a_loop():
         paired_gain([FakeRun([1, 2]).rankings], [FakeRun([1, 2], ["a", "b"]).rankings], (1,))
 
 
-def test_verdicts(monkeypatch):
+def saying(*comparisons):
+    """Table 1 with TIRG as its standard row and other statements."""
+    return replace(table("1"), standard="TIRG", comparisons=comparisons)
+
+
+def test_verdicts():
     good, middle, poor = (FakeRun([1] * n + [9] * (200 - n)) for n in (150, 100, 20))
     almost = FakeRun([9] * 98 + [1] * 102)
-    monkeypatch.setitem(
-        TABLES,
-        "1",
-        table("1").__class__(
-            "1",
-            "made up",
-            table("1").columns,
-            table("1").rows,
-            "TIRG",
-            (
-                Comparison("a", ("MAAF",), ("TIRG", "Image only")),
-                Comparison("b", ("Image only",), ("TIRG",)),
-                Comparison("c", ("FiLM",), ("TIRG",)),
-                Comparison("d", ("MAAF",), ("Relationship",)),
-                Comparison("e", ("FiLM",), ("TIRG",), margin=60.0),
-                Comparison("f", ("MAAF",), ("TIRG",), margin=5.0),
-            ),
-        ),
+    made_up = saying(
+        Comparison("a", ("MAAF",), ("TIRG", "Image only")),
+        Comparison("b", ("Image only",), ("TIRG",)),
+        Comparison("c", ("FiLM",), ("TIRG",)),
+        Comparison("d", ("MAAF",), ("Relationship",)),
+        Comparison("e", ("FiLM",), ("TIRG",), margin=60.0),
+        Comparison("f", ("MAAF",), ("TIRG",), margin=5.0),
     )
     runs = {"MAAF": [good], "TIRG": [middle], "Image only": [poor], "FiLM": [almost]}
-    found = statements_frame("1", runs).set_index("statement")
+    found = statements_frame(made_up, runs).set_index("statement")
     assert found["verdict"].to_dict() == {
         "a": "holds",
         "b": "does not hold",
@@ -342,12 +332,12 @@ def test_verdicts(monkeypatch):
         "f": "does not hold",
     }
     assert found.loc["a", "gained"] == 25.0, "against the strongest of the other side"
-    against = comparisons_frame("1", runs).set_index("row")
+    against = comparisons_frame(made_up, runs).set_index("row")
     assert against["verdict"].to_dict() == {"MAAF": "more", "Image only": "less", "FiLM": "undecided"}
     assert (against["against"] == "TIRG").all()
-    text = statements_text(statements_frame("1", runs))
+    text = statements_text(statements_frame(made_up, runs))
     assert "holds" in text and "+25.0 [" in text and "not run" in text and "95%, Holm over the 5 statements of this table" in text
-    assert "Holm over the 3 rows above" in comparisons_text(comparisons_frame("1", runs))
+    assert "Holm over the 3 rows above" in comparisons_text(comparisons_frame(made_up, runs))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -406,17 +396,14 @@ def test_p_is_never_zero_and_ties_are_no_difference():
     assert paired_p(same, same, (1,)) == paired_p(same, better, (1,), margin=100.0) == 1.0
 
 
-def test_a_verdict_that_holds_alone_is_undecided_among_many(monkeypatch):
+def test_a_verdict_that_holds_alone_is_undecided_among_many():
     """One ordering with p about 0.02 holds; beside nine others that show nothing, one such was to be expected."""
     first, second = _apart(70, 45)
     runs = {"MAAF": first, "TIRG": second, "FiLM": second}
     one, none = Comparison("one", ("MAAF",), ("TIRG",)), Comparison("none", ("TIRG",), ("FiLM",))
 
     def of(*comparisons):
-        monkeypatch.setitem(
-            TABLES, "1", table("1").__class__("1", "made up", table("1").columns, table("1").rows, "TIRG", comparisons)
-        )
-        return statements_frame("1", runs)
+        return statements_frame(saying(*comparisons), runs)
 
     alone, among = of(one).iloc[0], of(one, *[none] * 9).iloc[0]
     assert alone["p"] == among["p"] == alone["p_holm"] and 0.005 < alone["p"] < 0.05
@@ -435,24 +422,13 @@ def test_many_rows_are_corrected_too():
     assert alone["verdict"].tolist() == ["more"] and set(among["verdict"]) == {"undecided"}
 
 
-def test_a_statement_about_several_rows_needs_each_and_is_refuted_by_one(monkeypatch):
+def test_a_statement_about_several_rows_needs_each_and_is_refuted_by_one():
     first, second = _apart(70, 45)
     runs = {"MAAF": first, "Image only": second, "Text only": [FakeRun([99] * 1000)]}
-    monkeypatch.setitem(
-        TABLES,
-        "1",
-        table("1").__class__(
-            "1",
-            "made up",
-            table("1").columns,
-            table("1").rows,
-            "TIRG",
-            (Comparison("over both", ("MAAF",), ("Image only", "Text only")),),
-        ),
-    )
-    each = statements_frame("1", runs).iloc[0]
+    both = saying(Comparison("over both", ("MAAF",), ("Image only", "Text only")))
+    each = statements_frame(both, runs).iloc[0]
     assert each["verdict"] == "holds" and each["p"] == paired_p([first[0].rankings], [second[0].rankings], (1,)), "the larger p"
-    refuted = statements_frame("1", {**runs, "MAAF": second, "Image only": first}).iloc[0]
+    refuted = statements_frame(both, {**runs, "MAAF": second, "Image only": first}).iloc[0]
     twice = 2 * paired_p([second[0].rankings], [first[0].rankings], (1,))
     assert refuted["verdict"] == "does not hold" and refuted["p"] == pytest.approx(twice), "one of two: p counts twice"
 

@@ -575,6 +575,7 @@ def test_the_shell_searches_with_a_run_of_ones_own(tmp_path, shell):
         ({"--run": "css-desktop"}, "no pretrained model 'css-desktop'; known: css-laptop"),
         ({"--run": "photos"}, "found none"),
         ({"--gallery": "nowhere"}, "expected a folder of images, found nothing"),
+        ({"--catalogue": "nowhere"}, "expected a folder of images, found nothing"),  # what the option was called before
         ({"--gallery": "text.png"}, "expected a folder of images, found a file"),
         ({"--gallery": "empty"}, "found none of such a name among 0"),
         ({"--k": "0"}, "--k: expected at least 1, found 0"),
