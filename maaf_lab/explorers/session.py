@@ -24,14 +24,15 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
-from maaf_lab.errors import ConfigError, LabError, RunError
+from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import Run, find_run
 from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.models.base import ComposedModel, Features
 from maaf_lab.retrieval.embed import embed_split
-from maaf_lab.retrieval.gallery import Gallery, Hits, Relevance, rank
-from maaf_lab.retrieval.gallery_rounding import restored, rounded
+from maaf_lab.retrieval.gallery import Gallery, Hits, rank
+from maaf_lab.retrieval.gallery_rounding import read_gallery
 from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.retrieval.relevance import Relevance
 from maaf_lab.synthetic.lazy import LazyPixels
 from maaf_lab.synthetic.registry import can_draw_lazily, lazy_split
 from maaf_lab.utils.files import write_atomically
@@ -367,23 +368,6 @@ def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "")
     if describe_run(other) == describe_run(first.run):
         raise ConfigError(f"expected another run to compare with, found {first.name} twice")
     return {describe_run(other): other.rankings}
-
-
-def read_gallery(path: Path) -> np.ndarray:
-    """Unit vectors (G, D) float32 that `save_gallery` wrote as 16-bit numbers: components are within 2e-5 of the model's."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return restored(file["vectors"])
-    except (OSError, ValueError, KeyError) as error:
-        raise LabError(f"{path}: expected a gallery's vectors, found damage ({error}); install the lab again") from error
-
-
-def save_gallery(vectors: np.ndarray, path: Path, queries: np.ndarray | None = None, split: Split | None = None) -> None:
-    """Unit vectors (G, D) as 16-bit numbers; with the vectors (Q, D) of a split's queries, so that each keeps its rank."""
-    numbers = rounded(vectors, queries, split)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as stream:
-        np.savez_compressed(stream, vectors=numbers)
 
 
 def _key(origin: str, model: ComposedModel) -> str:

@@ -10,7 +10,8 @@ from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.retrieval.gallery import Gallery, Relevance
+from maaf_lab.retrieval.gallery import Gallery
+from maaf_lab.retrieval.relevance import Relevance
 
 
 @torch.inference_mode()

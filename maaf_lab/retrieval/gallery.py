@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,11 +23,12 @@ from maaf_lab.data.split import Split
 from maaf_lab.data.text import join
 from maaf_lab.errors import ConfigError
 from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.retrieval.relevance import Pairs, Relevance
 
 PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
-PAIRS = 1024  # pairs whose cosines are computed at once in double precision
+PAIRS = 256  # pairs whose cosines are computed at once in double precision
+SPARE = 8  # images beyond the first k that are looked at as a rule
 LONGEST = 1.01  # of a unit vector, rounding included
-Pairs = tuple[np.ndarray, np.ndarray]  # queries (P,) and images (P,)
 
 
 class Hits(NamedTuple):
@@ -182,7 +182,7 @@ class Gallery:
             rough[self._of(without, low, n)] = -torch.inf
             found.ranks[low : low + n] = self._ranks(asked, rough, flag[:n], *self._of(relevant, low, n)).cpu().numpy()
             if keep:
-                row, image, cosine = (t.cpu().numpy() for t in self._first(asked, rough, self.scan.of(n), keep, flag[:n]))
+                row, image, cosine = (t.cpu().numpy() for t in self._first(asked, rough, self.scan.of(n), keep))
                 place = np.arange(len(row)) - np.searchsorted(row, row)
                 found.images[low + row, place], found.scores[low + row, place] = image, cosine
             tell(n)
@@ -208,13 +208,15 @@ class Gallery:
             ahead = ahead.index_add(0, row, before.long())
         return (1 + ahead).masked_fill(unanswered, 0)
 
-    def _first(
-        self, asked: Tensor, rough: Tensor, images: Tensor, keep: int, flag: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _first(self, asked: Tensor, rough: Tensor, images: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
         """The first `keep` of the candidates (n, m) of each query, best first: rows (P,), images (P,), cosines (P,)."""
-        last = rough.topk(keep, 1).values[:, -1:]
-        least = (last - 2 * self.error).clamp(min=-2.0)  # -inf is no candidate, and no cosine is so small
-        row, column = torch.ge(rough, least, out=flag).nonzero(as_tuple=True)
+        found, column = rough.topk(min(keep + SPARE, rough.shape[1]), 1)
+        least = (found[:, keep - 1 : keep] - 2 * self.error).clamp(min=-2.0)  # no cosine is so small: -inf is no candidate
+        if column.shape[1] < rough.shape[1] and (found[:, -1:] >= least).any():  # more close calls than were looked for
+            row, column = (rough >= least).nonzero(as_tuple=True)
+        else:
+            row, place = (found >= least).nonzero(as_tuple=True)
+            column = column[row, place]
         image = images[row, column]
         cosine = self._cosines(asked, row, image)
         order = image.argsort(stable=True)
@@ -288,63 +290,6 @@ def _in_single_precision(device: torch.device) -> Iterator[None]:
 
 
 # --- a split ----------------------------------------------------------------------------------------------------------
-
-
-class Relevance:
-    """What a split's protocol says of each query: in which gallery it searches, what is left out, which images are relevant."""
-
-    def __init__(self, split: Split) -> None:
-        self.split = split
-        self._number = {text: n for n, text in enumerate(dict.fromkeys(image.label for image in split.images))}
-        self._labels = np.array([self._number[image.label] for image in split.images], np.int64)  # (G,)
-        self._by_label = np.argsort(self._labels, kind="stable")
-        self._wanted = np.array([self._number.get(q.target_label, -1) for q in split.queries], np.int64)  # (Q,)
-
-    def galleries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The queries that share a gallery, and its images, in the split's order."""
-        queries = self.split.queries
-        if self.split.protocol.gallery == "split":
-            yield np.arange(len(queries)), np.arange(len(self.split.images))
-            return
-        names = np.array([q.category or "" for q in queries], object)
-        for name in dict.fromkeys(names):
-            yield np.flatnonzero(names == name), np.flatnonzero(self._in_category(name))
-
-    def excluded(self, queries: np.ndarray) -> Pairs:
-        """Images that are no candidates: pairs of a place in `queries` and an image."""
-        if not self.split.protocol.exclude_source:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        asked = [self.split.queries[q] for q in queries]
-        pairs = [(n, i) for n, q in enumerate(asked) for i in (q.source, *q.exclude)]
-        return tuple(np.array(pairs, np.int64).reshape(-1, 2).T)
-
-    def relevant(self, queries: np.ndarray) -> Pairs:
-        """All images of the label that is asked for, in any gallery: pairs of a place in `queries` and an image."""
-        first, stop = (np.searchsorted(self._labels[self._by_label], self._wanted[queries], side) for side in ("left", "right"))
-        count = stop - first
-        place = np.repeat(np.arange(len(queries)), count)
-        return place, self._by_label[np.arange(len(place)) + np.repeat(first - np.cumsum(count) + count, count)]
-
-    def is_relevant(self, images: np.ndarray, query: int) -> np.ndarray:
-        """(k,) bool."""
-        return self._labels[images] == self._wanted[query]
-
-    def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
-        """(G,) bool: what a query of the split ranks; without one all images, or those of a category."""
-        if query is not None:
-            category = self.split.queries[query].category or "" if self.split.protocol.gallery == "category" else ""
-        among = self._in_category(category).copy() if category else np.ones(len(self.split.images), bool)
-        if query is not None:
-            among[self.excluded(np.array([query]))[1]] = False
-        return among
-
-    def _in_category(self, name: str) -> np.ndarray:
-        return self._of_category.get(name, np.zeros(len(self.split.images), bool))
-
-    @cached_property
-    def _of_category(self) -> dict[str, np.ndarray]:
-        names = dict.fromkeys(name for image in self.split.images for name in image.categories)
-        return {name: np.array([name in image.categories for image in self.split.images]) for name in names}
 
 
 def rank(queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 128, progress: bool = True) -> Rankings:

@@ -25,9 +25,10 @@ from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import JOINER, for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError, LabError, RunError
 from maaf_lab.experiments.train import train_and_evaluate
-from maaf_lab.explorers.session import open_session, read_gallery, save_gallery
+from maaf_lab.explorers.session import open_session
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
+from maaf_lab.retrieval.gallery_rounding import read_gallery, save_gallery
 from maaf_lab.synthetic.css.dataset import load_sidecar
 from maaf_lab.synthetic.garments.fashion_iq import make_fashion_iq
 from maaf_lab.synthetic.registry import lazy_split

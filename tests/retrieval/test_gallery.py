@@ -19,8 +19,9 @@ from maaf_lab.data.transforms import normalise
 from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.plots.overview import overview_figure
 from maaf_lab.retrieval.folder_gallery import FolderGallery
-from maaf_lab.retrieval.gallery import Gallery, Relevance, Scan, rank
+from maaf_lab.retrieval.gallery import Gallery, Scan, rank
 from maaf_lab.retrieval.gallery_rounding import restored, rounded
+from maaf_lab.retrieval.relevance import Relevance
 
 CATEGORIES = ("dress", "shirt", "toptee")
 
