@@ -12,11 +12,10 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from maaf_lab.config import RunConfig
-from maaf_lab.errors import ConfigError, LabError, RunError
+from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.train import train_and_evaluate
 
-FAILURES = (LabError, ImportError, OSError, RuntimeError)  # what ends one run and leaves the others running
 RETRIES = 3  # how often a task is started again after its worker died
 
 
@@ -58,7 +57,7 @@ def run_missing(
         if dataset not in folders:
             try:
                 folders[dataset] = data()
-            except FAILURES as error:
+            except Exception as error:
                 folders[dataset] = error
         if isinstance(folder := folders[dataset], Exception):
             failed[name] = folder
@@ -75,7 +74,7 @@ def run_job(job: Job, progress: bool = False) -> Exception | None:
     """Train and evaluate; what went wrong, None when the run is finished."""
     try:
         train_and_evaluate(job.config, job.data_root, job.runs_root, device=job.device, progress=progress)
-    except FAILURES as error:
+    except Exception as error:  # a torn checkpoint raises EOFError, other libraries what they like: the other runs go on
         return error
     return None
 

@@ -108,7 +108,7 @@ class GarmentFigures(FigureExperiment):
         def compute() -> dict[str, np.ndarray]:
             arrays = {"categories": np.array(self.categories)}
             for category in self.categories:
-                whole, part = self._images_of(category), self._cluster(category)
+                whole, part = self._images_of(category), self.cluster(category)
                 for name, images in (("whole", whole), ("cluster", part)):
                     arrays[f"{category} {name}"] = np.stack([self.cache.image(i) for i in images[:show]])
                     arrays[f"{category} {name} mean"] = mean_image(self.cache, images)
@@ -131,7 +131,7 @@ class GarmentFigures(FigureExperiment):
             raise ConfigError(f"expected a category of Fashion IQ ({', '.join(CATEGORIES)}), found {asked.category!r}")
 
         def compute() -> dict[str, np.ndarray]:
-            part, side = self._cluster(asked.category)[:images], max(self.model.config.resolutions)
+            part, side = self.cluster(asked.category)[:images], max(self.model.config.resolutions)
             maps = sentence_attention(self.model, self.cache, part, asked.text, grid=f"{side}x{side}")
             return {"maps": maps.astype(np.float32), "mean": mean_image(self.cache, part), "count": np.array(len(part))}
 
@@ -145,8 +145,8 @@ class GarmentFigures(FigureExperiment):
         """
 
         def compute() -> dict[str, np.ndarray]:
-            frame, ids = self._rankings.frame, {image.id: i for i, image in enumerate(self.split.images)}
-            chosen = pick_queries(self._rankings, count, seed=seed, within=within)
+            frame, ids = self.rankings.frame, {image.id: i for i, image in enumerate(self.split.images)}
+            chosen = pick_queries(self.rankings, count, seed=seed, within=within)
             shown = [[self.split.queries[q].source, *(ids[name] for name in frame["top"].iloc[q][:keep])] for q in chosen]
             pictures = [_jpeg(picture) for picture in self._pictures([i for row in shown for i in row], pixels)]
             right = [
@@ -178,7 +178,8 @@ class GarmentFigures(FigureExperiment):
         return tuple(c for c in CATEGORIES if any(c in image.categories for image in self.split.images))
 
     @cached_property
-    def _rankings(self) -> Rankings:
+    def rankings(self) -> Rankings:
+        """The whole split, ranked by the model."""
         queries, gallery = embed_split(self.model, self.split, self.cache)
         return rank(queries, gallery, self.split)
 
@@ -187,7 +188,8 @@ class GarmentFigures(FigureExperiment):
         inside = [i for i, image in enumerate(self.split.images) if category in image.categories]
         return np.array(sorted(inside, key=lambda i: self.split.images[i].id))
 
-    def _cluster(self, category: str) -> np.ndarray:
+    def cluster(self, category: str) -> np.ndarray:
+        """Numbers of the images in a category's largest cluster (see `analysis.clusters`)."""
         if category not in self._clusters:
             self._clusters[category] = largest_cluster(self.cache, self._images_of(category))
         return self._clusters[category]

@@ -6,6 +6,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image as PILImage
 
 from maaf_lab.analysis.clusters import largest_cluster, mean_image
 from maaf_lab.analysis.retrievals import Retrieval, pick_queries
@@ -17,9 +18,8 @@ from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.registry import build_model
 from maaf_lab.notebooks import execute
-from maaf_lab.paper import css_figures as figures
 from maaf_lab.paper.css_figures import open_figures, untrained
-from maaf_lab.paper.garment_figures import GarmentFigures, Structure, _jpeg
+from maaf_lab.paper.garment_figures import Structure
 from maaf_lab.plots.architecture import architecture_figure, model_shapes
 from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
 from maaf_lab.plots.retrieval import retrievals_figure
@@ -43,12 +43,11 @@ def experiment(roots, tmp_path_factory):
     return open_figures(profile="smoke", steps=3, device="cpu", out=tmp_path_factory.mktemp("out"), **roots)
 
 
-def test_what_was_computed_is_kept(experiment, roots, tmp_path, monkeypatch):
+def test_what_was_computed_is_kept(experiment, roots, tmp_path, request):
     positions, colors, avoidance, heads = experiment.positions(), experiment.colors(), experiment.avoidance(), experiment.heads()
     assert len(positions.maps) == 9 and 4 <= len(colors.images) <= 8 and set(heads["head"]) == {0, 1, 2, 3, 4}
     assert len(list((Path(roots["runs_root"]) / "figures").glob("*.npz"))) == 4
-    for name in ("position_maps", "color_images", "avoidance", "head_ablation"):
-        monkeypatch.setattr(figures, name, lambda *a, **k: pytest.fail("computed again"))
+    request.getfixturevalue("no_training")  # without data and runs, nothing can be computed again but by training
     where = {"data_root": tmp_path / "no data", "runs_root": tmp_path, "records": roots["runs_root"]}
     again = open_figures(profile="smoke", steps=3, **where)
     assert again.positions().counts == positions.counts
@@ -308,7 +307,7 @@ def test_a_sentence_is_put_to_the_cluster(garments):
     found = garments.sentence("dress: is a *longer* dress", images=6)
     assert found.sentence == ("dress", ("is", "a", "longer", "dress"), 2) and found.count == 6
     assert found.maps.shape == (2, 4, 4, 14, 14)  # blocks, heads, words, rows, columns
-    part = garments._cluster("dress")[:6]
+    part = garments.cluster("dress")[:6]
     image = build_transform("plain", 56).eval(garments.cache.batch(part[:1]))
     _, record = garments.model.embed_query(image, ["is a longer dress"], return_attention=True)
     one = sentence_attention(garments.model, garments.cache, part[:1], "is a longer dress")
@@ -337,25 +336,27 @@ def test_a_sentence_that_cannot_be_asked(garments, sentence, message):
         garments.sentence(sentence)
 
 
-def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, monkeypatch):
-    found, frame = garments.retrievals(4, 3, pixels=48), garments._rankings.frame
-    chosen = pick_queries(garments._rankings, 4)
+def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, request):
+    found, frame = garments.retrievals(4, 3, pixels=48), garments.rankings.frame
+    chosen = pick_queries(garments.rankings, 4)
     assert len(chosen) == len(set(chosen)) == 4 and chosen == sorted(chosen)
     for item, q in zip(found, chosen, strict=True):
         assert item.texts == garments.split.queries[q].texts and item.rank == frame["rank"].iloc[q]
         assert item.right == tuple(place == item.rank for place in (1, 2, 3))
         (drawn,) = redraw([frame["top"].iloc[q][0]], "val", "tiny", 48)
-        assert np.array_equal(item.results[0], decode("", _jpeg(drawn)))
-    monkeypatch.setattr(GarmentFigures, "_rankings", property(lambda self: pytest.fail("ranked again")))
+        PILImage.fromarray(drawn).save(tmp_path / "drawn.jpg", quality=92)
+        assert np.array_equal(item.results[0], decode(tmp_path / "drawn.jpg"))
+    request.getfixturevalue("no_training")  # without data and runs, nothing can be ranked again but by training
     again = open_figures(
         "fashion_iq",
         profile="smoke",
         steps=3,
         records=garment_roots["runs_root"],
-        runs_root=tmp_path,
+        runs_root=tmp_path / "none",
         data_root=tmp_path / "none",
     )
     assert [item.texts for item in again.retrievals(4, 3, pixels=48)] == [item.texts for item in found]
+    assert not (tmp_path / "none").exists()
     with pytest.raises(ConfigError, match="expected 91 queries, found 90 of 90; ask for fewer"):
         pick_queries(Rankings(frame, ""), 91)
     with pytest.raises(ConfigError, match="at least 1 query to show, found 0"):

@@ -266,6 +266,16 @@ def test_the_local_executor_goes_on_past_what_fails(tmp_path, smoke, tiny_css, n
     assert [job for job, _ in ended] == jobs and [error and type(error) for _, error in ended] == [None, DataError, None]
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file"])
+def test_the_local_executor_goes_on_past_a_torn_checkpoint(tmp_path, smoke, tiny_css, css_train_cache, content):
+    torn, fine = (Job(smoke(**{"train.seed": seed, "train.steps": 2}), tiny_css, tmp_path, "cpu") for seed in range(2))
+    checkpoint = tmp_path / torn.config.name / "state" / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(content)
+    failed = run_missing([(job.config, lambda: tiny_css) for job in (torn, fine)], tmp_path, device="cpu", progress=False)
+    assert list(failed) == [torn.config.name] and Run(tmp_path / fine.config.name).finished
+
+
 def test_what_is_missing_is_trained_once_on_data_that_is_drawn_once(tmp_path, smoke, tiny_css):
     """Of three runs one is finished, and two tables want the other two; the folder is asked for once, and not before."""
     configs, asked, given = [smoke(**{"train.seed": seed}) for seed in range(3)], [], []
