@@ -9,6 +9,7 @@ protocol: which queries hit, by their dataset classes and their ranking and by o
 step: one training step at the paper's configuration (ResNet-50, 224 px, 7x7 and 14x14 tokens, 2 blocks, batch 32).
 ranking: Fashion IQ's val size, 6,016 queries in three galleries, 512 wide.
 Their code asks for a GPU by name; here `.cuda()` is made to do nothing, and the packages it only imports are empty.
+Ends with exit code 1 where embeddings differ by more than 1e-4, a switch of their code was not compared, or a query's hits differ.
 """
 
 from __future__ import annotations
@@ -651,6 +652,35 @@ def main() -> None:
     for part in arguments.part:
         result[part] = PARTS[part](arguments.maaf.resolve(), arguments.tirg and arguments.tirg.resolve())
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    if found := differences({part: result[part] for part in arguments.part}):
+        sys.exit("\n".join(found))
+
+
+SWITCHES = {
+    "att_layer_spec",
+    "attn_positional_encoding",
+    "attn_softmax_replacement",
+    "resolutionwise_pool",
+    "text_model_arch",
+    "sequence_concat_img_through_attn",
+    "sequence_concat_include_text",
+    "attn_2stream_mode",
+}
+
+
+def differences(result: dict[str, Any]) -> list[str]:
+    """What is not equal in the parts that were measured, a line each. step: nothing, it is about time and memory."""
+    found = []
+    if lines := result.get("equality", {}).get("cases"):
+        apart = [line for line in lines if not (line["query"] <= 1e-4 and line["gallery"] <= 1e-4 < line["apart"])]
+        found += [f"equality: expected embeddings within 1e-4 of theirs, found {line}" for line in apart]
+        found += [f"equality: no case compares {switch}" for switch in sorted(SWITCHES.difference(*lines))]
+    if not result.get("ranking", {"same_hits_query_by_query": True})["same_hits_query_by_query"]:
+        found.append("ranking: expected the same hits query by query")
+    for dataset, line in result.get("protocol", {}).items():
+        if line["queries_that_differ"] and dataset != "spot_the_diff":  # as published, their gallery holds images several times
+            found.append(f"protocol: {dataset}: {line['queries_that_differ']} queries have other hits than by their code")
+    return found
 
 
 PARTS = {"equality": equality, "protocol": protocol, "step": step, "ranking": ranking}

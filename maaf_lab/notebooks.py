@@ -39,6 +39,8 @@ class Executed(NamedTuple):
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
+# Cells are read by Python's own parser. `papermill.inspect_notebook` reads lines by a regular expression: it loses a parameter
+# whose text holds `=`, cuts one at `#`, and passes over what is no parameter; and `check_parameters` would wait for its import.
 
 
 def declared_parameters(notebook: str | Path) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def execute(
     try:
         papermill.execute_notebook(
             str(source.resolve()), str(target.resolve()), parameters=given, cwd=str(source.resolve().parent),
-            kernel_name=_kernel(source), language="python", execution_timeout=timeout,
+            language="python", execution_timeout=timeout, **_kernel(source),
             progress_bar=progress and sys.stderr.isatty() and not os.environ.get("CI"),
         )  # fmt: skip
     except papermill.exceptions.PapermillExecutionError as error:
@@ -188,7 +190,7 @@ def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
     nb = _read(path)
     try:
         nbclient.NotebookClient(
-            nb, timeout=timeout, kernel_name=_kernel(path), resources={"metadata": {"path": str(path.resolve().parent)}}
+            nb, timeout=timeout, resources={"metadata": {"path": str(path.resolve().parent)}}, **_kernel(path)
         ).execute()
     except nbclient.exceptions.CellExecutionError as error:
         raise NotebookError(f"{path.name}: left as it was, a cell failed with {error.ename}: {error.evalue}") from error
@@ -221,14 +223,15 @@ def to_article(notebook: str | Path) -> str:
     Left out: code, progress bars, the parameters' cells and cells tagged "not-on-a-page".
     """
     import nbconvert
+    from nbconvert.preprocessors import TagRemovePreprocessor
 
     nb = _without_live_parts(_read(Path(notebook)))
-    nb.cells = [cell for cell in nb.cells if NOT_ON_A_PAGE not in cell.metadata.get("tags", [])]
     for cell in nb.cells:
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     exporter = nbconvert.HTMLExporter(
         template_name="basic",
+        preprocessors=[TagRemovePreprocessor(enabled=True, remove_cell_tags={NOT_ON_A_PAGE})],
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
@@ -239,7 +242,7 @@ def to_article(notebook: str | Path) -> str:
 
 
 def _without_live_parts(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy without progress bars and without what only a running kernel can show."""
+    """A copy without progress bars and without what only a running kernel can show (nbconvert takes outputs out by tag only)."""
     nb = copy.deepcopy(nb)
     nb.metadata.pop("widgets", None)
     for cell in nb.cells:
@@ -264,9 +267,22 @@ _OFFLINE = """{%- extends 'lab/index.html.j2' -%}
 """
 
 
-def _kernel(path: Path) -> str:
-    """The notebook's own kernel name; python3 where its metadata are silent, which papermill would refuse."""
-    return _read(path).metadata.get("kernelspec", {}).get("name", "python3")
+def _kernel(path: Path) -> dict[str, Any]:
+    """Which kernel runs a notebook: its own, by name; for "python3", and where its metadata are silent, this Python.
+
+    A JUPYTER_PATH, as clusters set it, may offer another Python as "python3", one without the lab.
+    """
+    name = _read(path).metadata.get("kernelspec", {}).get("name", "python3")
+    if name != "python3":
+        return {"kernel_name": name}
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(AsyncKernelManager):
+        kernel_spec = KernelSpec(**get_kernel_dict())
+
+    return {"kernel_name": name, "kernel_manager_class": ThisPython}
 
 
 def _strip_papermill(path: Path) -> None:
@@ -274,11 +290,18 @@ def _strip_papermill(path: Path) -> None:
     import nbformat
 
     nb = _read(path)
-    nb.metadata.pop("papermill", None)
-    for cell in nb.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
+    _clear_metadata(nb, "kernelspec", "language_info", "widgets")
     nbformat.write(nb, path)
+
+
+def _clear_metadata(nb: nbformat.NotebookNode, *kept: str) -> None:
+    """Leaves those of the notebook and the cells' tags (nbconvert's ClearMetadataPreprocessor passes Markdown cells over)."""
+    import nbformat
+
+    nb.metadata = nbformat.from_dict({name: nb.metadata[name] for name in kept if name in nb.metadata})
+    for cell in nb.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
 
 
 # --- cleaning ---------------------------------------------------------------------------------------------------------
@@ -303,19 +326,11 @@ def _cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
     import nbformat
 
     nb = copy.deepcopy(nb)
-    kernel = nb.metadata.get("kernelspec", {})
-    nb.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {
-                "display_name": kernel.get("display_name", "Python 3 (ipykernel)"),
-                "name": kernel.get("name", "python3"),
-            },
-            "language_info": {"name": nb.metadata.get("language_info", {}).get("name", "python")},
-        }
-    )
-    for cell in nb.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    kernel, language = nb.metadata.get("kernelspec", {}), nb.metadata.get("language_info", {})
+    _clear_metadata(nb)
+    own = {"display_name": "Python 3 (ipykernel)", "name": "python3"}
+    nb.metadata.kernelspec = nbformat.from_dict({name: kernel.get(name, value) for name, value in own.items()})
+    nb.metadata.language_info = nbformat.from_dict({"name": language.get("name", "python")})
     hide = _hider(path)
     for data in _bundles(nb):
         if "image/png" in data or "text/html" in data:
@@ -380,11 +395,11 @@ def _read(path: Path) -> nbformat.NotebookNode:
         raise NotebookError(f"{path}: expected a Jupyter notebook (nbformat 4), found something else: {error}") from error
 
 
-def _main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """`python -m maaf_lab.notebooks [--run | --check] FILE...`: clean the files; run them first; or only say what is unclean."""
     options, files = [a for a in arguments if a.startswith("-")], [Path(a) for a in arguments if not a.startswith("-")]
     if not files or options not in ([], ["--run"], ["--check"]):
-        print(_main.__doc__, file=sys.stderr)
+        print(main.__doc__, file=sys.stderr)
         return 2
     unclean = 0
     for path in files:
@@ -398,6 +413,6 @@ def _main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(_main(sys.argv[1:]))
+        sys.exit(main(sys.argv[1:]))
     except LabError as error:
         sys.exit(str(error))

@@ -73,6 +73,16 @@ def test_executed_notebook_has_no_paths_or_timings_in_its_metadata(executed):
     assert all(cell.execution_count for cell in nb.cells if cell.cell_type == "code")
 
 
+def test_an_article_has_outputs_and_no_code(tmp_path):
+    told = new_code_cell("print('for a test')", metadata={"tags": [notebooks.NOT_ON_A_PAGE]})
+    told.outputs = [new_output("stream", text="for a test")]
+    seen = new_code_cell("print('seen' + '!')")
+    seen.outputs = [new_output("stream", text="seen!"), new_output("stream", name="stderr", text="warning")]
+    article = notebooks.to_article(write(tmp_path / "a.ipynb", new_markdown_cell("# Title"), told, seen))
+    assert "Title" in article and "seen!" in article
+    assert not any(hidden in article for hidden in ("for a test", "print", "warning", "check_parameters"))
+
+
 def test_html_page_loads_nothing_from_elsewhere(executed):
     html = executed.html.read_text(encoding="utf-8")
     assert "smoke 5" in html and "data:image/png;base64," in html
@@ -107,7 +117,37 @@ def test_declared_parameters(tmp_path):
         notebooks.execute(plain, tmp_path / "out", {"steps": 1})
 
 
-@pytest.mark.parametrize("source", ["import os", "a = 1\nb = a", "a, b = 1, 2", "a = b = 1", "a ="])
+def test_parameters_are_read_as_python_reads_them(tmp_path):
+    """Folders of a data lake hold `=`, sentences hold `#`, and a list may take several lines."""
+    source = """\
+root = '/data/date=2026-01-02'
+sentence = 'model # 5'  # help
+names: list = [
+    'a=b',  # one
+]
+long = '''a
+b'''"""
+    path = write(tmp_path / "a.ipynb", "print(root, names)", parameters=source)
+    assert notebooks.declared_parameters(path) == {
+        "root": "/data/date=2026-01-02", "sentence": "model # 5", "names": ["a=b"], "long": "a\nb"
+    }  # fmt: skip
+    done = notebooks.execute(path, tmp_path / "out", {"root": "x=y # z"}, progress=False)
+    assert "x=y # z ['a=b']" in text_of(done.ipynb)
+
+
+def test_python3_is_the_labs_own_python(tmp_path, monkeypatch):
+    """A JUPYTER_PATH, as clusters have it, offers another Python by that name."""
+    kernel = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text('{"argv": ["/bin/false", "{connection_file}"], "display_name": "site", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    path = write(tmp_path / "a.ipynb", "import sys; print(sys.executable)")
+    assert text_of(notebooks.execute(path, tmp_path / "out", progress=False).ipynb).strip() == sys.executable
+    notebooks.refresh(path)
+    assert notebooks.clean(path, check=True) is False
+
+
+@pytest.mark.parametrize("source", ["import os\na = 1", "import os", "a = 1\nb = a", "a, b = 1, 2", "a = b = 1", "a ="])
 def test_a_parameters_cell_holds_literals_only(tmp_path, source):
     with pytest.raises(NotebookError, match="`name = literal` lines only"):
         notebooks.declared_parameters(write(tmp_path / "a.ipynb", parameters=source))
@@ -210,7 +250,7 @@ def test_refresh_runs_in_place_and_cleans(tmp_path):
 
 def test_command_line(tmp_path, capsys):
     path = write(tmp_path / "a.ipynb", new_code_cell("1", metadata={"collapsed": True}))
-    assert [notebooks._main([*options, str(path)]) for options in (["--check"], [], ["--check"], ["--what"])] == [1, 0, 0, 2]
+    assert [notebooks.main([*options, str(path)]) for options in (["--check"], [], ["--check"], ["--what"])] == [1, 0, 0, 2]
     printed = capsys.readouterr()
     assert [line.split()[-1] for line in printed.out.splitlines()] == ["unclean", "cleaned", "clean"]
     assert "python -m maaf_lab.notebooks" in printed.err
