@@ -9,7 +9,7 @@ protocol: which queries hit, by their dataset classes and their ranking and by o
 step: one training step at the paper's configuration (ResNet-50, 224 px, 7x7 and 14x14 tokens, 2 blocks, batch 32).
 ranking: Fashion IQ's val size, 6,016 queries in three galleries, 512 wide.
 Their code asks for a GPU by name; here `.cuda()` is made to do nothing, and the packages it only imports are empty.
-Ends with exit code 1 where embeddings differ by more than 1e-4, a switch of their code was not compared, or a query's hits differ.
+Exit code 1 where embeddings differ by more than 1e-4, a switch of their code was not compared, or a query's hits differ.
 """
 
 from __future__ import annotations
@@ -674,6 +674,8 @@ def differences(result: dict[str, Any]) -> list[str]:
     if lines := result.get("equality", {}).get("cases"):
         apart = [line for line in lines if not (line["query"] <= 1e-4 and line["gallery"] <= 1e-4 < line["apart"])]
         found += [f"equality: expected embeddings within 1e-4 of theirs, found {line}" for line in apart]
+        if len(lines) < len(cases()):
+            found.append(f"equality: expected at least {len(cases())} cases, found {len(lines)}")
         found += [f"equality: no case compares {switch}" for switch in sorted(SWITCHES.difference(*lines))]
     if not result.get("ranking", {"same_hits_query_by_query": True})["same_hits_query_by_query"]:
         found.append("ranking: expected the same hits query by query")
