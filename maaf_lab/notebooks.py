@@ -180,7 +180,7 @@ def execute(
 
 
 def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
-    """Runs a notebook with its defaults and puts the outputs, cleaned, in its place: how a committed notebook is made.
+    """Runs a notebook with its defaults and saves it, cleaned, in its place: how a committed notebook is made.
 
     Where a cell fails the notebook is left as it was.
     """
@@ -214,11 +214,11 @@ def to_html(notebook: str | Path) -> Path:
     return page
 
 
-NOT_ON_A_PAGE = "not-on-a-page"  # a cell with this tag says for a test, in text, what the cell before it shows
+NOT_ON_A_PAGE = "not-on-a-page"  # the tag of a cell that prints, for the tests, what the cell before it shows
 
 
 def to_article(notebook: str | Path) -> str:
-    """What a reader of an executed notebook wants: its prose, tables and pictures as a piece of HTML, without code.
+    """The prose, tables and pictures of an executed notebook as a piece of HTML.
 
     Left out: code, progress bars, the parameters' cells and cells tagged "not-on-a-page".
     """
@@ -357,13 +357,13 @@ def _hider(path: Path) -> Any:
     folder = path.resolve().parent
     project = next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").exists()), folder)
     home, temporary = Path.home(), Path(tempfile.gettempdir())
-    places = [(str(p), to) for p, to in ((project, "."), (home, "~"), (temporary, "TMP")) if p != Path(p.anchor)]
-    places.sort(key=lambda place: -len(place[0]))  # the innermost first
+    folders = [(str(p), to) for p, to in ((project, "."), (home, "~"), (temporary, "TMP")) if p != Path(p.anchor)]
+    folders.sort(key=lambda folder: -len(folder[0]))  # the innermost first
 
     def hide(text: str) -> str:
         text = re.sub(r"[^\s'\"]*ipykernel_\d+[/\\]\d+\.py", "<cell>", text)
-        for place, to in places:
-            text = re.sub(re.escape(place) + r"(?![\w.-])", to, text)
+        for folder, to in folders:
+            text = re.sub(re.escape(folder) + r"(?![\w.-])", to, text)
         return text
 
     return hide

@@ -48,7 +48,7 @@ class CSSFigures(FigureExperiment):
         return ColorImages(*self._kept_words("colors", "images", np.float16, compute))
 
     def avoidance(self) -> pd.DataFrame:
-        """Scores of every kind of word and head (`analysis.avoidance`); synthetic data only."""
+        """Scores of every group of words and head (`analysis.avoidance`); synthetic data only."""
         if self.profile not in SYNTHETIC_SIZE:
             raise ConfigError(
                 "the avoidance score needs each object's box, which only synthetic CSS has; take the laptop profile"

@@ -1,4 +1,4 @@
-"""What the data tour's notebook does, in a few calls: a dataset's samples, captions and protocol, from a copy or drawn anew."""
+"""What the data tour's notebook does, in a few calls: a dataset's samples, captions and protocol, of a copy or synthetic."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class DatasetTour:
         return self.splits[datasets.evaluation(self.dataset)]
 
     @property
-    def made(self) -> bool:
+    def synthetic(self) -> bool:
         return (self.root / MARK).is_file()
 
     @property
     def title(self) -> str:
-        kind = "SYNTHETIC DATA" if self.made else "published data"
+        kind = "SYNTHETIC DATA" if self.synthetic else "published data"
         return f"{datasets.open_dataset(self.dataset, self.root).title} ({kind}: {self.ranked.origin})"
 
     def protocol(self) -> str:
@@ -58,9 +58,9 @@ class DatasetTour:
         shown = {image.label: i for i, image in reversed(list(enumerate(split.images)))}  # the first image of a label
         answered = [q for q in split.queries if q.target_label is not None]
         order = np.random.default_rng(seed).permutation(len(answered))
-        kinds = sorted({q.category or "" for q in answered})
-        by_kind = {kind: [answered[i] for i in order if (answered[i].category or "") == kind] for kind in kinds}
-        chosen = [by_kind[kinds[n % len(kinds)]][n // len(kinds)] for n in range(min(count, len(answered)))]
+        names = sorted({q.category or "" for q in answered})
+        by_category = {name: [answered[i] for i in order if (answered[i].category or "") == name] for name in names}
+        chosen = [by_category[names[n % len(names)]][n // len(names)] for n in range(min(count, len(answered)))]
         answer = lambda q: shown[q.target_label] if q.target is None else q.target  # noqa: E731
         show = lambda i: to_square(decode(split.images[i].path), pixels)  # noqa: E731
         return [{"source": show(q.source), "text": "\n".join(q.texts), "target": show(answer(q))} for q in chosen]
@@ -84,17 +84,17 @@ class DatasetTour:
         return pd.DataFrame(lines)
 
     def captions(self) -> pd.DataFrame:
-        """Caption statistics of the training split, and for a synthetic set of the whole set whatever part of it was drawn."""
+        """Caption statistics of the training split; of a synthetic set also at full size, whatever size was drawn."""
         texts = {"train, this copy": self.splits["train"].texts}
-        if self.made:
+        if self.synthetic:
             texts["train, made at full size"] = sets.training_texts(self.dataset)
         return caption_frame(texts).rename(columns={"": "captions of"})
 
     def published(self) -> pd.DataFrame:
         """What the paper says of the published set."""
-        told = paper_captions(self.dataset)
-        values = told["value"].map("{:,g}".format)
-        return pd.DataFrame({"the paper says": told["statistic"], "value": values, "where": told["where"]})
+        printed = paper_captions(self.dataset)
+        values = printed["value"].map("{:,g}".format)
+        return pd.DataFrame({"the paper says": printed["statistic"], "value": values, "where": printed["where"]})
 
 
 def open_tour(

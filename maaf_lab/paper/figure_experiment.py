@@ -30,11 +30,11 @@ from maaf_lab.utils.files import write_atomically
 
 @dataclass(frozen=True)
 class FigureExperiment:
-    """Analyses of one model on a dataset's usual split. Nothing is made, trained or computed before somebody asks for it.
+    """Analyses of one model on a dataset's usual split. Nothing is drawn, trained or computed before it is needed.
 
-    The laptop profile looks at the model that ships with the lab; smoke and paper train one, with softmax attention as the
-    paper's figures have it. What an analysis gives is kept in a small file, named by the model, the data and what was asked, in
-    `runs_root/figures`; files in `records` are read and never written.
+    The laptop profile looks at the model that ships with the lab; smoke and paper train one, with softmax attention as in the
+    paper's figures. The result of an analysis is kept in a small file in `runs_root/figures`, named by the model, the data and
+    the question; files in `records` are read and never written.
     """
 
     dataset: ClassVar[str]
@@ -94,12 +94,12 @@ class FigureExperiment:
         return f"{self.data_caption()}\nMAAF, softmax, {self.config_name}"
 
     def data_caption(self) -> str:
-        """What a figure shows that no model has a part in."""
+        """What a figure shows, without the model."""
         kind = "synthetic data" if self.profile in SYNTHETIC_SIZE else "published data"
         return f"{kind}: {self.origin}, {datasets.evaluation(self.dataset)} split"
 
     def _kept(self, name: str, compute: Callable[[], dict[str, np.ndarray]], *asked: Any) -> dict[str, np.ndarray]:
-        """Arrays that were computed before, or are computed now and kept. asked: what else their values depend on."""
+        """Arrays as they were kept, or computed now and kept. asked: what they depend on besides the model and the data."""
         named = json.dumps([self.config_name, self.origin, *asked])
         file = f"{name}-{hashlib.sha256(named.encode()).hexdigest()[:10]}.npz"
         places = [folder for folder in (self.records, self.runs_root) if folder is not None]
@@ -126,5 +126,5 @@ class FigureExperiment:
         return pd.DataFrame({column: values.tolist() for column, values in self._kept(name, as_arrays).items()})
 
     def save(self, figure: Figure, name: str) -> None:
-        """`out/name.png` and `out/name.svg` (see `views.files.save`)."""
+        """`out/name.png` and `out/name.svg` (see `plots.save.save`)."""
         save(figure, self.out, name)

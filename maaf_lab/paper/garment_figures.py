@@ -37,14 +37,14 @@ class Structure(NamedTuple):
     spans: dict[str, tuple[int, int]]
 
     def shares(self) -> pd.DataFrame:
-        """Percent of a kind of token's attention (lines) that goes to each kind (columns); last what an even spread gives.
+        """Percent of attention that each group of tokens (lines) gives to each group (columns); last line: an even spread.
 
-        Of signed scores (f = identity), which add up to nothing, the same of their sizes.
+        Signed scores (f = identity) add up to nothing; of them the absolute values count.
         """
         sizes = np.abs(self.weights)
         sizes = 100 * sizes / sizes.sum(1, keepdims=True)
-        kinds = {name: slice(*span) for name, span in self.spans.items()}
-        lines = {a: {b: sizes[kinds[a], kinds[b]].sum(1).mean() for b in kinds} for a in kinds}
+        groups = {name: slice(*span) for name, span in self.spans.items()}
+        lines = {a: {b: sizes[groups[a], groups[b]].sum(1).mean() for b in groups} for a in groups}
         lines["even"] = {b: 100 * (stop - start) / len(self.tokens) for b, (start, stop) in self.spans.items()}
         return pd.DataFrame(lines).T
 
@@ -78,7 +78,7 @@ class GarmentFigures(FigureExperiment):
     dataset, shipped = "fashion_iq", "garments-laptop"
 
     def structure(self, query: int = 0, block: int = 0) -> Structure:
-        """Figure 4: a block's attention of one query, mean over heads. ConfigError for a number that there is none of."""
+        """Figure 4: a block's attention of one query, mean over heads. Raises ConfigError for a query or block out of range."""
 
         def compute() -> dict[str, np.ndarray]:
             queries, blocks = len(self.split.queries), self.model.config.blocks
@@ -164,12 +164,12 @@ class GarmentFigures(FigureExperiment):
 
         kept = self._kept("retrievals", compute, count, keep, within, seed, pixels)
         files = np.split(kept["pictures"], kept["ends"][:-1])
-        pictures, made = [np.asarray(PILImage.open(io.BytesIO(file.tobytes()))) for file in files], []
+        pictures, found = [np.asarray(PILImage.open(io.BytesIO(file.tobytes()))) for file in files], []
         width = kept["right"].shape[1] + 1
-        for n, (text, right, place) in enumerate(zip(kept["texts"].tolist(), kept["right"].tolist(), kept["rank"], strict=True)):
+        for n, (text, right, first) in enumerate(zip(kept["texts"].tolist(), kept["right"].tolist(), kept["rank"], strict=True)):
             source, *results = pictures[n * width : (n + 1) * width]
-            made.append(Retrieval(source, tuple(text.split("\n")), tuple(results), tuple(right), int(place)))
-        return made
+            found.append(Retrieval(source, tuple(text.split("\n")), tuple(results), tuple(right), int(first)))
+        return found
 
     # --- what these rest on -------------------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ from maaf_lab.utils.paths import NOTEBOOKS, own_folder, records_folder
 class Entry:
     """What became of one notebook. key: a table's number or a figure notebook's name, such as "figure3".
 
-    page: the executed notebook as HTML, seen from the report's folder. state: what the outcome rests on; the same again means
-    there is nothing to do. statements: of a table, the paper's orderings that ran (lines of `table_results.statements_frame`).
+    page: the executed notebook as HTML, relative to the report's folder. state: a digest of what the page was made from; while
+    it stays the same there is nothing to do. statements: of a table, the lines of `table_results.statements_frame` that ran.
     """
 
     key: str
@@ -205,7 +205,7 @@ def _write(
     parameters: Mapping[str, Any],
     notebooks: Path,
 ) -> None:
-    """report.json and the page. articles: key -> what a notebook has to say; those that are not there yet are read and kept."""
+    """Write report.json and the page. articles: key -> a notebook's article; those that are missing are read and kept."""
     order = [*TABLES, *figure_notebooks(notebooks)]
     ordered = sorted(entries.values(), key=lambda entry: order.index(entry.key) if entry.key in order else len(order))
     for entry in ordered:

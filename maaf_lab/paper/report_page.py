@@ -1,4 +1,4 @@
-"""The report of `maaf-lab tables` as one HTML page: same input, same page."""
+"""The report of `maaf-lab tables` as one HTML page; the same input gives the same page."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def report_html(entries: Sequence[Any], articles: dict[str, str], failed: dict[s
     failed: run -> why.
     """
     bad = [entry for entry in entries if entry.status != "done"]
-    told = f"{len(entries) - len(bad)} of {len(entries)} notebooks done"
-    made = "" if parameters["profile"] == "paper" else " <b>SYNTHETIC DATA: not comparable with the paper's numbers.</b>"
+    summary = f"{len(entries) - len(bad)} of {len(entries)} notebooks done"
+    label = "" if parameters["profile"] == "paper" else " <b>SYNTHETIC DATA: not comparable with the paper's numbers.</b>"
     links = "".join(
         f"<li><a href='#{escape(e.key)}'>{escape(e.title)}</a>{'' if e.status == 'done' else ' – failed'}</li>" for e in entries
     )
@@ -40,7 +40,7 @@ def report_html(entries: Sequence[Any], articles: dict[str, str], failed: dict[s
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>maaf_lab: tables and figures</title>"
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head><body>"
         f"<h1>Tables and figures of the paper, reproduced</h1><p>Profile {escape(parameters['profile'])}, "
-        f"{len(parameters['seeds'])} seed(s); {told}.{made}</p><nav><ul>{links}</ul></nav>{trouble}{_orderings(entries)}"
+        f"{len(parameters['seeds'])} seed(s); {summary}.{label}</p><nav><ul>{links}</ul></nav>{trouble}{_orderings(entries)}"
         f"{''.join(parts)}"
         "</body></html>\n"
     )

@@ -1,4 +1,4 @@
-"""What a table's notebook does, in a few calls: find or make the data, run what is missing, show it beside the paper."""
+"""What a table's notebook does, in a few calls: find or draw the data, train what is missing, show it beside the paper."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SYNTHETIC_SEED = 0  # of the synthetic sets that the profiles learn from
 
 @dataclass(eq=False)
 class TableExperiment:
-    """One table, one profile. Nothing is made or trained before somebody asks for what needs it.
+    """One table, one profile. Nothing is drawn or trained before it is needed.
 
     Where a method takes a dataset, None is the table's first; only Table 6 has two.
     """
@@ -59,7 +59,7 @@ class TableExperiment:
         return profile_config(self.profile, self._dataset(dataset)).data.pixels
 
     @property
-    def made(self) -> bool:
+    def synthetic(self) -> bool:
         """Whether this profile's data is drawn by the lab."""
         return self.profile in SYNTHETIC_SIZE
 
@@ -119,7 +119,7 @@ class TableExperiment:
         return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 
     def run(self, dataset: str | None = None) -> TableRuns:
-        """Every row's finished runs; trains what is missing, and makes the data first where there is none."""
+        """Every row's finished runs; trains those that are missing, and first draws their data where there is none."""
         dataset = self._dataset(dataset)
         if dataset not in self._done:
             self._done[dataset] = run_table(
@@ -144,7 +144,7 @@ class TableExperiment:
 
     def caption(self) -> str:
         """What a number of this table means: data, protocol, queries, interval."""
-        kind = "SYNTHETIC DATA: not comparable with the paper's numbers" if self.made else "published data"
+        kind = "SYNTHETIC DATA: not comparable with the paper's numbers" if self.synthetic else "published data"
         parts = [f"Table {self.table.key}: {self.table.title}", f"profile {self.profile}", kind]
         for dataset in self.table.datasets:
             one = next(iter(self.run(dataset).values()))[0].metrics
@@ -169,63 +169,63 @@ class TableExperiment:
 
     def title(self, dataset: str | None = None) -> str:
         """A figure's: the table, the dataset, and whether it is synthetic."""
-        kind = "synthetic data" if self.made else "published data"
+        kind = "synthetic data" if self.synthetic else "published data"
         name = datasets.open_dataset(self._dataset(dataset), self.data_root).title
         return f"Table {self.table.key}: {name}, {kind}, {self.profile} profile"
 
     def logs(self, dataset: str | None = None) -> dict[str, pd.DataFrame]:
         """A row's training curves: step, loss, learning_rate, seconds and seed."""
         return {
-            label: pd.concat([run.log.assign(seed=run.config.train.seed) for run in made], ignore_index=True)
-            for label, made in self.run(dataset).items()
+            label: pd.concat([run.log.assign(seed=run.config.train.seed) for run in runs], ignore_index=True)
+            for label, runs in self.run(dataset).items()
         }
 
     def ranks(self, dataset: str | None = None) -> pd.DataFrame:
-        """Each query's rank: row, seed, rank (from 1; 0 where the gallery has no right image)."""
+        """Each query's rank: row, seed, rank (from 1; 0 where the gallery has no relevant image)."""
         return pd.concat(
             [
                 pd.DataFrame({"row": label, "seed": run.config.train.seed, "rank": run.rankings.column("rank")})
-                for label, made in self.run(dataset).items()
-                for run in made
+                for label, runs in self.run(dataset).items()
+                for run in runs
             ],
             ignore_index=True,
         )
 
-    def hits_by_kind(self, k: int = 1) -> pd.DataFrame:
-        """Hits by kind of modification: row, kind, query, hit (mean over seeds).
+    def hits_by_type(self, k: int = 1) -> pd.DataFrame:
+        """Hits among the first k by modification type: row, type, query, hit (0 to 1, mean over seeds).
 
-        A kind is the text's first word, of which each query has one; in a table by type (S4), a type of modifier, of which a
-        query may have several, and the hit is the mean of R10 and R50 instead.
+        A query's type is its text's first word. In Table S4 (`by_type`) a query may have several types, those of
+        `analysis.modification_types`, and its hit is the mean of those among the first 10 and the first 50.
         """
         parts = []
-        for label, made in self.run().items():
-            rankings = [run.rankings for run in made]
+        for label, runs in self.run().items():
+            rankings = [run.rankings for run in runs]
             texts = rankings[0].frame["text"]
             if self.table.by_type:
                 names = [column.metric for column in self.table.columns]
-                ks, kinds = (10, 50), {kind: has_modification_type(texts.tolist(), kind) for kind in names}
+                ks, types = (10, 50), {name: has_modification_type(texts.tolist(), name) for name in names}
             else:
                 first = texts.str.split().str[0].replace({"make": "change"})
-                ks, kinds = (k,), {kind: (first == kind).to_numpy() for kind in sorted(first.dropna().unique())}
+                ks, types = (k,), {name: (first == name).to_numpy() for name in sorted(first.dropna().unique())}
             hits = np.mean([one.hits(k) for one in rankings for k in ks], axis=0)
             parts += [
-                pd.DataFrame({"row": label, "kind": kind, "query": np.flatnonzero(rows), "hit": hits[rows]})
-                for kind, rows in kinds.items()
+                pd.DataFrame({"row": label, "type": name, "query": np.flatnonzero(queries), "hit": hits[queries]})
+                for name, queries in types.items()
             ]
         return pd.concat(parts, ignore_index=True)
 
-    def by_kind(self, k: int = 1) -> pd.DataFrame:
-        """Recall in percent by kind of modification (see `hits_by_kind`), a column a row of the table."""
-        hits = self.hits_by_kind(k)
-        means = 100 * hits.groupby(["kind", "row"], sort=False)["hit"].mean().unstack()
+    def recall_by_type(self, k: int = 1) -> pd.DataFrame:
+        """Recall in percent by modification type (see `hits_by_type`), a column a row of the table."""
+        hits = self.hits_by_type(k)
+        means = 100 * hits.groupby(["type", "row"], sort=False)["hit"].mean().unstack()
         return means[list(dict.fromkeys(hits["row"]))].rename_axis(columns=None)
 
     def ceiling(self, split: str = "test") -> float:
-        """The highest R1 in percent that a perfect reader of scenes can expect (see `made.ceiling`)."""
+        """The highest R1 in percent that a perfect reader of scenes can expect (see `analysis.css_ceiling`)."""
         from maaf_lab.analysis.css_ceiling import best_recall, ceiling, ceiling_of_annotation
         from maaf_lab.synthetic.css.scenes import css_annotations
 
-        if self.made and not (self.folder() / MARK).is_file():
+        if self.synthetic and not (self.folder() / MARK).is_file():
             fitting = ceiling_of_annotation(css_annotations(SYNTHETIC_SIZE[self.profile], SYNTHETIC_SEED)[split])
         else:
             fitting = ceiling(datasets.load(self.table.datasets[0], self.folder(), split))
@@ -234,14 +234,14 @@ class TableExperiment:
     def samples(
         self, split: str | None = None, count: int = 6, seed: int = 0, dataset: str | None = None
     ) -> list[dict[str, Any]]:
-        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); of CSS each kind of change in turn.
+        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); of CSS each modification type in turn.
 
         split: None for the one that is evaluated. CSS's pictures are drawn again from the seed where its files are not there;
         any other synthetic set is written first.
         """
         dataset = self._dataset(dataset)
         split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
-        if dataset == "css" and self.made and not (folder / MARK).is_file():
+        if dataset == "css" and self.synthetic and not (folder / MARK).is_file():
             from maaf_lab.synthetic.css.dataset import draw
             from maaf_lab.synthetic.css.scenes import css_annotations
 
@@ -253,19 +253,19 @@ class TableExperiment:
             pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
             show = lambda i: decode(loaded.images[i].path)  # noqa: E731
         if dataset == "css":
-            chosen = _one_of_each(pairs, count, seed)
+            chosen = _each_type_in_turn(pairs, count, seed)
         else:
             chosen = [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:count]]
         return [{"source": show(a), "text": text, "target": show(b)} for a, b, text in chosen]
 
 
-def _one_of_each(pairs: list[tuple[int, int, str]], count: int, seed: int) -> list[tuple[int, int, str]]:
+def _each_type_in_turn(pairs: list[tuple[int, int, str]], count: int, seed: int) -> list[tuple[int, int, str]]:
     random = np.random.default_rng(seed)
-    kinds: dict[str, list[tuple[int, int, str]]] = {}
+    types: dict[str, list[tuple[int, int, str]]] = {}
     for i in random.permutation(len(pairs)):
-        kinds.setdefault(pairs[i][2].split()[0], []).append(pairs[i])
-    columns = [kinds[kind] for kind in sorted(kinds)]
-    return [columns[n % len(columns)][n // len(columns)] for n in range(count)]
+        types.setdefault(pairs[i][2].split()[0], []).append(pairs[i])
+    in_turn = [types[name] for name in sorted(types)]
+    return [in_turn[n % len(in_turn)][n // len(in_turn)] for n in range(count)]
 
 
 def open_table(

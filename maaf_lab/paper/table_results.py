@@ -1,4 +1,4 @@
-"""Run a table's missing rows, join what they gave with what the paper prints, and say whether rows differ by more than chance."""
+"""A table's runs beside what the paper prints, and whether its rows differ by more than chance."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run_table(
 
 
 def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
-    """One line a row and column of the table: what was run here beside what the paper prints.
+    """A line for each row and column of the table: what was run here beside what the paper prints.
 
     here (percent; mean over seeds), low and high (95% interval over queries, mean over seeds), spread (standard deviation over
     seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), paper, paper_std, status ("run",
@@ -104,12 +104,12 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
     dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
     lines: list[dict[str, Any]] = []
     for row in chosen.rows:
-        made = runs.get(row.label, [])
+        finished = runs.get(row.label, [])
         for column in (column for column in chosen.columns if column.dataset == dataset):
             match = printed[(printed["row"] == row.paper) & (printed["column"] == column.label)]
             missing = "failed" if row.label in failed else "not run" if row.changes is not None else "reported only"
             notes = [part for part in (failed.get(row.label, ""), row.note) if part]
-            values = pd.DataFrame([_value(chosen, run, column.metric) for run in made], columns=["value", "low", "high"])
+            values = pd.DataFrame([_value(chosen, run, column.metric) for run in finished], columns=["value", "low", "high"])
             lines.append(
                 {
                     "row": row.label,
@@ -118,15 +118,15 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
                     "here": values["value"].mean(),
                     "low": values["low"].mean(),
                     "high": values["high"].mean(),
-                    "spread": values["value"].std() if len(made) > 1 else np.nan,
-                    "seeds": len(made),
-                    "steps": made[0].config.train.steps if made else np.nan,
-                    "minutes": np.mean([run.environment["train_seconds"] for run in made]) / 60 if made else np.nan,
+                    "spread": values["value"].std() if len(finished) > 1 else np.nan,
+                    "seeds": len(finished),
+                    "steps": finished[0].config.train.steps if finished else np.nan,
+                    "minutes": np.mean([run.environment["train_seconds"] for run in finished]) / 60 if finished else np.nan,
                     "paper": match["value"].iloc[0] if len(match) else np.nan,
                     "paper_std": match["std"].iloc[0] if len(match) else np.nan,
-                    "status": "run" if made else missing,
+                    "status": "run" if finished else missing,
                     "note": "; ".join(notes),
-                    "runs": " ".join(run.name for run in made),
+                    "runs": " ".join(run.name for run in finished),
                 }
             )
     return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))
@@ -143,7 +143,7 @@ def _value(chosen: Table, run: Run, metric: str) -> dict[str, float]:
 
 
 def ks_of(chosen: Table, dataset: str) -> tuple[int, ...]:
-    """The k's of a table's one number: R10 and R50 where it prints their mean, else the smallest that it prints."""
+    """The k's whose mean recall compares rows: 10 and 50 where the table prints the mean of R10 and R50, else its smallest k."""
     metrics = [column.metric for column in chosen.columns if column.dataset == dataset]
     if chosen.by_type or "mean" in metrics:
         return (10, 50)
@@ -155,7 +155,7 @@ def compare_rows(
 ) -> Estimate | None:
     """How many points the rows `better` gain on the rows `worse`, means over rows and seeds, on the same queries.
 
-    The number compared is the table's one (see `ks_of`). None where a row on either side has no run.
+    What is compared is the recall that `ks_of` gives. None where a row on either side has no run.
     """
     if not all(runs.get(label) for label in (*better, *worse)):
         return None
@@ -174,7 +174,7 @@ def _sides(
 def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """Every row that ran against the table's standard row: row, against, gained (points), low, high, p, p_holm, verdict.
 
-    low, high and p are of one row alone; p_holm and the verdict at 5% are corrected over all rows of the frame (Holm).
+    low, high and p: of one row alone. p_holm and the verdict at 5%: corrected over all rows of the frame (Holm).
     """
     chosen, lines = table(key), []
     for label in runs:
@@ -187,16 +187,17 @@ def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dat
 def statements_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """The paper's orderings, held against what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
 
-    "A over B" holds where A gains on every row of B by more than chance, does not hold where a row of B gains so on A, and is
-    undecided otherwise; what is shown is the gain on the strongest row of B. Where A has several rows (a switch), their mean is
-    held against the mean of B's. "Changes little" holds where the difference lies within the margin by more than chance, does
-    not hold where it lies outside so, and is undecided where it may be either; where one row is held against several (a width
-    among widths) all of them have to lie within, and what is shown is the largest difference.
+    "A over B" holds where A gains more than chance on every row of B, does not hold where a row of B gains more than chance on
+    A, and is undecided otherwise. Shown is the gain on the strongest row of B. Where A has several rows (a switch), the mean of
+    A's rows is compared with the mean of B's.
+    "A and B differ by less than the margin" holds where the difference is smaller than the margin by more than chance, does not
+    hold where it is larger by more than chance, and is undecided otherwise. Where one row is compared with several (a width with
+    other widths), each difference has to be smaller; shown is the largest.
 
-    low and high are the 95% interval of one statement alone, and p (see `paired_p`) is of one statement alone: of its direction,
-    which is "holds" or "does not hold". Of a statement about several rows, p is the largest where it has to hold of each, and
-    the smallest times their number where one row refutes it. p_holm and the verdict at 5% are corrected over all statements of
-    the frame (Holm; see `judged`). All of it is about queries: it does not know how much another seed would change.
+    low and high: the 95% interval of this statement alone. p (see `paired_p`): of this statement alone, for the direction that
+    is shown ("holds" or "does not hold"). Of several rows it is the largest p where each row has to agree, and the smallest
+    times their number where one row is enough to refute. p_holm and the verdict at 5% are corrected over all statements of the
+    frame (Holm; see `judged`). Chance is that of the queries: how much another seed would change is not in these numbers.
     """
     lines = [[statement.statement, *_tested(key, runs, statement, dataset)] for statement in table(key).comparisons]
     return judged(pd.DataFrame(lines, columns=["statement", *_TESTED]))

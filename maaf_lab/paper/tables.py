@@ -24,9 +24,9 @@ TABLE_4 = {
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table. paper: its name in the paper's table, None where the paper has no such row there.
+    """A line of a table. paper: its name in the paper's table, None where that table has no such row.
 
-    changes: the settings that make it; None for a row of reported numbers alone (`note` says why). small: settings on top in the
+    changes: its settings; None where the row shows only the paper's number (`note` says why). small: further settings in the
     profiles that learn from synthetic data.
     """
 
@@ -310,8 +310,8 @@ _TABLES = (
     ),
     Table(
         "S4",
-        "Fashion IQ by type of modifier, mean of R10 and R50",
-        tuple(Column(kind, kind, "fashion_iq") for kind in ("all", *MODIFICATION_TYPES)),
+        "Fashion IQ by modification type, mean of R10 and R50",
+        tuple(Column(name, name, "fashion_iq") for name in ("all", *MODIFICATION_TYPES)),
         (_STANDARD, _system("TIRG", "tirg")),
         "MAAF",
         (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),),
@@ -353,7 +353,7 @@ def table(key: str | int | Table) -> Table:
 def row_configs(
     key: str | int, label: str, profile: str, origin: str, seeds: Sequence[int], dataset: str | None = None, **changes: Any
 ) -> list[RunConfig]:
-    """The settings of one row, a run a seed; none where the row has reported numbers only.
+    """The settings of one row, a run for each seed; none where the row shows only the paper's number.
 
     dataset: one of the table's; None for its first. changes: dotted settings on top of the profile's and the row's.
     """

@@ -95,10 +95,10 @@ def ranks_figure(frame: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-def recall_by_kind_figure(frame: pd.DataFrame, metric: str = "R1", title: str = "") -> Figure:
-    """Recall in percent by type of modification, a panel a type: a dot a row of the table with its 95% interval over queries.
+def recall_by_type_figure(frame: pd.DataFrame, metric: str = "R1", title: str = "") -> Figure:
+    """Recall in percent by modification type, a panel for each: a dot for each row with its 95% interval over queries.
 
-    frame: row, kind, query (its number) and hit (0 to 1), a line a row, query and type that the query's text holds.
+    frame: row, type, query (its number) and hit (0 to 1), a line for each row, query and type of the query.
     """
     import seaborn as sns
 
@@ -110,16 +110,16 @@ def recall_by_kind_figure(frame: pd.DataFrame, metric: str = "R1", title: str = 
         highest = max(highest, found.high)
         return found.low, found.high
 
-    rows, kinds = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["kind"]))
-    columns = min(3, len(kinds))
-    lines = -(-len(kinds) // columns)
+    rows, types = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["type"]))
+    columns = min(3, len(types))
+    lines = -(-len(types) // columns)
     figure = Figure(figsize=(7.5, 0.35 + lines * (0.85 + 0.24 * len(rows))), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     highest = 0.0
-    for axis in axes.flat[len(kinds) :]:
+    for axis in axes.flat[len(types) :]:
         axis.set_axis_off()
-    for axis, kind in zip(axes.flat, kinds, strict=False):
-        part = frame[frame["kind"] == kind].assign(hit=lambda lines: 100 * lines["hit"])
+    for axis, name in zip(axes.flat, types, strict=False):
+        part = frame[frame["type"] == name].assign(hit=lambda lines: 100 * lines["hit"])
         sns.pointplot(
             part,
             x="hit",
@@ -138,7 +138,7 @@ def recall_by_kind_figure(frame: pd.DataFrame, metric: str = "R1", title: str = 
             ax=axis,
         )
         axis.set(xlabel=f"{metric} (%)", ylabel="")
-        _tidy(axis, [f"{kind} (n = {part['query'].nunique():,})"], grid="x")
+        _tidy(axis, [f"{name} (n = {part['query'].nunique():,})"], grid="x")
     axes[0, 0].set_xlim(-0.03 * highest, 1.06 * highest)  # shared by all
     if title:
         figure.suptitle(title, fontsize=10)

@@ -24,7 +24,7 @@ from maaf_lab.plots.architecture import architecture_figure, model_shapes
 from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
 from maaf_lab.plots.retrieval import retrievals_figure
 from maaf_lab.plots.save import save
-from maaf_lab.plots.training import curves_figure, ranks_figure, recall_by_kind_figure
+from maaf_lab.plots.training import curves_figure, ranks_figure, recall_by_type_figure
 from maaf_lab.profiles import profile_config
 from maaf_lab.retrieval.metrics import bootstrap
 from maaf_lab.retrieval.rankings import Rankings
@@ -123,14 +123,14 @@ def _hits():
         for kind in ("add", "change", "remove", "all")
         for query in range(150)
     ]
-    return pd.DataFrame(lines, columns=["row", "kind", "query", "hit"])
+    return pd.DataFrame(lines, columns=["row", "type", "query", "hit"])
 
 
 DRAWN = {
     "curves": lambda: curves_figure(_logs(1), "Table 1"),
     "seeds": lambda: curves_figure(_logs(3)),
     "ranks": lambda: ranks_figure(_ranks(), "Table 1"),
-    "types": lambda: recall_by_kind_figure(_hits(), title="Table 1"),
+    "types": lambda: recall_by_type_figure(_hits(), title="Table 1"),
 }
 
 
@@ -173,7 +173,7 @@ def test_types_show_recall_with_the_labs_interval():
     panels = {axis.get_title("left"): axis for axis in figure.axes if axis.get_title("left")}
     assert list(panels) == [f"{kind} (n = 150)" for kind in ("add", "change", "remove", "all")]
     for kind, axis in zip(("add", "change", "remove", "all"), panels.values(), strict=True):
-        found = [bootstrap(frame[(frame["kind"] == kind) & (frame["row"] == row)]["hit"].to_numpy()) for row in ROWS]
+        found = [bootstrap(frame[(frame["type"] == kind) & (frame["row"] == row)]["hit"].to_numpy()) for row in ROWS]
         places = np.concatenate([line.get_xdata() for line in axis.lines])
         for estimate in found:
             for value in (estimate.value, estimate.low, estimate.high):

@@ -223,17 +223,17 @@ def test_a_row_that_fails_leaves_the_others(experiment, tmp_path, no_training):
 def test_what_figures_are_drawn_from(experiment):
     """Rows, seeds, ranks and hits by type are those of the runs."""
     runs = experiment.run()
-    ranks, logs, hits = experiment.ranks(), experiment.logs(), experiment.hits_by_kind()
+    ranks, logs, hits = experiment.ranks(), experiment.logs(), experiment.hits_by_type()
     assert experiment.title() == "Table 1: CSS, synthetic data, smoke profile"
     for label, (run,) in runs.items():
         assert ranks.loc[ranks["row"] == label, "rank"].tolist() == run.rankings.column("rank").tolist()
         assert logs[label]["loss"].tolist() == run.log["loss"].tolist() and set(logs[label]["seed"]) == {0}
         mine = hits[hits["row"] == label]
-        assert sorted(mine["query"]) == list(range(len(run.rankings))), "each query is of one kind"
+        assert sorted(mine["query"]) == list(range(len(run.rankings))), "each query is of one type"
         assert mine.sort_values("query")["hit"].tolist() == run.rankings.hits(1).tolist()
         first = run.rankings.frame["text"].str.split().str[0].replace({"make": "change"})
         expected = 100 * pd.Series(run.rankings.hits(1)).groupby(first).mean()
-        assert experiment.by_kind()[label].to_dict() == pytest.approx(expected.to_dict())
+        assert experiment.recall_by_type()[label].to_dict() == pytest.approx(expected.to_dict())
 
 
 def test_table_command(shell, experiment, no_training):
