@@ -6,6 +6,7 @@ python figures/overview.py --data-root data/css
 import argparse
 from pathlib import Path
 
+from maaf_lab.analysis.overview import answered
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.experiments.runs import pretrained_run
@@ -21,5 +22,6 @@ if __name__ == "__main__":
     run, split = pretrained_run("css-laptop"), datasets.load("css", arguments.data_root, "test")
     model, cache = run.load_model(), pixel_cache(split, run.config.data.pixels)
     _, gallery = embed_split(model, split, cache)
-    overview_figure(model, split, cache, gallery, arguments.rows).savefig(arguments.out, dpi=110)
+    title = f"{split.title}: {split.origin.split(' v')[0].replace('made css', 'synthetic data')}"
+    overview_figure(answered(model, split, cache, gallery, arguments.rows), title).savefig(arguments.out, dpi=110)
     print(arguments.out)

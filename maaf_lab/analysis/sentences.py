@@ -87,3 +87,8 @@ def by_third(signed: np.ndarray) -> pd.Series:
     """Points of attention (of 100) in the upper, middle and lower third of the picture, mean over heads: (H, rows, columns)."""
     parts = zip(("upper", "middle", "lower"), np.array_split(signed, 3, axis=-2), strict=True)
     return pd.Series({name: 100 * part.sum((-2, -1)).mean() for name, part in parts})
+
+
+def telling_heads(signed: np.ndarray, count: int = 3) -> list[int]:
+    """The heads (H, rows, columns) whose maps vary most over the picture, in order of their number."""
+    return sorted(np.argsort(-signed.std((-2, -1)), kind="stable")[:count].tolist())

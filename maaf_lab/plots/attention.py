@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from maaf_lab.analysis.sentences import telling_heads
 from maaf_lab.data.transforms import GREY
 
 # Okabe and Ito's colours: told apart with any colour vision
@@ -200,11 +201,6 @@ def _box(start: int, stop: int, first: int, last: int, color: str, width: float)
     from matplotlib.patches import Rectangle
 
     return Rectangle((first - 0.5, start - 0.5), last - first, stop - start, fill=False, edgecolor=color, linewidth=width)
-
-
-def telling_heads(signed: np.ndarray, count: int = 3) -> list[int]:
-    """The heads (H, rows, columns) whose maps vary most over the picture, in order of their number."""
-    return sorted(np.argsort(-signed.std((-2, -1)), kind="stable")[:count].tolist())
 
 
 def sentences_figure(rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], heads: int = 3, title: str = "") -> Figure:

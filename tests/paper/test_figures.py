@@ -10,7 +10,8 @@ from PIL import Image as PILImage
 
 from maaf_lab.analysis.clusters import largest_cluster, mean_image
 from maaf_lab.analysis.retrievals import Retrieval, pick_queries
-from maaf_lab.analysis.sentences import against_other_words, by_third, sentence_attention
+from maaf_lab.analysis.sentences import against_other_words, by_third, sentence_attention, telling_heads
+from maaf_lab.analysis.shapes import model_shapes
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.images import decode
 from maaf_lab.data.text import Vocabulary, join, tokenize
@@ -20,8 +21,8 @@ from maaf_lab.models.registry import build_model
 from maaf_lab.notebooks import execute
 from maaf_lab.paper.css_figures import open_figures, untrained
 from maaf_lab.paper.garment_figures import Structure
-from maaf_lab.plots.architecture import architecture_figure, model_shapes
-from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head_ablation_figure, telling_heads
+from maaf_lab.plots.architecture import architecture_figure
+from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head_ablation_figure
 from maaf_lab.plots.retrieval import retrievals_figure
 from maaf_lab.plots.save import save
 from maaf_lab.plots.training import curves_figure, ranks_figure, recall_by_type_figure
