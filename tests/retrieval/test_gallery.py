@@ -116,6 +116,17 @@ def test_a_relevant_image_that_is_no_candidate_is_not_found():
     assert found.ranks.tolist() == [2, 0, 0] and found.images[0, :2].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("kind", ["random", "tied", "near", "zero", "sparse"])
+def test_all_products_at_once_are_the_products_one_by_one(kind, monkeypatch):
+    queries, vectors = (torch.eye(64)[:20], torch.eye(64)) if kind == "sparse" else made(4, 300, 20, 64, kind)
+    pairs, found = (np.arange(20), np.arange(20)), []
+    for share in (0, 2):
+        monkeypatch.setattr("maaf_lab.retrieval.gallery.CROWDED", share)
+        monkeypatch.setattr("maaf_lab.retrieval.gallery.PART", 70)
+        found.append(Gallery(vectors).rank(queries, pairs, keep=300))
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_precision_that_a_training_has_set_changes_nothing():
     queries, vectors = made(1, 200, 20, 64, "near")
     pairs = np.arange(20), np.arange(20)
