@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,48 +34,15 @@ Ended = Iterator[tuple[Job, Exception | None]]  # each job as it ends, with what
 Executor = Callable[..., Ended]  # called with the jobs and progress=
 
 
-def run_missing(
-    wanted: Iterable[tuple[RunConfig, Callable[[], Path]]],
-    runs_root: str | Path,
-    records: str | Path = "",
-    *,
-    executor: Executor | None = None,
-    device: str | None = None,
-    progress: bool = True,
-    title: str = "runs",
-) -> dict[str, Exception]:
-    """Train the runs that neither folder has, each once; a run that fails stops no other. Returns the failures: run -> error.
-
-    wanted: each run's settings, and a function that gives its dataset's folder and draws synthetic data where there is none; of
-    each dataset one is called, and only where a run is missing. executor: None for `local`. title: of the progress bar.
-    """
-    missing = {config.name: (config, data) for config, data in wanted if find(config, (runs_root, records)) is None}
-    failed: dict[str, Exception] = {}
-    folders: dict[str, Path | Exception] = {}
-    jobs = []
-    for name, (config, data) in missing.items():
-        dataset = config.data.dataset
-        if dataset not in folders:
-            try:
-                folders[dataset] = data()
-            except Exception as error:
-                folders[dataset] = error
-        if isinstance(folder := folders[dataset], Exception):
-            failed[name] = folder
-        else:
-            jobs.append(Job(config, folder, runs_root, device))
-    ended = (executor or local)(jobs, progress=progress) if jobs else ()
-    for job, error in tqdm(ended, title, len(jobs), unit="run", disable=not progress or not jobs):
-        if error is not None:
-            failed[job.config.name] = error
-    return failed
-
-
 def run_job(job: Job, progress: bool = False) -> Exception | None:
     """Train and evaluate; what went wrong, None when the run is finished."""
     try:
         train_and_evaluate(job.config, job.data_root, job.runs_root, device=job.device, progress=progress)
     except Exception as error:  # a torn checkpoint raises EOFError, other libraries what they like: the other runs go on
+        part: BaseException | None = error
+        while part is not None:  # an error that is kept must not keep the run's model and memory
+            traceback.clear_frames(part.__traceback__)
+            part = part.__cause__ or part.__context__
         return error
     return None
 
@@ -145,3 +113,40 @@ def get_executor(name: str | Executor, **options: Any) -> Executor:
     if name not in EXECUTORS:
         raise ConfigError(f"no executor {name!r}; known: {', '.join(EXECUTORS)}")
     return partial(EXECUTORS[name], **options)
+
+
+def run_missing(
+    wanted: Iterable[tuple[RunConfig, Callable[[], Path]]],
+    runs_root: str | Path,
+    records: str | Path = "",
+    *,
+    executor: str | Executor = "local",
+    device: str | None = None,
+    progress: bool = True,
+    title: str = "runs",
+) -> dict[str, Exception]:
+    """Train the runs that neither folder has, each once; a run that fails stops no other. Returns the failures: run -> error.
+
+    wanted: each run's settings, and a function that gives its dataset's folder and draws synthetic data where there is none; of
+    each dataset one is called, and only where a run is missing. title: of the progress bar.
+    """
+    missing = {config.name: (config, data) for config, data in wanted if find(config, (runs_root, records)) is None}
+    failed: dict[str, Exception] = {}
+    folders: dict[str, Path | Exception] = {}
+    jobs = []
+    for name, (config, data) in missing.items():
+        dataset = config.data.dataset
+        if dataset not in folders:
+            try:
+                folders[dataset] = data()
+            except Exception as error:
+                folders[dataset] = error
+        if isinstance(folder := folders[dataset], Exception):
+            failed[name] = folder
+        else:
+            jobs.append(Job(config, folder, runs_root, device))
+    ended = get_executor(executor)(jobs, progress=progress) if jobs else ()
+    for job, error in tqdm(ended, title, len(jobs), unit="run", disable=not progress or not jobs):
+        if error is not None:
+            failed[job.config.name] = error
+    return failed

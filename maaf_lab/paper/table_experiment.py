@@ -19,7 +19,7 @@ from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.data.images import decode
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.experiments.executors import Executor, get_executor, local
+from maaf_lab.experiments.executors import Executor, get_executor
 from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
@@ -45,9 +45,10 @@ class TableExperiment:
     seeds: tuple[int, ...] = (0,)
     rows: tuple[str, ...] = ()
     device: str | None = None
-    executor: Executor = local
+    executor: str | Executor = "local"
     changes: dict[str, Any] = field(default_factory=dict)
     _done: dict[str, TableRuns] = field(default_factory=dict, init=False, repr=False)
+    _origins: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def _dataset(self, dataset: str | None) -> str:
         if dataset is not None and dataset not in self.table.datasets:
@@ -66,7 +67,10 @@ class TableExperiment:
     def origin(self, dataset: str | None = None) -> str:
         """What the data is; for synthetic data known before a byte of it is drawn."""
         dataset = self._dataset(dataset)
-        return dataset_origin(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=SYNTHETIC_SEED)
+        if dataset not in self._origins:  # of published data it takes a hash of the annotations
+            pixels = self.drawn(dataset)
+            self._origins[dataset] = dataset_origin(dataset, self.data_root, self.profile, pixels=pixels, seed=SYNTHETIC_SEED)
+        return self._origins[dataset]
 
     def drawn(self, dataset: str | None = None) -> int:
         """Side of the pictures that the lab draws for this profile."""

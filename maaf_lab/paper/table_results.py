@@ -57,7 +57,7 @@ def run_table(
     rows: Sequence[str] = (),
     records: str | Path = "",
     device: str | None = None,
-    executor: Executor | None = None,
+    executor: str | Executor = "local",
     progress: bool = True,
     **changes: Any,
 ) -> TableRuns:
@@ -65,7 +65,7 @@ def run_table(
 
     data_root: the folder of `dataset` (one of the table's; None for its first), or a function that draws and returns it, called
     only when something has to be trained.
-    rows: labels, none for all. executor: where they are trained (see `executors.run_missing`), None for here.
+    rows: labels, none for all. executor: where runs are trained, "local", "ray" or a function (see `executors.Executor`).
     A row that fails (a missing package, a loss that is not finite) leaves the others running; if every row fails, the first
     error is raised.
     """

@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import nbformat
@@ -264,6 +265,8 @@ def test_the_local_executor_goes_on_past_what_fails(tmp_path, smoke, tiny_css, n
     jobs[1] = Job(jobs[1].config, spoilt, tmp_path)
     ended = list(get_executor("local")(jobs, progress=False))
     assert [job for job, _ in ended] == jobs and [error and type(error) for _, error in ended] == [None, DataError, None]
+    frames = [frame for frame, _ in traceback.walk_tb(ended[1][1].__traceback__)]
+    assert len(frames) > 2 and not any(frame.f_locals for frame in frames[1:]), "what failed keeps no model in memory"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file"])
