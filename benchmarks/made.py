@@ -23,7 +23,7 @@ class _Enough(Exception):
 
 def measure(dataset: str, pixels: int, images: int) -> dict[str, float]:
     """Draw the first `images` jobs of a full set after a warm-up that starts the processes' imports."""
-    module = import_module(f"maaf_lab.synthetic.{sets.synthetic_set(dataset).module}")
+    module = import_module(sets.SYNTHETIC[dataset].make.__module__)
     found: dict[str, float] = {}
 
     def timed(function, items, desc, **options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,7 @@ from typing import Annotated
 import typer
 
 from maaf_lab.errors import LabError
-from maaf_lab.utils.registry import MODELS
-
-# Written out here so that the shell's help need not import torch; a test compares it with `made.sets`.
-SYNTHETIC_TOO = ("fashion_iq", "fashion200k", "mit_states", "birds_to_words", "spot_the_diff")
+from maaf_lab.utils.registry import DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
 
 app = typer.Typer(
     add_completion=False,
@@ -32,19 +30,28 @@ Seeds = Annotated[int, typer.Option(min=1, help="runs a row, with seeds 0, 1, ..
 Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when there is one")]
 
 
+@app.callback()
+def your_modules(
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="a module of yours that registers datasets, systems or encoders")
+    ] = None,
+) -> None:
+    if with_:
+        sys.path.append(os.getcwd())  # a console script does not look there by itself
+        os.environ[YOUR_MODULES] = ",".join([*filter(None, [os.environ.get(YOUR_MODULES)]), *with_])
+
+
 @app.command()
 def make(
-    dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join(("css", "css2d", *SYNTHETIC_TOO)))],
+    dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join((*SYNTHETIC, *DRAWN_BESIDE)))],
     out: Annotated[Path, typer.Option(help="folder to write")],
     size: Annotated[str, typer.Option(help="tiny or full")] = "full",
     pixels: Annotated[int | None, typer.Option(help="side of the pictures; left out: 56 for css, 64 for css2d, else 224")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Draw a synthetic dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
-    if dataset == "css2d":
-        from maaf_lab.synthetic.css.dataset import make_css2d
-
-        print(make_css2d(out, pixels or 64))
+    if dataset in DRAWN_BESIDE:
+        print(DRAWN_BESIDE[dataset](out, 64 if pixels is None else pixels))
         return
     from maaf_lab.synthetic import registry as sets
 

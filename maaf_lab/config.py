@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from maaf_lab.errors import ConfigError
-from maaf_lab.utils.registry import MODELS, Registry
+from maaf_lab.utils.registry import DATASETS, MODELS, Registry
 
 # --- types of settings ------------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class DataConfig(Settings):
 
     part = "data"
 
-    dataset: str = "css"
+    dataset: Annotated[str, name_in(DATASETS)] = "css"
     """A dataset's name."""
     origin: str = ""
     """What the files are ("made css ..." with size and seed, or "published sha256:..."), so that another copy is another run."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from maaf_lab.analysis.word_attention import word_attention
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.datasets.css_scenes import COLORS, parse_modification
+from maaf_lab.data.datasets.css_scenes import COLORS, described_color
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.models.base import ComposedModel
@@ -25,16 +25,6 @@ class ColorImages:
 
     images: dict[str, np.ndarray]
     counts: dict[str, int]
-
-
-def described_color(text: str) -> str | None:
-    """The colour by which a CSS text picks out objects of the reference image; None where there is none.
-
-    "remove red cube" and "make red cube small": red. "make cube red": none, red is what it becomes. An *add* names an object that
-    is not there yet: none (the paper leaves those out).
-    """
-    modification = parse_modification(text)
-    return None if modification.kind == "add" else modification.color
 
 
 def unattended(attention: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from maaf_lab.analysis.colors import described_color, unattended
+from maaf_lab.analysis.colors import unattended
 from maaf_lab.analysis.modification_types import taxonomy
 from maaf_lab.analysis.positions import POSITIONS, PositionMaps
 from maaf_lab.analysis.word_attention import word_attention
@@ -20,6 +20,7 @@ from maaf_lab.data.split import Split
 from maaf_lab.data.text import join, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
+from maaf_lab.utils.registry import DATASETS
 
 GROUPS = ("position", "color", "type of change")
 _POSITION = {tokenize(word)[0]: word for word in POSITIONS}
@@ -114,8 +115,8 @@ def _picks(split: Split, kind: str, word: str) -> dict[str, list[tuple[int, str]
         return {t: [(p, _POSITION[token]) for p, token in enumerate(tokenize(t)) if token in _POSITION][:1] for t in texts}
     types = taxonomy(split.dataset)
     if kind == "color":
-        if split.dataset.startswith("css"):
-            color_of = {t: described_color(t) for t in texts}
+        if described := DATASETS[split.dataset].described_color:
+            color_of = {t: described(t) for t in texts}
             return {t: [(tokenize(t).index(c), c)] if c else [] for t, c in color_of.items()}
         return {t: [(p, token) for p, token in enumerate(tokenize(t)) if token in types.get("color", ())] for t in texts}
     if kind == "type of change":

@@ -18,6 +18,7 @@ import numpy as np
 
 from maaf_lab.data.check import CheckReport, CheckRow, row_problems
 from maaf_lab.data.images import damage, decode
+from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
@@ -56,6 +57,11 @@ class Dataset(ABC):
     key: name in the registry. title: name in messages. splits: what `check` reads; `evaluation` is the one that is ranked.
     download: what to get, from where, and how to lay it out. pictures: the folder below the root that holds the images.
     published: counts of the published files, by split.
+    settings: what the dataset sets in a profile, by the profile's name; "" for every profile.
+    modification_types: type -> words, to sort texts by (Table S4).
+    described_color: of a text, the color by which it picks out what the reference shows; None where every color word counts.
+    first_word_is_type: the first word of a text says what it does ("add", "remove", "make").
+    summary_pixels: side of the synthetic pictures in the dataset's summary, None for the set's own.
     """
 
     key: ClassVar[str]
@@ -65,6 +71,11 @@ class Dataset(ABC):
     download: ClassVar[str]
     pictures: ClassVar[str] = "images"
     published: ClassVar[Mapping[str, Counts]] = {}
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    modification_types: ClassVar[Taxonomy] = MODIFICATION_TYPES
+    described_color: ClassVar[Callable[[str], str | None] | None] = None
+    first_word_is_type: ClassVar[bool] = False
+    summary_pixels: ClassVar[int | None] = None
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -86,6 +97,11 @@ class Dataset(ABC):
     def without(self, part: Part, bad: set[int]) -> Part:
         """The part without some images (their indices) and the queries that need them."""
         return without_images(part, bad)
+
+    @classmethod
+    def drawn_pixels(cls, pixels: int) -> int:
+        """Side of the pictures that the lab draws for a model of `pixels`: with room for crops, 64 for 56 and 256 for 224."""
+        return -(-pixels * 8 // 7)
 
     # --- the same for all ---------------------------------------------------------------------------------------------
 

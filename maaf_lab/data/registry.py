@@ -1,4 +1,4 @@
-"""The datasets that the lab can read, by key: load a split, check a copy, say what the files are."""
+"""The datasets that the lab can read, by name: load a split, check a copy, say what the files are."""
 
 from __future__ import annotations
 
@@ -6,30 +6,18 @@ from pathlib import Path
 
 from maaf_lab.data.check import CheckReport
 from maaf_lab.data.dataset import Dataset
-from maaf_lab.data.datasets.birds_to_words import BirdsToWords
-from maaf_lab.data.datasets.css import CSS, CSS2D, CSS2Dto3D
-from maaf_lab.data.datasets.fashion200k import Fashion200k
-from maaf_lab.data.datasets.fashion_iq import FashionIQ
-from maaf_lab.data.datasets.mit_states import MITStates
-from maaf_lab.data.datasets.spot_the_diff import SpotTheDiff
 from maaf_lab.data.split import Split
-from maaf_lab.errors import ConfigError
-
-DATASETS: dict[str, type[Dataset]] = {
-    layout.key: layout for layout in (CSS, CSS2D, CSS2Dto3D, FashionIQ, Fashion200k, MITStates, BirdsToWords, SpotTheDiff)
-}
+from maaf_lab.utils.registry import DATASETS
 
 
 def open_dataset(dataset: str, root: str | Path) -> Dataset:
     """A dataset in a folder; nothing is read yet. Raises ConfigError for an unknown dataset, listing the known ones."""
-    if dataset not in DATASETS:
-        raise ConfigError(f"unknown dataset {dataset!r}; known: {', '.join(DATASETS)}")
     return DATASETS[dataset](root)
 
 
 def evaluation(dataset: str) -> str:
     """The split that is ranked for the paper's tables."""
-    return open_dataset(dataset, "").evaluation
+    return DATASETS[dataset].evaluation
 
 
 def load(dataset: str, root: str | Path, split: str, missing: str = "error") -> Split:

@@ -7,13 +7,14 @@ from pathlib import Path
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.synthetic.registry import make, synthetic_origin
+from maaf_lab.utils.registry import DATASETS
 
 SYNTHETIC_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from synthetic data, and how much of it
 
 
 def drawn_pixels(dataset: str, pixels: int) -> int:
-    """Side of the pictures that the lab draws for a model of `pixels`: CSS as they go in, all others with room for crops."""
-    return pixels if dataset.startswith("css") else -(-pixels * 8 // 7)  # 56 -> 64, 224 -> 256
+    """Side of the pictures that the lab draws for a model of `pixels` (see `Dataset.drawn_pixels`)."""
+    return DATASETS[dataset].drawn_pixels(pixels)
 
 
 def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop") -> Path:

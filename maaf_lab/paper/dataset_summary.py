@@ -111,7 +111,7 @@ def open_tour(
         return DatasetTour(dataset, own)
     drawn = data_root / f"{dataset}-{size}"
     if not (drawn / MARK).is_file():
-        pixels = 112 if dataset == "css" else None
+        pixels = datasets.open_dataset(dataset, own).summary_pixels
         sets.make(dataset, drawn, size, pixels, seed, size == "full" if progress is None else progress)
     return DatasetTour(dataset, drawn)
 

@@ -25,7 +25,9 @@ from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_folder, dataset
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import Table, row_configs, table
 from maaf_lab.profiles import profile_config
+from maaf_lab.synthetic.registry import lazy_split
 from maaf_lab.utils.paths import own_folder, records_folder
+from maaf_lab.utils.registry import DATASETS
 
 SYNTHETIC_SEED = 0  # of the synthetic sets that the profiles learn from
 
@@ -238,25 +240,23 @@ class TableExperiment:
     def samples(
         self, split: str | None = None, count: int = 6, seed: int = 0, dataset: str | None = None
     ) -> list[dict[str, Any]]:
-        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); of CSS each modification type in turn.
+        """Some queries as pictures: {"source", "text", "target"}, images uint8 (H, W, 3); where a text's first word is
+        its modification type (CSS), each type in turn.
 
-        split: None for the one that is evaluated. CSS's pictures are drawn again from the seed where its files are not there;
-        any other synthetic set is written first.
+        split: None for the one that is evaluated. Where the files of a synthetic set are not there, its pictures are drawn one by
+        one if that can be done, else the set is written first.
         """
         dataset = self._dataset(dataset)
         split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
-        if dataset == "css" and self.synthetic and not (folder / MARK).is_file():
-            from maaf_lab.synthetic.css.dataset import draw
-            from maaf_lab.synthetic.css.scenes import css_annotations
-
-            part = css_annotations(SYNTHETIC_SIZE[self.profile], SYNTHETIC_SEED)[split]
-            pairs = [(a, b, mod["to_str"]) for mod in part["mods"] for a, b in zip(mod["from"], mod["to"], strict=True)]
-            show = lambda i: draw([part["objects_img"][i]], self.drawn(dataset))[0]  # noqa: E731
+        pixels = self.drawn(dataset)
+        lazy = None if (folder / MARK).is_file() or not self.synthetic else lazy_split(self.origin(dataset), split, pixels)
+        if lazy is not None:
+            loaded, show = lazy[0], lambda i: lazy[1].pictures([i], pixels)[0]
         else:
             loaded = datasets.load(dataset, self.data(dataset), split)
-            pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
             show = lambda i: decode(loaded.images[i].path)  # noqa: E731
-        if dataset == "css":
+        pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
+        if DATASETS[dataset].first_word_is_type:
             chosen = _each_type_in_turn(pairs, count, seed)
         else:
             chosen = [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:count]]

@@ -10,11 +10,30 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from maaf_lab.data.dataset import MARK
 from maaf_lab.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """How the stand-in of a dataset is drawn.
+
+    make: `make(out, size, pixels, seed, progress) -> Path`. version: of its bytes. pixels: side of the pictures by default.
+    training_texts: `training_texts(size, seed)`, the captions without a picture.
+    lazy: "module:function" of a set whose pictures can be drawn one by one; `function(origin, split, size, pixels, seed, side)`
+    gives a `Split` and `LazyPixels`.
+    """
+
+    make: Callable[..., Path]
+    version: int
+    pixels: int
+    training_texts: Callable[[str, int], list[str]]
+    lazy: str = ""
+
 
 _PART = f"{MARK}.part"
 PICTURES = (".png", ".jpg", ".jpeg")

@@ -1,18 +1,36 @@
-"""What can be named: systems and encoders, name -> "module:Class", imported when it is used.
+"""What can be named: datasets, synthetic sets, systems and encoders, name -> "module:Class", imported when it is used.
 
-One of the lab's own is its file and its line below; somebody else's is registered before it is named:
+One of the lab's own is its file and its line below. Yours is registered in a module of your own,
 
     @MODELS.register("mine")
     class Mine(VectorModel): ...
+
+which you import, or name: in MAAF_LAB_MODULES (several with commas), or after `maaf-lab --with`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
 from maaf_lab.errors import ConfigError
+
+YOUR_MODULES = "MAAF_LAB_MODULES"  # a variable of the environment, so that processes started from here read it too
+
+
+@lru_cache
+def _import_all(modules: str) -> None:
+    for name in filter(None, (name.strip() for name in modules.split(","))):
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ConfigError(
+                f"{YOUR_MODULES}: expected modules that Python finds, {name!r} could not be imported ({error}); "
+                "run from the folder that holds it, or put that folder on PYTHONPATH"
+            ) from error
 
 
 class Registry(Mapping[str, Any]):
@@ -31,18 +49,23 @@ class Registry(Mapping[str, Any]):
         return target
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._targets
+        if not isinstance(name, str):
+            return False
+        if name not in self._targets:
+            _import_all(os.environ.get(YOUR_MODULES, ""))
+        return name in self._targets
 
     def __iter__(self) -> Iterator[str]:
+        _import_all(os.environ.get(YOUR_MODULES, ""))
         return iter(self._targets)
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(list(iter(self)))
 
-    def register(self, name: str) -> Callable[[type], type]:
-        """A class decorator that makes the class known as `name`. ConfigError where the name is another class's."""
+    def register(self, name: str) -> Callable[[Any], Any]:
+        """A decorator that makes a class or a function known as `name`. ConfigError where the name is another one's."""
 
-        def known(target: type) -> type:
+        def known(target: Any) -> Any:
             taken = self._targets.get(name, target)
             where = taken if isinstance(taken, str) else f"{taken.__module__}:{taken.__qualname__}"
             if where != f"{target.__module__}:{target.__qualname__}":  # a notebook's cell may run twice
@@ -52,6 +75,35 @@ class Registry(Mapping[str, Any]):
 
         return known
 
+
+DATASETS = Registry(
+    "dataset",
+    {
+        "css": "maaf_lab.data.datasets.css:CSS",
+        "css2d": "maaf_lab.data.datasets.css:CSS2D",
+        "css2d3d": "maaf_lab.data.datasets.css:CSS2Dto3D",
+        "fashion_iq": "maaf_lab.data.datasets.fashion_iq:FashionIQ",
+        "fashion200k": "maaf_lab.data.datasets.fashion200k:Fashion200k",
+        "mit_states": "maaf_lab.data.datasets.mit_states:MITStates",
+        "birds_to_words": "maaf_lab.data.datasets.birds_to_words:BirdsToWords",
+        "spot_the_diff": "maaf_lab.data.datasets.spot_the_diff:SpotTheDiff",
+    },
+)
+
+SYNTHETIC = Registry(
+    "synthetic set",
+    {
+        "css": "maaf_lab.synthetic.css.dataset:SET",
+        "fashion_iq": "maaf_lab.synthetic.garments.fashion_iq:SET",
+        "fashion200k": "maaf_lab.synthetic.garments.fashion200k:SET",
+        "mit_states": "maaf_lab.synthetic.states.dataset:SET",
+        "birds_to_words": "maaf_lab.synthetic.birds.dataset:SET",
+        "spot_the_diff": "maaf_lab.synthetic.streets.dataset:SET",
+    },
+)
+
+# Sets that are drawn beside another one's files: `function(folder, pixels) -> Path`.
+DRAWN_BESIDE = Registry("set drawn beside another", {"css2d": "maaf_lab.synthetic.css.dataset:make_css2d"})
 
 MODELS = Registry(
     "model",

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from maaf_lab.analysis.avoidance import avoidance, coverage, describing_words
-from maaf_lab.analysis.colors import FIGURE_5, color_images, described_color
+from maaf_lab.analysis.colors import FIGURE_5, color_images
 from maaf_lab.analysis.heads import attentions, head_ablation, without_head
 from maaf_lab.analysis.positions import POSITIONS, PositionMaps, _cell_share, position_maps
 from maaf_lab.analysis.word_attention import WordMap
 from maaf_lab.analysis.word_groups import word_groups
 from maaf_lab.data.datasets.css import CSS
-from maaf_lab.data.datasets.css_scenes import COLORS, parse_modification
+from maaf_lab.data.datasets.css_scenes import COLORS, described_color, parse_modification
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import tokenize
 from maaf_lab.data.transforms import build_transform

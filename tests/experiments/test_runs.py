@@ -8,7 +8,6 @@ import shutil
 import pandas as pd
 import pytest
 
-from maaf_lab import cli
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, RunError
@@ -195,7 +194,7 @@ def test_make_and_check(shell, tmp_path, tiny_css):
     code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
     assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
     code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
-    assert code == 2 and "no synthetic stand-in for 'fashion'; known: css, fashion_iq" in err
+    assert code == 2 and "unknown synthetic set 'fashion'; known: css, fashion_iq" in err
 
 
 def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
@@ -205,8 +204,7 @@ def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
     assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 0
 
 
-def test_the_shell_names_every_made_set():
-    assert set(cli.SYNTHETIC_TOO) | {"css"} == set(sets.SYNTHETIC)
+def test_every_synthetic_set_stands_in_for_a_dataset():
     assert set(sets.SYNTHETIC) <= set(datasets.DATASETS)
 
 
@@ -270,5 +268,5 @@ def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
 def test_profiles_of_css():
     assert profile_config("paper", "css").train.steps == 75_000 and profile_config("paper", "css").model.resolutions == (7,)
     assert profile_config("laptop", "css").model.image_encoder == "tiny"
-    with pytest.raises(ConfigError, match="knows no dataset 'mnist'; known: css"):
+    with pytest.raises(ConfigError, match="unknown dataset 'mnist'; known: css"):
         profile_config("smoke", "mnist")

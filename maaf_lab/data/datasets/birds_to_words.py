@@ -13,6 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from maaf_lab.data.dataset import Dataset, Part, one_of_each
@@ -79,6 +80,12 @@ class BirdsToWords(Dataset):
         f"slash of the address (such as large.jpg?1545404551)"
     )
     protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), answer="the image")
+    settings = MappingProxyType(
+        {
+            "": {"data.transform": "crops"},
+            "paper": {"train.steps": 30_000},  # section 3.3; the authors' script: 50,000, decay every 10,000
+        }
+    )
 
     def annotations(self) -> Sequence[Path]:
         return [self.root / ANNOTATION]

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from maaf_lab.data.dataset import Counts, Dataset, Part
-from maaf_lab.data.datasets.css_scenes import COLORS, SIZES, scene_label, shape_of
+from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, SHAPES, SIZES, described_color, scene_label, shape_of
 from maaf_lab.data.datasets.unpickle import loads_pickled_npy
 from maaf_lab.data.split import Image, Protocol, Query
+from maaf_lab.data.text import tokenize
 from maaf_lab.errors import DataError
 
 ANNOTATION = "css_toy_dataset_novel2_small.dup.npy"
@@ -55,6 +56,33 @@ class CSS(Dataset):
     )
     published = MappingProxyType({s: Counts(None, 16_000, exact=False) for s in ("train", "test")})  # paper 3.1
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene")
+    settings = MappingProxyType(
+        {
+            # section 3.1: block 4 only, one attention block; groups of queries that share a reference are the hard negatives
+            "": {"model.resolutions": (7,), "model.blocks": 1, "train.group_size": 4},
+            "paper": {"train.steps": 75_000, "train.image_learning_rate": 0.01},
+            "laptop": {"model.attention_dropout": None, "train.batch_size": 96, "train.steps": 600},  # 49 tokens: more of both
+        }
+    )
+    modification_types = MappingProxyType(
+        {
+            "add": frozenset({"add"}),
+            "remove": frozenset({"remove"}),
+            "change": frozenset({"make"}),
+            "color": frozenset(COLORS),
+            "shape": frozenset(SHAPES),
+            "size": frozenset(SIZES),
+            "position": frozenset(tokenize(cell)[0] for cell in CELLS),
+        }
+    )
+    described_color = staticmethod(described_color)
+    first_word_is_type = True
+    summary_pixels = 112
+
+    @classmethod
+    def drawn_pixels(cls, pixels: int) -> int:
+        """As they go into the model: scenes are not cropped."""
+        return pixels
 
     def synthetic_as(self) -> str:
         return "css"

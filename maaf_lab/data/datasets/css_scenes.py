@@ -147,3 +147,13 @@ def parse_modification(text: str) -> Modification:
             raise DataError(f"CSS text: {text!r} names its {key} twice")
         found[key] = meaning
     return Modification(kind, value=value, **found)
+
+
+def described_color(text: str) -> str | None:
+    """The colour by which a CSS text picks out objects of the reference image; None where there is none.
+
+    "remove red cube" and "make red cube small": red. "make cube red": none, red is what it becomes. An *add* names an object that
+    is not there yet: none (the paper leaves those out).
+    """
+    modification = parse_modification(text)
+    return None if modification.kind == "add" else modification.color

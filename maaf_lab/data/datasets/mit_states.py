@@ -111,6 +111,12 @@ class MITStates(Dataset):
         "each adjective and noun, directly in the root folder"
     )
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10), answer="the target adjective and noun")
+    settings = MappingProxyType(
+        {
+            "": {"train.group_size": 2},  # a draw holds two queries of each reference
+            "paper": {"model.feedforward": 32, "model.blocks": 1},  # the authors' script; the paper is silent
+        }
+    )
 
     def __init__(self, root: str | Path, per_reference: int = 2, own_adjective: bool = True) -> None:
         super().__init__(root)

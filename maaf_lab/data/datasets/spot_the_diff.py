@@ -45,6 +45,12 @@ class SpotTheDiff(Dataset):
     # counted in the published files; paper 3.4 counts the empty sentences too (3,310 and 2,107), and prints 17,672 for train
     published = MappingProxyType({"train": Counts(17_132, 17_623), "val": Counts(2_986, 3_304), "test": Counts(2_540, 2_100)})
     protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), answer="the image")
+    settings = MappingProxyType(
+        {
+            "": {"data.transform": "crops"},
+            "paper": {"train.steps": 90_000, "train.decay_every": 30_000},  # the authors' script
+        }
+    )
 
     def annotations(self) -> Sequence[Path]:
         return [self.root / ANNOTATIONS / f"{split}.json" for split in self.splits]

@@ -22,7 +22,7 @@ from maaf_lab.errors import DataError
 from maaf_lab.synthetic.birds.drawing import Bird, draw_bird, random_bird
 from maaf_lab.synthetic.birds.texts import KINDS, describe, relative_of
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
@@ -126,3 +126,6 @@ def _species(name: str, kind: str, dice: RandomStream) -> str:
         return name
     genus = genus if kind == "sameGenus" else dice.pick([g for g in _GENERA if g != genus])
     return f"{genus} {dice.pick([e for e in _EPITHETS if e != epithet])}"
+
+
+SET = SyntheticSet(make_birds_to_words, VERSION, 224, training_texts)

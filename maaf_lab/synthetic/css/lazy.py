@@ -16,7 +16,7 @@ from maaf_lab.synthetic.css import render, scenes
 from maaf_lab.synthetic.lazy import LazyPixels, _split
 
 
-def _css(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
+def css_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
     drawn_scenes, pos, mods = scenes.shipped_split(split, kind, seed) or scenes.draw_split(split, kind, seed)
     labels = scenes.scene_labels(drawn_scenes)
     folder = Path(IMAGES)

@@ -19,7 +19,7 @@ from maaf_lab.synthetic.garments.drawing import draw, draw_pose
 from maaf_lab.synthetic.lazy import LazyPixels, _split
 
 
-def _garments(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
+def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
     shop = fashion_iq.shipped_split(split, kind, seed) or fashion_iq.make_split(split, kind, seed)
     stands_in: dict[str, list[str]] = {}
     for category in fashion_iq.CATEGORIES:

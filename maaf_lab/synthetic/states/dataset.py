@@ -19,7 +19,7 @@ from PIL import ImageFilter
 
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, photographed, soft
-from maaf_lab.synthetic.folder import checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES, USUAL, Subject
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
@@ -141,3 +141,6 @@ def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, str, int]) -
     picture, look = draw_state(adjective, noun, pixels, RandomStream(seed, 3, number))
     PILImage.fromarray(picture).save(Path(folder, path), format="JPEG", quality=90)
     return look
+
+
+SET = SyntheticSet(make_mit_states, VERSION, 224, training_texts)
