@@ -116,7 +116,7 @@ def get_executor(name: str | Executor, **options: Any) -> Executor:
 
 
 def run_missing(
-    wanted: Iterable[tuple[RunConfig, Callable[[], Path]]],
+    wanted: Iterable[tuple[Callable[[], Path], Iterable[RunConfig]]],
     runs_root: str | Path,
     records: str | Path = "",
     *,
@@ -127,25 +127,19 @@ def run_missing(
 ) -> dict[str, Exception]:
     """Train the runs that neither folder has, each once; a run that fails stops no other. Returns the failures: run -> error.
 
-    wanted: each run's settings, and a function that gives its dataset's folder and draws synthetic data where there is none; of
-    each dataset one is called, and only where a run is missing. title: of the progress bar.
+    wanted: of each dataset a function that gives its folder, and draws synthetic data where there is none, and the settings of
+    the runs on it; the function is called only where a run is missing. title: of the progress bar.
     """
-    missing = {config.name: (config, data) for config, data in wanted if find(config, (runs_root, records)) is None}
     failed: dict[str, Exception] = {}
-    folders: dict[str, Path | Exception] = {}
-    jobs = []
-    for name, (config, data) in missing.items():
-        dataset = config.data.dataset
-        if dataset not in folders:
-            try:
-                folders[dataset] = data()
-            except Exception as error:
-                folders[dataset] = error
-        if isinstance(folder := folders[dataset], Exception):
-            failed[name] = folder
-        else:
-            jobs.append(Job(config, folder, runs_root, device))
-    ended = get_executor(executor)(jobs, progress=progress) if jobs else ()
+    jobs: dict[str, Job] = {}
+    for data, configs in wanted:
+        missing = {c.name: c for c in configs if c.name not in jobs and find(c, (runs_root, records)) is None}
+        try:
+            folder = data() if missing else ""
+            jobs |= {name: Job(config, folder, runs_root, device) for name, config in missing.items()}
+        except Exception as error:
+            failed |= dict.fromkeys(missing, error)
+    ended = get_executor(executor)(list(jobs.values()), progress=progress) if jobs else ()
     for job, error in tqdm(ended, title, len(jobs), unit="run", disable=not progress or not jobs):
         if error is not None:
             failed[job.config.name] = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -96,11 +96,9 @@ class TableExperiment:
             for config in row_configs(self.table.key, label, self.profile, origin, self.seeds, dataset, **self.changes)
         ]
 
-    def wanted(self) -> Iterator[tuple[RunConfig, Callable[[], Path]]]:
-        """Every run that the table shows and what gives its data, as `executors.run_missing` takes them."""
-        for dataset in self.table.datasets:
-            for config in self.configs(dataset):
-                yield config, partial(self.data, dataset)
+    def wanted(self) -> list[tuple[Callable[[], Path], list[RunConfig]]]:
+        """What gives each dataset and every run on it that the table shows, as `executors.run_missing` takes them."""
+        return [(partial(self.data, dataset), self.configs(dataset)) for dataset in self.table.datasets]
 
     def without(self, failed: Collection[str]) -> TableExperiment:
         """This table without the rows that have a run among `failed` (names). Raises RunError where no row is left."""
@@ -120,7 +118,7 @@ class TableExperiment:
     def digest(self) -> str:
         """Sixteen characters that change when the runs that the table shows do, or their metrics."""
         roots = self.runs_root, self.records
-        runs = [(config.name, find(config, roots)) for dataset in self.table.datasets for config in self.configs(dataset)]
+        runs = [(config.name, find(config, roots)) for _, configs in self.wanted() for config in configs]
         shown = [[name, run.metrics if run else None] for name, run in runs]
         return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 

@@ -73,7 +73,7 @@ def run_table(
     labels = [chosen.row(label).label for label in rows] or [row.label for row in chosen.rows]
     configs = {label: row_configs(key, label, profile, origin, seeds, dataset, **changes) for label in labels}
     failed = run_missing(
-        [(config, data) for of_row in configs.values() for config in of_row],
+        [(data, [config for of_row in configs.values() for config in of_row])],
         runs_root,
         records,
         executor=executor,

@@ -275,12 +275,12 @@ def test_the_local_executor_goes_on_past_a_torn_checkpoint(tmp_path, smoke, tiny
     checkpoint = tmp_path / torn.config.name / "state" / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(content)
-    failed = run_missing([(job.config, lambda: tiny_css) for job in (torn, fine)], tmp_path, device="cpu", progress=False)
+    failed = run_missing([(lambda: tiny_css, [torn.config, fine.config])], tmp_path, device="cpu", progress=False)
     assert list(failed) == [torn.config.name] and Run(tmp_path / fine.config.name).finished
 
 
-def test_what_is_missing_is_trained_once_on_data_that_is_drawn_once(tmp_path, smoke, tiny_css):
-    """Of three runs one is finished, and two tables want the other two; the folder is asked for once, and not before."""
+def test_what_is_missing_is_trained_once(tmp_path, smoke, tiny_css):
+    """Of three runs one is finished, and two tables want one of the others; no folder is asked for without need."""
     configs, asked, given = [smoke(**{"train.seed": seed}) for seed in range(3)], [], []
     (tmp_path / configs[0].name).mkdir()
     (tmp_path / configs[0].name / "metrics.json").write_text("{}")
@@ -295,12 +295,12 @@ def test_what_is_missing_is_trained_once_on_data_that_is_drawn_once(tmp_path, sm
             yield job, RunError("gone\nfor good") if job.config == configs[1] else None
 
     where = {"executor": train, "device": "cpu", "progress": False}
-    failed = run_missing([(config, draw) for config in configs * 2], tmp_path, **where)
+    failed = run_missing([(draw, configs[:2]), (draw, configs[1:])], tmp_path, **where)
     assert given == [(Job(config, tiny_css, tmp_path, "cpu"), {"progress": False}) for config in configs[1:]]
-    assert len(asked) == 1 and {name: first_line(error) for name, error in failed.items()} == {configs[1].name: "gone"}
-    assert run_missing([(configs[0], draw)], tmp_path, **where) == {}
-    assert run_missing([(configs[0], draw)], tmp_path / "none", tmp_path, **where) == {}, "records stand in for runs"
-    assert len(asked) == 1 and len(given) == 2
+    assert len(asked) == 2 and {name: first_line(error) for name, error in failed.items()} == {configs[1].name: "gone"}
+    assert run_missing([(draw, configs[:1])], tmp_path, **where) == {}
+    assert run_missing([(draw, configs[:1])], tmp_path / "none", tmp_path, **where) == {}, "records stand in for runs"
+    assert len(asked) == 2 and len(given) == 2
 
 
 def test_data_that_cannot_be_drawn_fails_its_runs_alone(tmp_path, smoke, tiny_css):
@@ -309,6 +309,6 @@ def test_data_that_cannot_be_drawn_fails_its_runs_alone(tmp_path, smoke, tiny_cs
     def full():
         raise OSError("no space left")
 
-    wanted = [(theirs, full), (ours, lambda: tiny_css)]
+    wanted = [(full, [theirs]), (lambda: tiny_css, [ours])]
     failed = run_missing(wanted, tmp_path, executor=lambda jobs, **_options: ((job, None) for job in jobs), progress=False)
     assert {name: first_line(error) for name, error in failed.items()} == {theirs.name: "no space left"}
