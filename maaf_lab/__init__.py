@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from maaf_lab.paper.table_results import run_table, table_frame
     from maaf_lab.profiles import profile_config
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _FROM = {
     "config": ("RunConfig",),
     "explorers.open": ("explore", "explore_attention", "explore_modifiers", "explore_retrieval"),
