@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from maaf_lab.errors import LabError
-from maaf_lab.utils.registry import DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
+from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
 
 app = typer.Typer(
     add_completion=False,
@@ -71,7 +71,7 @@ def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion
 @app.command()
 def train(
     model: Annotated[str, typer.Option(help="a system: " + ", ".join(MODELS))],
-    dataset: Annotated[str, typer.Option(help="css, fashion_iq, ...")],
+    dataset: Annotated[str, typer.Option(help="a dataset: " + ", ".join(DATASETS))],
     data_root: DataRoot,
     runs_root: RunsRoot,
     profile: Profile = "laptop",

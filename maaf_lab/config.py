@@ -40,7 +40,7 @@ def name_in(registry: Registry) -> AfterValidator:
 
     def known(value: str) -> str:
         if value not in registry:
-            raise ConfigError(f"unknown {registry.kind} {value!r}; known: {', '.join(registry)}")
+            registry[value]  # raises, and says what is known
         return value
 
     return AfterValidator(known)
@@ -370,6 +370,8 @@ def model_config(name: str | None = None, defaults: Mapping[str, Any] | None = N
     """The `Config` of a system. defaults: used where the system reads them; `settings` have to be read."""
     defaults = defaults or {}
     name = name if name is not None else defaults.get("name", "maaf")
-    if name not in MODELS:
-        raise ConfigError(f"model.name: unknown model {name!r}; known: {', '.join(MODELS)}")
-    return MODELS[name].Config.with_defaults(defaults, name=name, **settings)
+    try:
+        system = MODELS[name]
+    except ConfigError as error:
+        raise ConfigError(f"model.name: {error}") from None
+    return system.Config.with_defaults(defaults, name=name, **settings)

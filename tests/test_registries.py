@@ -136,12 +136,28 @@ def test_a_dataset_a_system_and_an_encoder_of_ones_own_train_in_smoke(theirs):
     with open(f"{folder}/metrics.json") as file:
         assert json.load(file)["queries"] == 12
 
+    again = lab(theirs, "--with=their_module", "evaluate", folder, f"--data-root={theirs / 'squares'}")
+    assert again.returncode == 0 and "12 queries" in again.stdout, again.stderr
+    reference = theirs / "squares" / "images" / "red0.png"
+    wanted = (f"--run={folder}", f"--image={reference}", f"--gallery={reference.parent}", "--text=make it blue", "--k=3")
+    found = lab(theirs, "--with=their_module", "search", *wanted)
+    assert found.returncode == 0 and len(found.stdout.splitlines()) == 3, found.stderr
+    alone = lab(theirs, "search", *wanted)
+    assert alone.returncode == 2 and "unknown model 'weighted_sum'" in alone.stderr
+    assert "if it is yours, name its module: maaf-lab --with MODULE, or MAAF_LAB_MODULES" in alone.stderr
+
     refused = lab(theirs, "--with=their_module", *asked, "--set=model.blocks=2")
     assert refused.returncode == 2 and "weighted_sum has no such setting" in refused.stderr and "share" in refused.stderr
     unknown = lab(theirs, *asked)
     assert unknown.returncode == 2 and "unknown dataset 'squares'; known: css" in unknown.stderr
     lost = lab(theirs, "--with=nowhere", *asked)
     assert lost.returncode == 2 and "'nowhere' could not be imported" in lost.stderr and "Traceback" not in lost.stderr
+
+
+def test_the_help_of_train_names_every_dataset_and_system(theirs):
+    asked = lab(theirs, "--with=their_module", "train", "--help")
+    told = set(re.findall(r"\w+", asked.stdout))
+    assert asked.returncode == 0 and {*DATASETS, *MODELS} <= told
 
 
 @pytest.mark.parametrize("registry", [DATASETS, SYNTHETIC, MODELS, IMAGE_ENCODERS, TEXT_ENCODERS], ids=lambda r: r.kind)

@@ -41,7 +41,10 @@ class Registry(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
-            raise ConfigError(f"unknown {self.kind} {name!r}; known: {', '.join(self)}")
+            raise ConfigError(
+                f"unknown {self.kind} {name!r}; known: {', '.join(self)}; "
+                f"if it is yours, name its module: maaf-lab --with MODULE, or {YOUR_MODULES}"
+            )
         target = self._targets[name]
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
