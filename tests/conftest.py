@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client: no test waits for a network
 
@@ -101,6 +102,40 @@ def css():
 def garments():
     """The shipped model of synthetic garments on its val split."""
     return open_session("garments-laptop")
+
+
+@pytest.fixture(scope="session")
+def published():
+    """published("fashion_iq", "captions") -> that folder of the published data; where it is not at hand, the test is skipped.
+
+    The data are no part of the repository. MAAF_LAB_PUBLISHED names their folder, ../shared/data beside the clone unless set.
+    """
+    root = Path(os.environ.get("MAAF_LAB_PUBLISHED") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+    def folder(*parts):
+        found = root.joinpath(*parts)
+        if not found.is_dir():
+            pytest.skip(f"no published data at {found}, outside the repository; name their folder in MAAF_LAB_PUBLISHED")
+        return found
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def annotations_only():
+    """annotations_only(FashionIQ) -> the same reader for whom every picture counts as there and whole."""
+
+    def reader(dataset):
+        whole = staticmethod(lambda path: None)
+        return type(dataset.__name__, (dataset,), {"damage": whole, "damage_inside": whole})
+
+    return reader
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """cores(2): this process may use two cores, or so the system says."""
+    return lambda n: monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(n)), raising=False)
 
 
 @pytest.fixture

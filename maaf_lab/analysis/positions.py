@@ -42,7 +42,7 @@ class PositionMaps:
         lines = []
         for word, values in self.maps.items():
             n = POSITIONS.index(word)
-            share = _cell_share(values.shape[0])
+            share = cell_shares(values.shape[0])
             cells = np.einsum("ai,bj,ij->ab", share, share, values)
             inside = cells[n // 3, n % 3]
             others = (cells.sum() - inside) / 8
@@ -52,7 +52,7 @@ class PositionMaps:
         return pd.DataFrame(lines)
 
 
-def _cell_share(side: int) -> np.ndarray:
+def cell_shares(side: int) -> np.ndarray:
     """(3, side): the mean over each third of `side` tokens, as weights that sum to 1."""
     edges = np.arange(side + 1) / side * 3
     overlap = np.clip(np.minimum(edges[1:], np.arange(1, 4)[:, None]) - np.maximum(edges[:-1], np.arange(3)[:, None]), 0, None)

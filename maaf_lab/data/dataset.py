@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from maaf_lab.data.check import CheckReport, CheckRow, row_problems
-from maaf_lab.data.images import damage, decode
+from maaf_lab.data.images import damage, damage_inside
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.errors import ConfigError, DataError
@@ -103,6 +103,10 @@ class Dataset(ABC):
         """Side of the pictures that the lab draws for a model of `pixels`: with room for crops, 64 for 56 and 256 for 224."""
         return -(-pixels * 8 // 7)
 
+    # why a picture cannot be used, or None: what `load` looks at, and what `check` does
+    damage = staticmethod(damage)
+    damage_inside = staticmethod(damage_inside)
+
     # --- the same for all ---------------------------------------------------------------------------------------------
 
     def load(self, split: str, missing: str = "error") -> Split:
@@ -112,7 +116,7 @@ class Dataset(ABC):
             raise ConfigError(f"{self.title}: expected missing='error' or 'skip', found {missing!r}")
         part = self._read(split)
         paths = [image.path for image in part.images]
-        bad = {i: why for i, why in enumerate(in_threads(damage, paths)) if why}
+        bad = {i: why for i, why in enumerate(in_threads(self.damage, paths)) if why}
         kept = self.without(part, set(bad)) if bad else part
         lost = len(part.queries) - len(kept.queries)
         nothing_left = len(bad) == len(paths) or not kept.queries
@@ -294,7 +298,9 @@ class Dataset(ABC):
         return image.path.relative_to(folder).as_posix() if image.path.is_relative_to(folder) else image.path.name
 
     def _row(self, split: str, part: Part, progress: bool) -> CheckRow:
-        results = list(in_threads(_undecodable, [i.path for i in part.images], f"checking {self.key} {split}", progress=progress))
+        results = list(
+            in_threads(self.damage_inside, [i.path for i in part.images], f"checking {self.key} {split}", progress=progress)
+        )
         bad = {i: why for i, why in enumerate(results) if why}
         names = {i: self._name(part.images[i]) for i in bad}
         lost = len(part.queries) - len(self.without(part, set(bad)).queries) if bad else 0
@@ -336,16 +342,6 @@ def without_images(part: Part, bad: set[int]) -> Part:
 
 def _needs(query: Query, bad: set[int]) -> bool:
     return query.source in bad or query.target in bad
-
-
-def _undecodable(path: Path) -> str | None:
-    if not os.path.exists(path):  # False, no error, for a name that the disk cannot hold
-        return "missing"
-    try:
-        decode(path)
-    except DataError as error:
-        return str(error).removeprefix(f"{path}: ")
-    return None
 
 
 def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:

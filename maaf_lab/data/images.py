@@ -79,6 +79,17 @@ def damage(path: str | Path) -> str | None:
     return None
 
 
+def damage_inside(path: str | Path) -> str | None:
+    """As `damage`, every file decoded."""
+    if not os.path.exists(path):  # False, no error, for a name that the disk cannot hold
+        return "missing"
+    try:
+        decode(path)
+    except DataError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
 def to_square(image: np.ndarray, size: int) -> np.ndarray:
     """(H, W, 3) -> (S, S, 3): shorter side to `size`, antialiased bilinear, then the middle; torchvision's Resize, CenterCrop.
 

@@ -22,10 +22,11 @@ GREY = (0.299, 0.587, 0.114)  # how much red, green and blue count for brightnes
 def normalise(batch: Tensor, device: torch.device | str | None = None) -> Tensor:
     """uint8 (B, 3, S, S) -> float32 (B, 3, S, S), minus ImageNet's mean, over its standard deviation; on `device`."""
     batch = batch if device is None else batch.to(device)
-    return _standardise(batch.to(torch.float32) / 255)
+    return standardise(batch.to(torch.float32) / 255)
 
 
-def _standardise(batch: Tensor) -> Tensor:
+def standardise(batch: Tensor) -> Tensor:
+    """Values in [0, 1] (B, 3, H, W), minus ImageNet's mean, over its standard deviation."""
     mean, std = (torch.tensor(v, dtype=batch.dtype, device=batch.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (batch - mean) / std
 
@@ -75,7 +76,7 @@ class Plain:
             image = F.interpolate(image, new, mode="bilinear", antialias=True, align_corners=False)
             height, width = new
         top, left = round((height - self.pixels) / 2), round((width - self.pixels) / 2)
-        return _standardise(image[..., top : top + self.pixels, left : left + self.pixels])
+        return standardise(image[..., top : top + self.pixels, left : left + self.pixels])
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,13 @@ class Crops:
     def train(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 (B, 3, S, S) -> float32 (B, 3, pixels, pixels); `generator` must be a CPU one."""
         _check_batch(batch)
-        theta = self._boxes(len(batch), batch.shape[-2], batch.shape[-1], generator)  # (B, 2, 3)
+        theta = self.boxes(len(batch), batch.shape[-2], batch.shape[-1], generator)  # (B, 2, 3)
         noise_seed = int(torch.randint(2**62, (), generator=generator))
         grid = self._grid(theta.to(batch.device))
         image = F.grid_sample(batch.to(torch.float32) / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
         noise = torch.Generator(batch.device).manual_seed(noise_seed)
         image = image + self.noise * torch.randn(image.shape, generator=noise, device=image.device)
-        return _standardise(image).contiguous(memory_format=torch.channels_last)
+        return standardise(image).contiguous(memory_format=torch.channels_last)
 
     def eval(self, batch: Tensor) -> Tensor:
         return Plain(self.pixels).eval(batch)
@@ -115,7 +116,7 @@ class Crops:
         square = (len(theta), self.pixels, self.pixels)
         return torch.stack((x[:, None, :].expand(square), y[:, :, None].expand(square)), -1)
 
-    def _boxes(self, n: int, height: int, width: int, generator: torch.Generator, tries: int = 10) -> Tensor:
+    def boxes(self, n: int, height: int, width: int, generator: torch.Generator, tries: int = 10) -> Tensor:
         """Each image's crop as an affine map from output to input, both in [-1, 1]: (B, 2, 3)."""
         u = torch.rand(n, tries, 4, generator=generator, dtype=torch.float64)
         flip = torch.rand(n, generator=generator, dtype=torch.float64) < 0.5

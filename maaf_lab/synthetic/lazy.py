@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.dataset import Part
-from maaf_lab.data.split import Split
 
 Draw = Callable[[Sequence[int], int], np.ndarray]  # images by number, side -> uint8 (B, side, side, 3)
 
@@ -48,13 +46,3 @@ class LazyPixels(PixelCache):
             self.pixels[missing] = self._squares(missing.tolist(), self.size)
             self._there[missing] = True
         return self.pixels[rows]
-
-
-# --- CSS --------------------------------------------------------------------------------------------------------------
-
-
-# --- Fashion IQ -------------------------------------------------------------------------------------------------------
-
-
-def _split(part: Part, name: str, dataset: str, origin: str) -> Split:
-    return Split(name, part.images, part.queries, part.protocol, dataset, origin)

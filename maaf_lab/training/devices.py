@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch.utils.checkpoint
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator, PartialState
 
 
-class _Gathered(torch.autograd.Function):
-    """Rows of all processes, in their order; backward adds up what every process asks of this one's rows."""
-
+class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows: Tensor) -> Tensor:
         parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
@@ -33,6 +32,14 @@ class _Gathered(torch.autograd.Function):
         gradient = gradient.contiguous()
         distributed.all_reduce(gradient)
         return gradient.chunk(distributed.get_world_size())[distributed.get_rank()]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Rows of all processes, in their order; backward adds up what every process asks of this one's rows.
+
+    Own code because torch.distributed.nn.functional.all_gather is deprecated and what it names in its place is private.
+    """
+    return _GatherRows.apply(rows)
 
 
 def prepare_layout(model: ComposedModel) -> ComposedModel:
@@ -74,6 +81,16 @@ def give_back_memory() -> None:
     """
     with suppress(AttributeError, OSError):  # another system, another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def cpu_has_bf16() -> bool | None:
+    """Whether this CPU multiplies in bf16 (AVX512-BF16, AMX or Arm's BF16) or PyTorch has to imitate it; None if nobody says."""
+    try:
+        known = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # no Linux
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.10
+        known = {name for name, there in capabilities.items() if there}
+    return bool(known & {"avx512_bf16", "amx_bf16", "bf16"}) if known else None
 
 
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:

@@ -12,11 +12,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-import torch.utils.checkpoint
 from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
@@ -29,11 +28,16 @@ from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state
 from maaf_lab.models.layers.attention_dropout import keep_out_of_graphs
-from maaf_lab.training.devices import _Gathered, give_back_memory, keep_blocks, make_accelerator, prepare_layout, recompute_blocks
+from maaf_lab.training.devices import (
+    cpu_has_bf16,
+    gather_rows,
+    give_back_memory,
+    keep_blocks,
+    make_accelerator,
+    prepare_layout,
+    recompute_blocks,
+)
 from maaf_lab.utils.files import locked, write_text
-
-if TYPE_CHECKING:  # who trains loads it; an explorer opens without
-    pass
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
@@ -52,7 +56,7 @@ def spread_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -
 
     Averaging gradients over processes, as DistributedDataParallel does, then gives the gradient of the whole batch's loss.
     """
-    return batch_softmax_loss(queries_BD, _Gathered.apply(targets_BD), scale, first=distributed.get_rank() * len(queries_BD))
+    return batch_softmax_loss(queries_BD, gather_rows(targets_BD), scale, first=distributed.get_rank() * len(queries_BD))
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
@@ -79,16 +83,6 @@ def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str
     if text:
         groups.append((text, config.text_learning_rate))
     return [{"params": [p for p in group if p.requires_grad], "lr": rate, "base": rate} for group, rate in groups]
-
-
-def cpu_has_bf16() -> bool | None:
-    """Whether this CPU multiplies in bf16 (AVX512-BF16, AMX or Arm's BF16) or PyTorch has to imitate it; None if nobody says."""
-    try:
-        known = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:  # no Linux
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.10
-        known = {name for name, there in capabilities.items() if there}
-    return bool(known & {"avx512_bf16", "amx_bf16", "bf16"}) if known else None
 
 
 def _warn_of_slow_bf16(name: str) -> None:

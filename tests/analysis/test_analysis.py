@@ -7,7 +7,7 @@ import torch
 from maaf_lab.analysis.avoidance import avoidance, coverage, describing_words
 from maaf_lab.analysis.colors import FIGURE_5, color_images
 from maaf_lab.analysis.heads import attentions, head_ablation, without_head
-from maaf_lab.analysis.positions import POSITIONS, PositionMaps, _cell_share, position_maps
+from maaf_lab.analysis.positions import POSITIONS, PositionMaps, cell_shares, position_maps
 from maaf_lab.analysis.word_attention import WordMap
 from maaf_lab.analysis.word_groups import word_groups
 from maaf_lab.data.datasets.css import CSS
@@ -34,7 +34,7 @@ def test_nine_words():
 
 @pytest.mark.parametrize("side", [3, 7, 9, 14])
 def test_shares_of_a_cell(side):
-    share = _cell_share(side)
+    share = cell_shares(side)
     assert share.shape == (3, side)
     assert np.allclose(share.sum(1), 1)
     assert np.allclose(share.sum(0), 3 / side)  # every token belongs to the cells in equal measure

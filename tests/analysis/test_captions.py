@@ -1,17 +1,11 @@
 """Caption statistics against counts made by hand, and against the published annotations where they are at hand."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from maaf_lab.analysis.captions import caption_frame, caption_statistics, commonest
-from maaf_lab.data import dataset as layout
-from maaf_lab.data import registry as datasets
+from maaf_lab.data.datasets.fashion_iq import FashionIQ
 from maaf_lab.paper.printed import paper_captions
 from maaf_lab.synthetic import registry as sets
-
-PUBLISHED = Path(os.environ.get("MAAF_LAB_PUBLISHED", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def test_counts():
@@ -30,12 +24,8 @@ def test_counts():
         caption_statistics([])
 
 
-def test_the_published_captions_of_fashion_iq(monkeypatch):
-    root = PUBLISHED / "fashion_iq"
-    if not root.is_dir():
-        pytest.skip(f"no published annotations at {root}; name their folder in MAAF_LAB_PUBLISHED")
-    monkeypatch.setattr(layout, "damage", lambda path: None)  # only the annotations are at hand
-    found = caption_statistics(datasets.load("fashion_iq", root, "train").texts)
+def test_the_published_captions_of_fashion_iq(published, annotations_only):
+    found = caption_statistics(annotations_only(FashionIQ)(published("fashion_iq")).load("train").texts)
     assert found["captions"] == 36_000 and found["words"] == 3_945 and round(found["tokens a caption"], 1) == 5.3
 
 

@@ -152,7 +152,7 @@ def test_a_crop_is_torchvisions_resized_crop():
     crops = transforms.Crops(16, noise=0.0)
     coarse = torch.rand(40, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     smooth = v2.functional.resize(coarse, [32, 32]).mul(255).to(torch.uint8)
-    theta = crops._boxes(40, 32, 32, torch.Generator().manual_seed(0))
+    theta = crops.boxes(40, 32, 32, torch.Generator().manual_seed(0))
     got = crops.train(smooth, torch.Generator().manual_seed(0))
     flips = 0
     for image, box, out in zip(smooth, theta, got):
@@ -163,7 +163,7 @@ def test_a_crop_is_torchvisions_resized_crop():
         assert 0.75 <= width * height / 32**2 <= 1.0 and 0.7 <= width / height <= 1.38  # after rounding to pixels
         want = v2.functional.resized_crop(image.float() / 255, round(top), round(left), height, width, [16, 16], antialias=False)
         flips += box[0, 0] < 0
-        want = transforms._standardise((want.flip(-1) if box[0, 0] < 0 else want)[None])[0]
+        want = transforms.standardise((want.flip(-1) if box[0, 0] < 0 else want)[None])[0]
         torch.testing.assert_close(out, want, atol=2e-3, rtol=0)
     assert 10 <= flips <= 30
 

@@ -9,8 +9,7 @@ from maaf_lab.config import model_config
 from maaf_lab.data.text import Vocabulary, WordPieces, load_vocabulary
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.experiments.train import train_and_evaluate
-from maaf_lab.models.encoders import bert as bert_module
-from maaf_lab.models.encoders.bert import BertText, word_pieces
+from maaf_lab.models.encoders.bert import BertText, bert_folder, word_pieces
 from maaf_lab.models.encoders.text import EmbeddingText, LinearText, LstmText, TransformerText
 from maaf_lab.models.encoders.word_vectors import word_vectors
 from maaf_lab.models.registry import build_model, build_vocabulary
@@ -161,7 +160,7 @@ def test_pieces_are_berts(tmp_path):
     from transformers import BertTokenizer
 
     pieces = word_pieces("minilm")
-    theirs = BertTokenizer(str(bert_module._folder("minilm") / "vocab.txt"))
+    theirs = BertTokenizer(str(bert_folder("minilm") / "vocab.txt"))
     for text in ("Is darker, and has longer sleeves!", "unaffable top-left naïve café 北京", "", "x" * 300):
         assert pieces.ids(text) == theirs.convert_tokens_to_ids(theirs.tokenize(text)), text
     assert len(pieces) == 30_522 and pieces.words[pieces.ids("darker")[0] - 1] == "darker"
@@ -179,7 +178,7 @@ def test_tokens_are_the_networks_last_states():
 
     pieces = word_pieces("minilm")
     ours = BertText(model_config("maaf", text_encoder="bert", bert="minilm", width=16, freeze_text=True), pieces).eval()
-    theirs = BertModel.from_pretrained(bert_module._folder("minilm")).eval()
+    theirs = BertModel.from_pretrained(bert_folder("minilm")).eval()
     text = pieces.batch(["is darker and has longer sleeves", "more flowy"])
     with torch.no_grad():
         states = theirs(input_ids=text.ids, attention_mask=text.mask.long()).last_hidden_state

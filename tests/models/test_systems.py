@@ -161,7 +161,7 @@ def test_dropped_attention_equals_autograd(monkeypatch, kind, masked, chunk):
     torch.manual_seed(3)
     found = dropped.attention_with_dropout(q, k, v, mask, kind, 0.3)
     torch.manual_seed(3)
-    drawn = [dropped.keep_mask((len(q[part]), 2, 4, 7), 0.3) for part in dropped._chunks(q, k)]
+    drawn = [dropped.keep_mask((len(q[part]), 2, 4, 7), 0.3) for part in dropped.chunks(q, k)]
     keep, factor = torch.cat([mask for mask, _ in drawn]), drawn[0][1]
     expected = (attention_weights(q, k, mask, kind) * keep * factor) @ v
     assert torch.allclose(found, expected, atol=1e-12) and 0 < keep.double().mean() < 1
@@ -393,7 +393,7 @@ def test_val_starts_as_a_gated_reference(made_model):
     model = made_model("val")
     assert [c.self_weight.item() for c in model.composers.values()] == [0.0] * 3
     features = model.encode(torch.randn(1, 3, 56, 56))
-    vector = model._vector(features)[0]
+    vector = model.project(features)[0][0]
     for start, stop in ((0, 11), (11, 22), (22, 32)):  # 32 over three depths: cosines are their mean, each of length 1
         assert float(vector[start:stop].norm()) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="made for maps of 784 places, found 24x24"):

@@ -237,7 +237,11 @@ def test_rankings_from_a_file_are_one_set_of_rankings(tmp_path):
     before.save_ranks(shared, tmp_path)
     for path in (file, shared):
         after = Rankings.load(path)
-        assert after._frame is None and len(after) == 4 and after.hits(3).tolist() == [1, 0, 0, 1]
+        away = path.rename(tmp_path / "away.parquet")
+        with pytest.raises(RunError, match="put it back"):
+            _ = after.frame  # not made when it was loaded
+        away.rename(path)
+        assert len(after) == 4 and after.hits(3).tolist() == [1, 0, 0, 1]
         columns = {name: after.column(name).tolist() for name in ("query", "source", "text", "target_label", "category", "rank")}
         assert columns == {name: before.column(name).tolist() for name in columns}
         for name, values in columns.items():

@@ -16,7 +16,6 @@ from maaf_lab.synthetic.birds import dataset as birds
 from maaf_lab.synthetic.birds.dataset import load_sidecar, make_birds_to_words, plan
 from maaf_lab.synthetic.birds.drawing import BILLS, COLORS, PLACES, Bird, draw_bird, random_bird
 from maaf_lab.synthetic.random_stream import RandomStream
-from maaf_lab.utils import parallel
 
 PIXELS = 24
 
@@ -29,7 +28,7 @@ def full():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "cores", lambda: 1)
+        patch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
         return make_birds_to_words(tmp_path_factory.mktemp("made") / "birds", "tiny", PIXELS, seed=3, progress=False)
 
 
@@ -253,12 +252,12 @@ def test_colours_can_be_told_apart():
 # --- the files ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, cores):
     first = hashes(made)
     assert len(first) == 60 + 3
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    cores(2)
     assert hashes(make_birds_to_words(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)) == first
-    monkeypatch.setattr(parallel, "cores", lambda: 1)
+    cores(1)
     other = hashes(make_birds_to_words(tmp_path / "other", "tiny", PIXELS, seed=4, progress=False))
     assert set(other) == set(first) and not any(other[name] == first[name] for name in first)
 

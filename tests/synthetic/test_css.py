@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from itertools import count
 
 import numpy as np
 import pytest
@@ -309,28 +310,26 @@ def test_the_sidecar_names_every_object(made, tiny):
 
 
 def test_an_interrupted_make_looks_unfinished_and_is_redone(made, tmp_path, monkeypatch):
-    out, calls = tmp_path / "css", []
+    out, saved, real = tmp_path / "css", count(), PILImage.Image.save
 
-    def stop_at_the_fourth(*args):
-        calls.append(args)
-        if len(calls) == 4:
+    def stop_at_the_hundredth(*args, **options):
+        if next(saved) == 99:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **options)
 
-    real = css._save
-    monkeypatch.setattr(css, "_save", stop_at_the_fourth)
-    with pytest.raises(KeyboardInterrupt):
-        make_css(out, "tiny", 24, seed=5, progress=False)  # other settings than the next call's
+    with monkeypatch.context() as patch:
+        patch.setattr(PILImage.Image, "save", stop_at_the_hundredth)
+        with pytest.raises(KeyboardInterrupt):
+            make_css(out, "tiny", 24, seed=5, progress=False)  # other settings than the next call's
     assert list((out / "images").iterdir()) and not (out / "made.json").exists() and not (out / ANNOTATION).exists()
     with pytest.raises(DataError):
         datasets.load("css", out, "train")
-    monkeypatch.setattr(css, "_save", real)
     make_css(out, "tiny", PIXELS, seed=3, progress=False)
     assert hashes(out) == hashes(made)
 
 
 def test_a_finished_set_is_left_alone(made, capsys, monkeypatch):
-    monkeypatch.setattr(css, "_save", None)  # would fail
+    monkeypatch.setattr(PILImage.Image, "save", None)  # would fail
     make_css(made, "tiny", PIXELS, seed=3)
     assert "nothing to do" in capsys.readouterr().out
 

@@ -16,7 +16,6 @@ from maaf_lab.synthetic.states.dataset import STATES, draw_state, load_sidecar, 
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
 from maaf_lab.synthetic.states.test_nouns import NOUNS, TEST_NOUNS
-from maaf_lab.utils import parallel
 
 PIXELS = 24
 
@@ -24,7 +23,7 @@ PIXELS = 24
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "cores", lambda: 1)
+        patch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
         return make_mit_states(tmp_path_factory.mktemp("made") / "states", "tiny", PIXELS, seed=3, progress=False)
 
 
@@ -141,12 +140,12 @@ def test_what_cannot_be_drawn_is_named():
 # --- the files ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, cores):
     first = hashes(made)
     assert len(first) == 210 + 2
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    cores(2)
     assert hashes(make_mit_states(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)) == first
-    monkeypatch.setattr(parallel, "cores", lambda: 1)
+    cores(1)
     other = hashes(make_mit_states(tmp_path / "other", "tiny", PIXELS, seed=4, progress=False))
     assert set(other) == set(first) and not any(other[name] == first[name] for name in first)
 

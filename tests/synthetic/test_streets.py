@@ -14,11 +14,10 @@ from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets import dataset as streets
-from maaf_lab.synthetic.streets.dataset import load_sidecar, make_spot_the_diff, plan
+from maaf_lab.synthetic.streets.dataset import describe, load_sidecar, make_spot_the_diff, plan
 from maaf_lab.synthetic.streets.texts import box
 from maaf_lab.synthetic.streets.things import CAR_COLORS, CAR_KINDS, PERSON_KINDS, SHIRTS, Thing, draw_scene
 from maaf_lab.synthetic.streets.views import VIEWS, view
-from maaf_lab.utils import parallel
 
 PIXELS = 24
 
@@ -26,7 +25,7 @@ PIXELS = 24
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "cores", lambda: 1)
+        patch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
         return make_spot_the_diff(tmp_path_factory.mktemp("made") / "streets", "tiny", PIXELS, seed=3, progress=False)
 
 
@@ -38,7 +37,7 @@ def full():
 @pytest.fixture(scope="module")
 def pairs(full):
     """Pairs of one split of a full set, as the sidecar tells them, with their sentences."""
-    return [(streets._told(0, pair), pair.entries) for pair in full["val"]]
+    return [(describe(0, pair), pair.entries) for pair in full["val"]]
 
 
 def hashes(folder):
@@ -215,12 +214,12 @@ def test_kinds_and_colours_show():
 # --- the files ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(made, tmp_path, cores):
     first = hashes(made)
     assert len(first) == 2 * 75 + 3 + 2
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    cores(2)
     assert hashes(make_spot_the_diff(tmp_path / "again", "tiny", PIXELS, seed=3, progress=False)) == first
-    monkeypatch.setattr(parallel, "cores", lambda: 1)
+    cores(1)
     other = hashes(make_spot_the_diff(tmp_path / "other", "tiny", PIXELS, seed=4, progress=False))
     assert set(other) == set(first) and not any(other[name] == first[name] for name in first)
 

@@ -26,7 +26,6 @@ from maaf_lab.data.text import Vocabulary, join
 from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.checkpoints import load_model, load_state, save_state
-from maaf_lab.training import devices
 from maaf_lab.training import fit as training
 from maaf_lab.training.fit import batch_softmax_loss, learning_rate_factor, parameter_groups
 
@@ -282,32 +281,10 @@ def test_recomputing_changes_no_byte(tmp_path, monkeypatch, smoke, tiny_css, cha
     assert len(given_back) == 8, "before and after each backward pass"
 
 
-def test_recomputing_keeps_less(made_model):
-    model = made_model("maaf", **{"model.blocks": 2, "model.width": 64, "model.feedforward": 512}).train()
-    text, places = model.read(["is red", "more blue"]), torch.arange(2)
-
-    def kept():
-        sizes = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
-            model(torch.zeros(4, 3, 56, 56), places, places + 2, text)
-        return sum(sizes)
-
-    before = kept()
-    during = kept() if devices.recompute_blocks(model) else 0
-    assert during < 0.9 * before
-    assert kept() == during and devices.keep_blocks(model) and kept() == before
-
-
 def test_what_cannot_be_recomputed_is_told(tmp_path, smoke, tiny_css):
     for changes, message in (({"model.name": "tirg"}, "fusion blocks.*'tirg'"), ({"train.compile": True}, "found both")):
         with pytest.raises(ConfigError, match=message):
             train_and_evaluate(smoke(**changes), tiny_css, tmp_path, device="cpu", recompute=True, progress=False)
-
-
-def test_free_memory_is_given_back_or_nothing_happens(monkeypatch):
-    devices.give_back_memory()
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: object())  # a C library that knows no such call
-    devices.give_back_memory()
 
 
 def test_another_seed_gives_other_weights(tmp_path, smoke, tiny_css, straight):
@@ -548,27 +525,3 @@ def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, mon
     assert re.search(r'bf16" expects a CPU .*AVX512-BF16, AMX.* found one without: .* slower than in fp32\. ', message)
     assert message.endswith("set train.precision=fp32, or use a GPU")
     assert told("bf16", True) == told("bf16", None) == told("fp32", False) == []
-
-
-@pytest.mark.parametrize(
-    "flags, has",
-    [
-        ("flags : fpu avx2 avx512f avx512_bf16 sha", True),
-        ("flags : fpu avx2 amx_tile amx_bf16", True),
-        ("Features : fp asimd i8mm bf16", True),
-        ("flags : fpu avx2 avx512f avx512_vnni", False),
-        ("", None),
-    ],
-)
-def test_what_a_cpu_says_of_bf16(monkeypatch, flags, has):
-    monkeypatch.setattr(training.Path, "read_text", lambda path, *_: flags if str(path) == "/proc/cpuinfo" else None)
-    assert training.cpu_has_bf16() is has
-
-
-def test_what_pytorch_says_of_bf16_where_the_system_says_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "Path", lambda _: tmp_path / "none")
-    for told, has in (({"amx_bf16": True, "avx2": True}, True), ({"amx_bf16": False, "avx2": True}, False), ({}, None)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda told=told: told, raising=False)
-        assert training.cpu_has_bf16() is has
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert training.cpu_has_bf16() is None

@@ -67,7 +67,7 @@ class BertText(TextEncoder):
 
 def word_pieces(name: str) -> WordPieces:
     """The pieces of a BERT and the dimensions of its network. name: as `TextConfig.bert`."""
-    folder = _folder(name)
+    folder = bert_folder(name)
     if folder is None:
         from transformers import AutoConfig, BertTokenizer
 
@@ -93,7 +93,7 @@ def _network(name: str, network: dict[str, Any]) -> BertModel:
         from transformers import BertConfig, BertModel
 
         return BertModel(BertConfig(**network), add_pooling_layer=False)
-    folder = _folder(name)
+    folder = bert_folder(name)
     from transformers import BertModel
 
     try:
@@ -102,7 +102,7 @@ def _network(name: str, network: dict[str, Any]) -> BertModel:
         raise DataError(_absent(name, error) if folder is None else f"{folder}: cannot be read as a BERT ({error})") from error
 
 
-def _folder(name: str) -> Path | None:
+def bert_folder(name: str) -> Path | None:
     """Where a BERT's files stand; None for a name that transformers is to find in its cache or hub."""
     try:
         import transformers  # noqa: F401

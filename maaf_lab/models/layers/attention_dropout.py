@@ -55,7 +55,8 @@ def keep_mask(shape: tuple[int, ...], rate: float) -> tuple[Tensor, float]:
     return bits.view(torch.int16)[:count].view(shape) >= threshold - 32_768, 65_536 / (65_536 - threshold)
 
 
-def _chunks(q: Tensor, k: Tensor) -> Iterator[slice]:
+def chunks(q: Tensor, k: Tensor) -> Iterator[slice]:
+    """Examples whose weights are computed at once: at most CHUNK weights, or one example."""
     step = max(1, CHUNK // (q.shape[1] * q.shape[2] * k.shape[2]))
     return (slice(start, start + step) for start in range(0, len(q), step))
 
@@ -81,7 +82,7 @@ class _AttentionWithDropout(torch.autograd.Function):
     def forward(context: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, kind: str, rate: float) -> Tensor:
         out, kept, factor = torch.empty_like(q), [], 1.0
         with torch.autocast("cpu", enabled=False):
-            for part in _chunks(q, k):
+            for part in chunks(q, k):
                 weights = _weights(q[part], k[part], None if mask is None else mask[part], kind)
                 keep, factor = keep_mask(tuple(weights.shape), rate)
                 out[part] = weights.mul_(keep).mul_(factor).to(v.dtype) @ v[part]
@@ -96,7 +97,7 @@ class _AttentionWithDropout(torch.autograd.Function):
         kind, factor, scale = context.kind, context.factor, q.shape[-1] ** -0.5
         d_q, d_k, d_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         with torch.autocast("cpu", enabled=False):
-            for part, keep in zip(_chunks(q, k), kept, strict=True):
+            for part, keep in zip(chunks(q, k), kept, strict=True):
                 hidden = None if mask is None else ~mask[part][:, None, None, :]
                 weights = _weights(q[part], k[part], None if mask is None else mask[part], kind)
                 d_weights = wide(d_out[part] @ v[part].transpose(-2, -1)).mul_(keep).mul_(factor)

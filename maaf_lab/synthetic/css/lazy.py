@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from maaf_lab.data.dataset import Part
 from maaf_lab.data.datasets.css import CSS, IMAGES, image_name
 from maaf_lab.data.images import to_square
 from maaf_lab.data.split import Image, Query, Split
 from maaf_lab.synthetic.css import render, scenes
-from maaf_lab.synthetic.lazy import LazyPixels, _split
+from maaf_lab.synthetic.lazy import LazyPixels
 
 
 def css_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
@@ -22,7 +21,7 @@ def css_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: i
     folder = Path(IMAGES)
     images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]
     queries = [Query(s, (mod["to_str"],), labels[t], t) for mod in mods for s, t in zip(mod["from"], mod["to"])]
-    read = Part(images, queries, CSS.protocol)
+    read = Split(split, images, queries, CSS.protocol, "css", origin)
 
     def squares(images: Sequence[int], side: int) -> np.ndarray:
         pictures = larger(images, drawn)
@@ -39,4 +38,4 @@ def css_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: i
         found = render.draw(objects([image]), drawn, "cpu")
         return found.box[np.argsort(found.object)] / drawn
 
-    return _split(read, split, "css", origin), LazyPixels(origin, len(images), size, squares, larger, boxes)
+    return read, LazyPixels(origin, len(images), size, squares, larger, boxes)

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PILImage
 
-from maaf_lab.data.dataset import Part
 from maaf_lab.data.datasets.fashion_iq import FashionIQ
 from maaf_lab.data.images import to_square
 from maaf_lab.data.split import Image, Query, Split
 from maaf_lab.synthetic.css import scenes
 from maaf_lab.synthetic.garments import fashion_iq
 from maaf_lab.synthetic.garments.drawing import draw, draw_pose
-from maaf_lab.synthetic.lazy import LazyPixels, _split
+from maaf_lab.synthetic.lazy import LazyPixels
 
 
 def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
@@ -44,8 +43,8 @@ def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, siz
     def squares(of: Sequence[int], side: int) -> np.ndarray:
         return np.stack([to_square(_through_jpeg(picture), side) for picture in larger(of, drawn)])
 
-    part = Part(images, queries, FashionIQ.protocol)
-    return _split(part, split, "fashion_iq", origin), LazyPixels(origin, len(images), size, squares, larger, None)
+    read = Split(split, images, queries, FashionIQ.protocol, "fashion_iq", origin)
+    return read, LazyPixels(origin, len(images), size, squares, larger, None)
 
 
 def _through_jpeg(picture: np.ndarray) -> np.ndarray:

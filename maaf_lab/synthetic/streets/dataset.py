@@ -73,7 +73,7 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
             entries = [{"img_id": pair.id, "sentences": list(texts)} for pair in own for texts in pair.entries]
             write_whole(folder / ANNOTATIONS / f"{split}.json", partial(_dump, entries))
             counts[split] = (2 * len(own), sum(bool(text) for entry in entries for text in entry["sentences"]))
-        told = {split: [_told(seed, pair) for pair in own] for split, own in pairs.items()}
+        told = {split: [describe(seed, pair) for pair in own] for split, own in pairs.items()}
         write_whole(folder / SIDECAR, partial(_dump, told))
         return counts
 
@@ -135,7 +135,8 @@ def _shown(scene: Scene) -> tuple:
     return tuple(sorted((t.spot, t.kind, t.color, t.extra) for t in scene))
 
 
-def _told(seed: int, pair: Pair) -> dict[str, Any]:
+def describe(seed: int, pair: Pair) -> dict[str, Any]:
+    """A pair as the sidecar keeps it: its things before and after, where they stand, and what changed."""
     spots = view(seed, pair.view).spots
 
     def thing(t: Thing | None) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from maaf_lab.config import DataConfig, RunConfig
-from maaf_lab.data.cache import STORES, JpegCache, PixelCache, formats, pixel_cache
+from maaf_lab.data.cache import STORES, JpegCache, PixelCache, pixel_cache
 from maaf_lab.data.cache import build as cache_build
 from maaf_lab.data.cache.build import SEALED
 from maaf_lab.data.images import decode, to_square
@@ -149,8 +149,8 @@ def test_other_processes_map_the_same_file(split, make):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_processes_decode(split, make, monkeypatch):
-    monkeypatch.setattr(formats, "cores", lambda: 2)
+def test_forked_processes_decode(split, make, cores):
+    cores(2)
     cache = make(split, 16)
     want = cache.batch(range(7))  # its threads run; in the child they do not
     child = os.fork()

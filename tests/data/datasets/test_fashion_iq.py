@@ -1,7 +1,6 @@
 """Fashion IQ as it is published, written small by this file's own helper; the published annotations, where they are at hand."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -10,12 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
-from maaf_lab.data import dataset as layout
 from maaf_lab.data.datasets.fashion_iq import CATEGORIES, PUBLISHED_CATEGORIES, FashionIQ, parse_captions, parse_split
 from maaf_lab.data.text import JOINER, Vocabulary, tokenize
 from maaf_lab.errors import ConfigError, DataError
-
-PUBLISHED = Path(os.environ.get("MAAF_LAB_PUBLISHED") or Path(__file__).resolve().parents[4] / "shared" / "data") / "fashion_iq"
 
 GALLERIES = {"dress": ["D1", "D2", "DT"], "shirt": ["S1", "S2"], "toptee": ["T1", "DT", "T2"]}  # DT stands in two
 QUERIES = {
@@ -333,21 +329,19 @@ def test_an_asin_cannot_leave_the_folder(asin):
 
 
 @pytest.fixture(scope="module")
-def published():
-    if not (PUBLISHED / "captions").is_dir():
-        pytest.skip(f"no published annotations in {PUBLISHED} (set MAAF_LAB_PUBLISHED to the folder that holds fashion_iq/)")
-    return FashionIQ(PUBLISHED)
+def annotated(published):
+    return FashionIQ(published("fashion_iq", "captions").parent)
 
 
-@pytest.fixture
-def stood_in(monkeypatch):
+@pytest.fixture(scope="module")
+def stood_in(annotated, annotations_only):
     """Every picture counts as there."""
-    monkeypatch.setattr(layout, "damage", lambda path: None)
+    return annotations_only(FashionIQ)(annotated.root)
 
 
 @pytest.mark.parametrize("name", FashionIQ.splits)
-def test_the_published_annotations(published, stood_in, name):
-    split = published.load(name)
+def test_the_published_annotations(stood_in, name):
+    split = stood_in.load(name)
     assert (len(split.images), len(split.queries)) == (FashionIQ.published[name].images, FashionIQ.published[name].queries)
     for category in CATEGORIES:
         gallery = {image.id for image in split.images if category in image.categories}
@@ -362,18 +356,18 @@ def test_the_published_annotations(published, stood_in, name):
     assert sum(len(image.categories) for image in split.images) == sum(n for n, _ in PUBLISHED_CATEGORIES[name].values())
 
 
-def test_the_words_of_the_published_captions(published, stood_in):
-    texts = published.load("train").texts
+def test_the_words_of_the_published_captions(stood_in):
+    texts = stood_in.load("train").texts
     assert len(texts) == 36_000 and round(sum(len(tokenize(text)) for text in texts) / len(texts), 1) == 5.3
     assert len(set(Vocabulary.build(texts).words) - {JOINER}) == 3_945
 
 
-def test_published_annotations_without_pictures(published):
+def test_published_annotations_without_pictures(annotated):
     with pytest.raises(DataError, match=r"15,415 of 15,415 images missing.*they cost 6,016 queries"):
-        published.load("val")
+        annotated.load("val")
 
 
-def test_notes_on_the_published_annotations(published):
-    notes = [note for split in FashionIQ.splits for note in published.notes(split, published.read(split))]
+def test_notes_on_the_published_annotations(annotated):
+    notes = [note for split in FashionIQ.splits for note in annotated.notes(split, annotated.read(split))]
     assert "val, dress: 3,817 images and 2,017 queries" in notes and not any("published" in note for note in notes)
     assert not any("more than once" in note or "always fail" in note for note in notes)

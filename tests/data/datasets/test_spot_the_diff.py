@@ -1,7 +1,6 @@
 """Spot-the-Diff as it is published, written small by this file's own helper, and the published annotations themselves."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from maaf_lab.data.datasets.spot_the_diff import SpotTheDiff
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import DataError
 
-PUBLISHED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "spot_the_diff"
 ENTRIES = [
     {"img_id": "7", "sentences": ["the red car is gone", "", "a man walks to the left"]},
     {"img_id": "12", "sentences": [""]},
@@ -288,27 +286,23 @@ def test_any_json_is_read_or_refused(tmp_path_factory, data):
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
+def annotated(tmp_path, published, annotations_only):
     """The published annotations, with pictures stood in for."""
-    if not (PUBLISHED / "annotations").is_dir():
-        pytest.skip("the published annotations of Spot-the-Diff are not beside this repository")
-    (tmp_path / "annotations").symlink_to(PUBLISHED / "annotations")
+    (tmp_path / "annotations").symlink_to(published("spot_the_diff", "annotations"))
     (tmp_path / "resized_images").mkdir()
-    monkeypatch.setattr("maaf_lab.data.dataset.damage", lambda path: None)
-    monkeypatch.setattr("maaf_lab.data.dataset._undecodable", lambda path: None)
-    return SpotTheDiff(tmp_path)
+    return annotations_only(SpotTheDiff)(tmp_path)
 
 
 @pytest.mark.parametrize(
     "name, entries, pairs, sentences, queries",
     [("train", 9_524, 8_566, 17_676, 17_623), ("val", 1_634, 1_493, 3_310, 3_304), ("test", 1_404, 1_270, 2_107, 2_100)],
 )
-def test_the_published_annotations(published, name, entries, pairs, sentences, queries):
-    raw = json.loads(annotation(published.root, name).read_text())
+def test_the_published_annotations(annotated, name, entries, pairs, sentences, queries):
+    raw = json.loads(annotation(annotated.root, name).read_text())
     assert len(raw) == entries and sum(len(entry["sentences"]) for entry in raw) == sentences
-    split = published.load(name)
+    split = annotated.load(name)
     assert len(split.images) == 2 * pairs and len(split.queries) == queries
-    assert (published.counts(name).images, published.counts(name).queries) == (2 * pairs, queries)
+    assert (annotated.counts(name).images, annotated.counts(name).queries) == (2 * pairs, queries)
     assert all(split.images[q.target].id == f"{split.images[q.source].id}_2" for q in split.queries)
     assert all(tokenize(text) for text in split.texts)
     if name == "train":
@@ -317,7 +311,7 @@ def test_the_published_annotations(published, name, entries, pairs, sentences, q
         assert set(drawn) <= set(split.queries) and drawn != split.draw(np.random.default_rng(2))
 
 
-def test_the_published_annotations_are_complete(published):
-    report = published.check(progress=False)
-    assert report.complete and report.origin == published.load("val").origin
+def test_the_published_annotations_are_complete(annotated):
+    report = annotated.check(progress=False)
+    assert report.complete and report.origin == annotated.load("val").origin
     assert any("1,404 entries describe these pairs" in note and "2,808" in note for note in report.notes)
