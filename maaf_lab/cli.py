@@ -127,13 +127,18 @@ def evaluate(
 
 @app.command()
 def record(
-    run: Annotated[Path, typer.Argument(help="a finished run's folder")],
+    run: Annotated[Path, typer.Argument(help="a finished run's folder, or a figure's arrays: a file in figures/ of the runs")],
     out: Annotated[Path, typer.Option(help="folder of records, such as notebooks/records")],
 ) -> None:
-    """Copy a finished run's settings, log, metrics and ranks, small enough to commit, to OUT under the run's name."""
+    """Add a finished run's settings, log, metrics and ranks to the records in OUT, small enough to commit; prints its name."""
+    from maaf_lab.experiments.records import add_figure
     from maaf_lab.experiments.runs import Run, save_record
 
-    print(save_record(Run(run), out / run.name).folder)
+    if run.suffix == ".npz":
+        add_figure(out, run)
+        print(run.stem)
+    else:
+        print(save_record(Run(run), out).name)
 
 
 @app.command()
@@ -272,8 +277,7 @@ def search(
     data = opened.config.data
     start = torch.from_numpy(square(image, data.pixels)).permute(2, 0, 1)[None]  # (1, 3, S, S)
     model = opened.load_model(make_accelerator("fp32", device).device)
-    made = "synthetic data: " if data.origin.startswith("made") else ""
-    _say(f"model {run} ({opened.config.model.name}), trained on {made}{data.origin or data.dataset}")
+    _say(f"model {run} ({opened.config.model.name}), trained on {data.origin or data.dataset}")
     if not model.vocabulary.ids(text):
         _say(f"no word in the text {text!r}: the picture alone is the query")
     elif words := model.vocabulary.unknown(text):
@@ -338,7 +342,7 @@ def _settings(pairs: list[str]) -> dict[str, object]:
 
 def _told(run: object) -> str:
     metrics = run.metrics
-    vectors = run.environment.get("word_vectors", "") if (run.folder / "environment.json").is_file() else ""
+    vectors = run.environment.get("word_vectors", "") if run.text("environment.json") is not None else ""
     values = ", ".join(f"{name} {m['value']:.1f} [{m['low']:.1f}, {m['high']:.1f}]" for name, m in metrics["metrics"].items())
     return f"{run.name}: {values}\n{metrics['queries']:,} queries of {metrics['data']}; {metrics['protocol']}" + (
         f"\nword embeddings started from {vectors}" if vectors else ""

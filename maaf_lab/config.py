@@ -178,7 +178,7 @@ class DataConfig(Settings):
     dataset: Annotated[str, name_in(DATASETS)] = "css"
     """A dataset's name."""
     origin: str = ""
-    """What the files are ("made css ..." with size and seed, or "published sha256:..."), so that another copy is another run."""
+    """What the files are ("synthetic css ..." with size and seed, or "published sha256:..."): another copy is another run."""
     pixels: Annotated[int, Field(ge=8)] = 224
     """Side of the model's input."""
     transform: Literal["plain", "crops"] = "plain"
@@ -319,6 +319,8 @@ class RunConfig(Settings):
         others = {key: value for key, value in raw.items() if key not in _PARTS}
         if not older:
             return cls._of({}, parts, others)
+        if str(origin := parts["data"].get("origin", "")).startswith("made "):  # as the lab called synthetic data at first
+            parts["data"]["origin"] = origin.replace("made ", "synthetic ", 1)
         known = {name for system in MODELS.values() for name in system.Config.model_fields} | set(TrainConfig.model_fields)
         old = {part: {k: v for k, v in values.items() if k in known} for part, values in parts.items() if part != "data"}
         new = {part: {k: v for k, v in values.items() if k not in old.get(part, ())} for part, values in parts.items()}

@@ -407,6 +407,21 @@ def test_a_file_from_before_each_system_had_its_own_settings(tmp_path, smoke):
             _ = Run(tmp_path).config
 
 
+def test_a_file_that_calls_synthetic_data_made(tmp_path, smoke):
+    config = smoke("tirg", **{"data.origin": "synthetic css v1 size=full pixels=56 seed=0"})
+    old = config.to_dict()
+    old["data"]["origin"] = "made css v1 size=full pixels=56 seed=0"
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert Run(tmp_path).config == config and Run(tmp_path).config.name == config.name
+    old["data"]["origin"] = "published sha256:made "
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert Run(tmp_path).config.data.origin == "published sha256:made "
+    old["data"]["origin"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(ConfigError, match=r"data\.origin: expected text; found 3"):
+        _ = Run(tmp_path).config
+
+
 # --- registries -------------------------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,15 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.wording import first_names
 
-MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `made/folder.py`
+MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `synthetic/folder.py`
+
+
+def read_mark(path: Path) -> Any:
+    """What a `made.json` says. Raises OSError, or ValueError where it is no JSON."""
+    made = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(made, dict) and str(origin := made.get("origin")).startswith("made "):  # as the first sets say it
+        made["origin"] = origin.replace("made ", "synthetic ", 1)
+    return made
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ class Dataset(ABC):
         """What made.json says, or None where there is none. Raises DataError for a spoilt one."""
         path = self.root / MARK
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))
+            made = read_mark(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:

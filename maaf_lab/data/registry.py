@@ -31,5 +31,5 @@ def check(dataset: str, root: str | Path, progress: bool = True) -> CheckReport:
 
 
 def origin(dataset: str, root: str | Path) -> str:
-    """What the files are ("made css ..." or "published sha256:..."): `DataConfig.origin`."""
+    """What the files are ("synthetic css ..." or "published sha256:..."): `DataConfig.origin`."""
     return open_dataset(dataset, root).origin()

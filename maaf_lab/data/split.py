@@ -89,7 +89,7 @@ class Split:
     queries: Sequence[Query]
     protocol: Protocol = field(default_factory=Protocol)
     dataset: str = ""
-    origin: str = ""  # what these files are, e.g. "made css ..." or "published sha256:..."
+    origin: str = ""  # what these files are, e.g. "synthetic css ..." or "published sha256:..."
     draw: Callable[[np.random.Generator], Sequence[Query]] | None = None  # the queries of an epoch, where they are sampled
     words: Sequence[str] = ()  # texts with the words that other draws may use
 
@@ -122,3 +122,8 @@ class Split:
 
     def __repr__(self) -> str:
         return f"Split({self.title}: {len(self.images):,} images, {len(self.queries):,} queries; {self.origin})"
+
+
+def is_synthetic(origin: str) -> bool:
+    """Whether an `origin` (of a split, or of a run's settings) names data that the lab drew."""
+    return origin.startswith("synthetic ")

@@ -1,4 +1,4 @@
-"""A run's folder, and the ledger that joins all runs into one tidy frame.
+"""A run, in its own folder or among records (see `records`), and the ledger that joins all runs into one tidy frame.
 
 {dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
                            rankings.parquet  metrics.json   (written last: a folder with it is finished)
@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 
 from maaf_lab.config import RunConfig
 from maaf_lab.errors import RunError
+from maaf_lab.experiments.records import PARTS, Record, add_record, records
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_model
 from maaf_lab.retrieval.rankings import Rankings
@@ -32,9 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder, read on demand. Missing parts raise RunError saying how to get them."""
+    """One run, read on demand. Missing parts raise RunError saying how to get them.
+
+    folder: its own. record: where it is read from instead; such a run has no weights, and its folder is a name only.
+    """
 
     folder: Path
+    record: Record | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -42,13 +48,20 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return (self.folder / "metrics.json").is_file()
+        return self.record is not None or (self.folder / "metrics.json").is_file()
+
+    def text(self, part: str) -> str | None:
+        """A file of the run as it stands, such as "metrics.json"; None where there is none."""
+        if self.record is not None:
+            return self.record.text(part)
+        path = self.folder / part
+        return path.read_text() if path.is_file() else None
 
     def _json(self, name: str) -> dict[str, Any]:
+        if (text := self.text(name)) is None:
+            raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.")
         try:
-            return json.loads((self.folder / name).read_text())
-        except FileNotFoundError as error:
-            raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.") from error
+            return json.loads(text)
         except ValueError as error:
             raise RunError(f"{self.folder / name}: expected JSON, found damage ({error}). Delete it and start again.") from error
 
@@ -69,13 +82,14 @@ class Run:
         """Training curve: step, loss (mean since the row before), learning_rate, seconds since the start."""
         import pandas as pd
 
-        path = self.folder / "log.csv"
-        if not path.is_file():
+        if (text := self.text("log.csv")) is None:
             raise RunError(f"{self.folder}: expected log.csv, found none: the run was not started here")
-        return pd.read_csv(path)
+        return pd.read_csv(io.StringIO(text))
 
     @property
     def rankings(self) -> Rankings:
+        if self.record is not None:
+            return self.record.rankings
         return Rankings.load(self.folder / "rankings.parquet")
 
     def load_model(self, device: str = "cpu") -> ComposedModel:
@@ -118,35 +132,58 @@ def _commit() -> str:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
-RECORD = ("config.json", "environment.json", "log.csv", "metrics.json")
+def save_record(run: Run, folder: str | Path) -> Run:
+    """Add what a finished run's numbers rest on to the records in `folder`, small enough to commit; returns the run in there.
 
-
-def save_record(run: Run, folder: str | Path, *, weights: bool = False) -> Run:
-    """Copy what a finished run's numbers rest on into `folder`, small enough to commit; returns the copy.
-
-    Rankings are kept without the lists of what came first, and what was asked stands once beside all records of `folder.parent`
-    (`Rankings.save_ranks`). weights: the trained model and its vocabulary too; such a record stands alone.
-    Raises RunError when the run is not finished.
+    It is found by its settings, whatever its folder is called. Raises RunError when the run is not finished.
     """
-    if not run.finished:
-        raise RunError(f"{run.folder}: expected a finished run, found no metrics.json. Start it again to go on.")
+    name = _finished(run).config.name
+    log = run.text("log.csv")
+    if log is None:
+        raise RunError(f"{run.folder}: expected log.csv, found none: only a run that was trained here can be recorded")
+    found = {"config": run.config.to_dict(), "environment": run.environment, "metrics": run.metrics}
+    texts = {**{f"{part}.json": json.dumps(value) for part, value in found.items()}, "log.csv": log}
+    add_record(Path(folder), name, run.config.data.dataset, texts, run.rankings)
+    return Run(Path(folder) / name, records(folder)[name])
+
+
+def save_copy(run: Run, folder: str | Path) -> Run:
+    """Copy a finished run with its model to a folder of its own, without what only its training needs; returns the copy.
+
+    Rankings are kept without the lists of what came first. Raises RunError when the run is not finished.
+    """
     folder = Path(folder)
+    _finished(run)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*RECORD, *(("vocabulary.json", "model.safetensors") if weights else ())):
+    for name in (*PARTS, "vocabulary.json", "model.safetensors"):
         shutil.copyfile(run.folder / name, folder / name)
-    if weights:
-        run.rankings.without_lists().save(folder / "rankings.parquet")
-    else:
-        run.rankings.save_ranks(folder / "rankings.parquet", folder.parent)
+    run.rankings.without_lists().save(folder / "rankings.parquet")
     return Run(folder)
 
 
+def _finished(run: Run) -> Run:
+    if not run.finished:
+        raise RunError(f"{run.folder}: expected a finished run, found no metrics.json. Start it again to go on.")
+    return run
+
+
 def find(config: RunConfig, roots: Iterable[str | Path]) -> Run | None:
-    """The finished run of `config` in the first of the folders that has it."""
+    """The finished run of `config` in the first of the folders that has it, in a folder of its own or among records."""
     for root in roots:
-        if root and (run := Run(Path(root) / config.name)).finished:
+        if not root:
+            continue
+        if (run := Run(Path(root) / config.name)).finished:
             return run
+        if (record := records(root).get(config.name)) is not None:
+            return Run(run.folder, record)
     return None
+
+
+def finished_runs(root: str | Path) -> list[Run]:
+    """All finished runs in a folder, those with a folder of their own and those among its records, by name."""
+    own = {path.parent.name: Run(path.parent) for path in Path(root).glob("*/metrics.json")}
+    recorded = {name: Run(Path(root) / name, record) for name, record in records(root).items()}
+    return [run for _, run in sorted((recorded | own).items())]
 
 
 def ledger(*roots: str | Path) -> pd.DataFrame:
@@ -155,8 +192,7 @@ def ledger(*roots: str | Path) -> pd.DataFrame:
 
     lines = []
     for root in roots:
-        for path in sorted(Path(root).glob("*/metrics.json")) if root else ():
-            run = Run(path.parent)
+        for run in finished_runs(root) if root else ():
             config, metrics, around = run.config, run.metrics, run.environment
             for metric, e in metrics["metrics"].items():
                 lines.append(
@@ -224,6 +260,8 @@ def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
     for folder in (Path(text), own_folder(runs_root, "runs") / text, (records_folder("lab") or Path()) / text):
         if text and (folder / "config.json").is_file():
             return Run(folder)
+        if text and (record := records(folder.parent).get(folder.name)) is not None:
+            return Run(folder, record)
     try:
         return pretrained_run(text)
     except RunError as error:

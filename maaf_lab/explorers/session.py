@@ -21,7 +21,7 @@ from maaf_lab.analysis.heads import attentions, without_head
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import decode, to_square
-from maaf_lab.data.split import Split
+from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, RunError
@@ -112,14 +112,9 @@ class Session:
     def dataset(self) -> str:
         return self.run.config.data.dataset
 
-    @property
-    def made(self) -> bool:
-        return self.split.origin.startswith("made ")
-
     def caption(self) -> str:
         """What is looked at: data, split, model."""
-        kind = "synthetic data" if self.made else "published data"
-        return f"{self.name} on {self.split.title} ({kind}: {self.split.origin})"
+        return f"{self.name} on {self.split.title} ({self.split.origin})"
 
     def with_second(self, run: str | Path) -> Session:
         """Another run on this one's data, to compare with. ConfigError where it is of another dataset, RunError for no run."""
@@ -340,7 +335,7 @@ def open_session(
     else:
         root = dataset_folder(settings.dataset, root, found.config.profile)
         origin = datasets.origin(settings.dataset, root)
-        trained_on_synthetic, looks_synthetic = (o.startswith("made ") for o in (settings.origin, origin))
+        trained_on_synthetic, looks_synthetic = map(is_synthetic, (settings.origin, origin))
         if settings.origin and origin != settings.origin and trained_on_synthetic != looks_synthetic:
             raise ConfigError(
                 f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "

@@ -18,14 +18,14 @@ from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.split import Split
+from maaf_lab.experiments.records import figure_arrays, save_arrays
 from maaf_lab.experiments.runs import Run, pretrained_run
-from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_origin, dataset_root, drawn_pixels
+from maaf_lab.experiments.sources import dataset_origin, dataset_root, drawn_pixels
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.plots.save import save
 from maaf_lab.profiles import profile_config
 from maaf_lab.training.devices import make_accelerator
-from maaf_lab.utils.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -95,27 +95,17 @@ class FigureExperiment:
 
     def data_caption(self) -> str:
         """What a figure shows, without the model."""
-        kind = "synthetic data" if self.profile in SYNTHETIC_SIZE else "published data"
-        return f"{kind}: {self.origin}, {datasets.evaluation(self.dataset)} split"
+        return f"{self.origin}, {datasets.evaluation(self.dataset)} split"
 
     def _kept(self, name: str, compute: Callable[[], dict[str, np.ndarray]], *asked: Any) -> dict[str, np.ndarray]:
         """Arrays as they were kept, or computed now and kept. asked: what they depend on besides the model and the data."""
         named = json.dumps([self.config_name, self.origin, *asked])
-        file = f"{name}-{hashlib.sha256(named.encode()).hexdigest()[:10]}.npz"
-        places = [folder for folder in (self.records, self.runs_root) if folder is not None]
-        for folder in places:
-            if (folder / "figures" / file).is_file():
-                with np.load(folder / "figures" / file, allow_pickle=False) as found:
-                    return {key: found[key] for key in found.files}
+        file = f"{name}-{hashlib.sha256(named.encode()).hexdigest()[:10]}"
+        for folder in (self.records, self.runs_root):
+            if folder is not None and (found := figure_arrays(folder, file)) is not None:
+                return found
         arrays = compute()
-        path = self.runs_root / "figures" / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-        def write(beside: Path) -> None:
-            with open(beside, "wb") as stream:
-                np.savez_compressed(stream, **arrays)
-
-        write_atomically(path, write)
+        save_arrays(self.runs_root / "figures" / f"{file}.npz", arrays)
         return arrays
 
     def _kept_table(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 ASKED = ("query", "source", "text", "target_label", "category")  # what no model has a say in
 LISTS = ("top", "scores")
 COLUMNS = (*ASKED, "rank", *LISTS)
+RECORD_AGAIN = "Restore the records as they were committed, or run `maaf-lab record` on the run again."
 
 
 class Rankings:
@@ -49,7 +49,10 @@ class Rankings:
     @property
     def frame(self) -> pd.DataFrame:
         """All columns. RunError where the file that the rankings came from is gone or has others in it since."""
-        if self._frame is None:
+        if self._frame is None and self._path is None:
+            empty = [[] for _ in range(len(self))]
+            self._frame = self._asked.to_pandas().assign(rank=self._rank, top=empty, scores=empty)
+        elif self._frame is None:
             self._frame = _frame(self._path, self._rank)
         return self._frame
 
@@ -78,84 +81,70 @@ class Rankings:
 
     def save(self, path: Path) -> None:
         """Parquet, a line a query."""
-        _write(self.frame, Path(path), {"protocol": self.protocol})
+        frame = self.frame.copy()
+        frame.attrs = {"protocol": self.protocol}
+        write_atomically(Path(path), lambda beside: frame.to_parquet(beside, index=False, compression="zstd"))
 
-    def save_ranks(self, path: Path, shared: Path) -> None:
-        """Only the ranks, and once in the folder `shared` what was asked: all runs ranked on the same queries share that file.
+    def save_ranks(self, folder: Path, dataset: str, run: str) -> str:
+        """Only the ranks, as the column `run` of a file in `folder` that all runs share which were asked the same; its name.
 
-        Wherever `path` is moved, `shared` has to stand beside it as it does now.
+        ranks-{dataset}-{hash of what was asked}.parquet: the columns of `ASKED`, then one of small integers a run. It is read
+        and written again: the caller keeps others from doing the same at once.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         asked = self.frame[list(ASKED)]
-        file = f"queries-{hashlib.sha256(asked.to_json(orient='values').encode()).hexdigest()[:10]}.parquet"
-        if not (shared / file).is_file():
-            _write(asked, shared / file, {})
-        _write(
-            self.frame[["rank"]],
-            Path(path),
-            {"protocol": self.protocol, "queries": Path(os.path.relpath(shared / file, Path(path).parent)).as_posix()},
-        )
+        digest = hashlib.sha256(asked.to_json(orient="values").encode()).hexdigest()[:10]
+        path = folder / f"ranks-{dataset}-{digest}.parquet"
+        ranks = {} if not path.is_file() else dict(zip((kept := _read(path)[0]).column_names, kept.columns, strict=True))
+        ranks[run] = pa.array(self._rank, pa.uint16() if self._rank.max(initial=0) < 2**16 else pa.uint32())
+        table = pa.Table.from_pandas(asked, preserve_index=False).replace_schema_metadata(None)
+        for name in sorted(set(ranks) - set(ASKED)):
+            table = table.append_column(name, ranks[name])
+        write_atomically(path, lambda beside: pq.write_table(table, beside, compression="zstd", compression_level=19))
+        return path.name
+
+    @classmethod
+    def load_ranks(cls, path: Path, run: str, protocol: str) -> Rankings:
+        """What `save_ranks` wrote of one run, without lists. RunError where the file is missing, damaged or has no such run."""
+        if not path.is_file():
+            raise RunError(f"{path}: expected the ranks of {run}, found no file. {RECORD_AGAIN}")
+        asked, names = _read(path, (*ASKED, run))
+        if missing := [name for name in (*ASKED, run) if name not in names]:
+            raise RunError(
+                f"{path}: expected the ranks of {run} and what was asked, found no {', '.join(missing)}. {RECORD_AGAIN}"
+            )
+        found = cls.__new__(cls)
+        found._frame, found._path, found._asked = None, None, asked.drop_columns([run])
+        found._check(COLUMNS, asked[run].to_numpy().astype(np.int64), protocol)
+        return found
 
     @classmethod
     def load(cls, path: Path) -> Rankings:
-        """What `save` or `save_ranks` wrote; RunError where there is no such file."""
+        """What `save` wrote; RunError where there is no such file."""
         path = Path(path)
-        asked, ranked = _tables(path)
+        if not path.is_file():
+            raise RunError(f"{path}: expected the rankings of an evaluated run, found no file. Run `maaf-lab evaluate` on it.")
+        table, names = _read(path, (*ASKED, "rank"), "Run `maaf-lab evaluate` again.")
         found = cls.__new__(cls)
-        found._frame, found._path, found._asked = None, path, asked
-        names = (*asked.column_names, *ranked.column_names, *(() if ranked is asked else LISTS))
-        rank = np.array(ranked["rank"].to_pylist(), np.int64) if "rank" in ranked.column_names else ()
-        found._check(names, rank, _attrs(ranked).get("protocol", ""))
+        found._frame, found._path, found._asked = None, path, table
+        rank = np.array(table["rank"].to_pylist(), np.int64) if "rank" in table.column_names else ()
+        attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))  # pandas keeps them there
+        found._check(names, rank, attrs.get("protocol", ""))
         return found
 
 
-def _write(frame: pd.DataFrame, path: Path, attrs: dict[str, str]) -> None:
-    frame = frame.copy()
-    frame.attrs = attrs
-    write_atomically(path, lambda beside: frame.to_parquet(beside, index=False, compression="zstd"))
-
-
-def _attrs(table: pa.Table) -> dict[str, str]:
-    """What `_write` was told beside the frame; pandas keeps it there."""
-    return json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
-
-
-def _shared(path: Path, attrs: Mapping[str, str]) -> Path | None:
-    """The file of what was asked, of ranks that `save_ranks` wrote."""
-    return path.parent / attrs["queries"] if attrs.get("queries") else None
-
-
-def _tables(path: Path) -> tuple[pa.Table, pa.Table]:
-    """What was asked, and the ranks; one and the same where `save` wrote the file. Without the lists and without pandas."""
-    if not path.is_file():
-        raise RunError(f"{path}: expected the rankings of an evaluated run, found no file. Run `maaf-lab evaluate` on it.")
-    ranked = _read(path)
-    if (shared := _shared(path, _attrs(ranked))) is None:
-        return ranked, ranked
-    if not shared.is_file():
-        raise RunError(
-            f"{path}: expected the queries that these ranks belong to in {shared}, found no file; copy it "
-            "there, or run `maaf-lab evaluate` on the run."
-        )
-    if len(asked := _read(shared)) != len(ranked):
-        raise RunError(f"{shared}: expected {len(ranked):,} queries for the ranks of {path}, found {len(asked):,}.")
-    return asked, ranked
-
-
-def _read(path: Path) -> pa.Table:
-    """All columns but the lists, whose values would have to be read; their names stay, with nothing in them."""
-    import pyarrow as pa
+def _read(path: Path, columns: Sequence[str] = (), again: str = RECORD_AGAIN) -> tuple[pa.Table, list[str]]:
+    """Those columns that the file has, none for all, without pandas; and the names of all that it has."""
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            table = file.read(columns=[name for name in names if name not in LISTS])
-            for name in names:
-                if name in LISTS:
-                    table = table.append_column(name, pa.nulls(len(table)))
-            return table.replace_schema_metadata(file.schema_arrow.metadata)
+            return file.read(columns=[name for name in names if name in columns or not columns]), names
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise RunError(f"{path}: expected rankings, found damage ({error}). Run `maaf-lab evaluate` again.") from error
+        raise RunError(f"{path}: expected rankings, found damage ({error}). {again}") from error
 
 
 def _frame(path: Path, rank: np.ndarray) -> pd.DataFrame:
@@ -167,9 +156,6 @@ def _frame(path: Path, rank: np.ndarray) -> pd.DataFrame:
         frame = pd.read_parquet(path)
         if len(frame) != len(rank) or (frame["rank"].to_numpy() != rank).any():
             raise ValueError("its ranks are others now")
-        if (shared := _shared(path, frame.attrs)) is not None:
-            empty = [[] for _ in range(len(frame))]
-            frame = pd.read_parquet(shared).assign(rank=rank, top=empty, scores=empty)[list(COLUMNS)]
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path}: expected the rankings that it held when it was opened, found others ({error}); {again}"

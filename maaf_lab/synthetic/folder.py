@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.dataset import MARK, read_mark
 from maaf_lab.errors import ConfigError, DataError
 
 
@@ -61,7 +61,7 @@ def checked_settings(
         "size": size,
         "pixels": pixels,
         "seed": seed,
-        "origin": f"made {dataset} v{version} size={size} pixels={pixels} seed={seed}",
+        "origin": f"synthetic {dataset} v{version} size={size} pixels={pixels} seed={seed}",
     }
 
 
@@ -112,7 +112,7 @@ def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> b
     if not mark.exists():
         return False
     try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
+        found = read_mark(mark)
     except ValueError as error:
         raise DataError(f"{mark} is no JSON ({error}): pass another folder, or delete that one first") from error
     if not isinstance(found, dict) or {key: found.get(key) for key in settings} != dict(settings):

@@ -5,13 +5,12 @@ import os
 import re
 import shutil
 
-import pandas as pd
 import pytest
 
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_record
+from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_copy
 from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.profiles import profile_config
@@ -128,7 +127,7 @@ def test_find(tmp_path, roots, run, smoke):
 
 def test_other_data_than_was_named(tmp_path, smoke, tiny_css):
     config = smoke(**STEPS, **{"data.origin": "published sha256:0"})
-    with pytest.raises(ConfigError, match=r"expected the data 'published sha256:0', found 'made css"):
+    with pytest.raises(ConfigError, match=r"expected the data 'published sha256:0', found 'synthetic css"):
         train_and_evaluate(config, tiny_css, tmp_path, progress=False)
     assert not list(tmp_path.iterdir())
 
@@ -140,26 +139,12 @@ def test_evaluating_again_changes_nothing(run, tiny_css):
     assert {**run.metrics, "evaluate_seconds": 0} == before and run.rankings.frame["rank"].tolist() == ranks
 
 
-def test_records_share_their_queries(tmp_path, roots, run):
-    """Two runs ranked on the same queries: one file of queries, two of ranks; moved without it, a record says what it lacks."""
-    other = next(Run(path) for path in roots.iterdir() if path.name != run.name and path.is_dir())
-    kept = [save_record(one, tmp_path / one.name) for one in (run, other)]
-    assert len(list(tmp_path.glob("queries-*.parquet"))) == 1
-    for one, copy in zip((run, other), kept, strict=True):
-        lists = ["top", "scores"]
-        pd.testing.assert_frame_equal(copy.rankings.frame.drop(columns=lists), one.rankings.frame.drop(columns=lists))
-        assert copy.rankings.protocol == one.rankings.protocol and copy.rankings.hits(5).mean() == one.rankings.hits(5).mean()
-        assert not (copy.folder / "model.safetensors").exists()
-    whole = save_record(run, tmp_path / "alone" / run.name, weights=True)
-    shutil.move(whole.folder, tmp_path / "moved")
-    assert len(Run(tmp_path / "moved").rankings) == len(run.rankings) and Run(tmp_path / "moved").load_model()
-    (asked,) = tmp_path.glob("queries-*.parquet")
-    pd.read_parquet(asked).iloc[1:].to_parquet(asked)
-    with pytest.raises(RunError, match=r"expected [\d,]+ queries for the ranks of"):
-        _ = kept[0].rankings
-    asked.unlink()
-    with pytest.raises(RunError, match=r"expected the queries that these ranks belong to in .*queries-.*copy it"):
-        _ = kept[0].rankings
+def test_a_copy_with_its_model_stands_alone(tmp_path, run):
+    copy = save_copy(run, tmp_path / "moved")
+    assert len(Run(copy.folder).rankings) == len(run.rankings) and copy.load_model() and not (copy.folder / "state").exists()
+    assert copy.rankings.frame["top"].map(len).eq(0).all() and (copy.rankings.column("rank") == run.rankings.column("rank")).all()
+    with pytest.raises(RunError, match=r"expected a finished run, found no metrics\.json"):
+        save_copy(Run(tmp_path / "none"), tmp_path / "other")
 
 
 def test_ledger(tmp_path, roots, run, css_test):
@@ -168,7 +153,7 @@ def test_ledger(tmp_path, roots, run, css_test):
     assert len(frame) == 2 * len(css_test.protocol.ks) and set(frame["metric"]) == {f"R{k}" for k in css_test.protocol.ks}
     line = frame[(frame["run"] == run.name) & (frame["metric"] == "R10")].iloc[0]
     assert line["value"] == run.metrics["metrics"]["R10"]["value"] and line["low"] <= line["value"] <= line["high"]
-    assert line["data"].startswith("made css") and "without the query's own reference" in line["protocol"]
+    assert line["data"].startswith("synthetic css") and "without the query's own reference" in line["protocol"]
     assert set(zip(frame["model"], frame["seed"], frame["steps"])) == {("maaf", 0, 3), ("image_only", 4, 3)}
     (tmp_path / "unfinished").mkdir()
     assert len(ledger(tmp_path)) == 0 and list(ledger(tmp_path).columns) == list(LEDGER_COLUMNS)

@@ -46,7 +46,7 @@ def retrieval(css):
 def rankings(garments):
     from maaf_lab.experiments.runs import find_run
 
-    return {"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-df6dd9453a").rankings}
+    return {"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-e2a551407a").rankings}
 
 
 def from_browser(widget: ipywidgets.Widget, content: dict, buffers: list[bytes] | None = None) -> None:
@@ -418,9 +418,9 @@ def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, gar
     assert (repr(attention), repr(retrieval), repr(modifiers)) == shown
     attention.compare("css-laptop")
     retrieval.compare("css-laptop")
-    modifiers.compare("fashion_iq-tirg-df6dd9453a")
+    modifiers.compare("fashion_iq-tirg-e2a551407a")
     assert "model" in attention.state.data["compares"] and len(retrieval.state.turns[0].found) == 2
-    assert modifiers.state.models == ("one", "tirg, 300 steps (453a)") and modifiers.message.value == ""
+    assert modifiers.state.models == ("one", "tirg, 300 steps (407a)") and modifiers.message.value == ""
     for explorer in (attention, retrieval, modifiers):
         explorer.control("beside it").value = ""
     assert len(retrieval.state.turns[0].found) == len(attention.state.seen) == len(modifiers.state.models) == 1
@@ -734,7 +734,7 @@ def test_runs_for_people(css):
     from maaf_lab.experiments.runs import find_run
 
     assert describe_run(css.run) == "css-laptop: maaf, 1,800 steps"
-    assert describe_run(find_run("fashion_iq-tirg-df6dd9453a")) == "tirg, 300 steps (453a)"
+    assert describe_run(find_run("fashion_iq-tirg-e2a551407a")) == "tirg, 300 steps (407a)"
 
 
 def test_the_lab_names_what_it_has():

@@ -81,7 +81,11 @@ def test_garments_on_demand_are_garments_on_disk(tmp_path):
 
 @pytest.mark.parametrize(
     "origin",
-    ["published sha256:123", "made css v0 size=tiny pixels=56 seed=0", "made birds_to_words v1 size=tiny pixels=64 seed=0"],
+    [
+        "published sha256:123",
+        "synthetic css v0 size=tiny pixels=56 seed=0",
+        "synthetic birds_to_words v1 size=tiny pixels=64 seed=0",
+    ],
 )
 def test_what_cannot_be_drawn_on_demand(origin):
     assert lazy_split(origin, "test", 56) is None and gc.isenabled()
@@ -218,14 +222,14 @@ def test_opening_says_what_is_wrong(trained, tiny_css, tmp_path):
     with pytest.raises(RunError, match=r"'nothing' is no run's folder.*css-laptop, garments-laptop"):
         open_session("nothing", runs_root=tmp_path)
     with pytest.raises(RunError, match="found none; records of runs have no weights"):
-        open_session("fashion_iq-tirg-df6dd9453a")
+        open_session("fashion_iq-tirg-e2a551407a")
     with pytest.raises(DataError):
         open_session(trained().folder, data_root=tmp_path)
     published = tmp_path / "css"
     published.mkdir()
     for name in ("css_toy_dataset_novel2_small.dup.npy", "images"):
         (published / name).symlink_to(tiny_css / name)
-    with pytest.raises(ConfigError, match=r"was trained on 'made css.*a model of drawn pictures"):
+    with pytest.raises(ConfigError, match=r"was trained on 'synthetic css.*a model of drawn pictures"):
         open_session(trained().folder, data_root=published)
     assert GALLERIES.is_dir()
 
@@ -325,7 +329,7 @@ def test_texts_for_people():
 def table(garments):
     from maaf_lab.experiments.runs import find_run
 
-    return TypeTable({"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-df6dd9453a").rankings}, (10, 50))
+    return TypeTable({"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-e2a551407a").rankings}, (10, 50))
 
 
 def test_recalls_against_a_loop(table, garments):

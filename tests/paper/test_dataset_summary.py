@@ -15,6 +15,6 @@ def test_a_tour_of_one_dataset(tmp_path, tiny_css):
     done = execute(NOTEBOOK, tmp_path, parameters, progress=False)
     cells = nbformat.read(done.ipynb, 4).cells
     printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
-    assert "SYNTHETIC DATA: made css v1 size=tiny pixels=56 seed=0" in printed and "reported: R1, R5, R10, R50" in printed
+    assert "SYNTHETIC DATA: synthetic css v1 size=tiny pixels=56 seed=0" in printed and "reported: R1, R5, R10, R50" in printed
     assert "fashion_iq was not asked for\n" in printed and {path for path in tiny_css.parent.iterdir()} == before
     assert done.html.read_text().count("data:image/jpeg") == 1

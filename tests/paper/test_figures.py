@@ -218,7 +218,7 @@ def test_heads_show_what_is_lost_and_its_interval():
 
 
 def test_captions_say_what_the_data_is(experiment):
-    assert experiment.caption().startswith("synthetic data: made css") and experiment.config_name in experiment.caption()
+    assert experiment.caption().startswith("synthetic css") and experiment.config_name in experiment.caption()
 
 
 def test_the_papers_data_has_no_boxes(roots):

@@ -25,7 +25,7 @@ def test_smoke_profile_trains_from_nothing_and_fills_the_table(tmp_path):
     printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
     finished = sorted(path.parent.name for path in (tmp_path / "runs").glob("*/metrics.json"))
     assert [name.rsplit("-", 1)[0] for name in finished] == ["css-image_only", "css-maaf", "css-text_only", "css-tirg"]
-    for expected in ("made css v1 size=tiny", "ceiling of R1", "TIRG", "87.8", "MAAF", "gained", "remove"):
+    for expected in ("synthetic css v1 size=tiny", "ceiling of R1", "TIRG", "87.8", "MAAF", "gained", "remove"):
         assert expected in printed, expected
     page = done.html.read_text()
     assert "SYNTHETIC DATA" in page and "320 test queries" in page and "not run" in page

@@ -537,7 +537,7 @@ def test_the_shell_searches(tiny_css, tmp_path, model, shell):
     order, scores = full_sort(by_hand(model, paths), query, 3, [paths.index(image)])
     want = [f"{place:>3}  {score:.3f}  {paths[i]}" for place, (i, score) in enumerate(zip(order, scores), 1)]
     assert code == 0 and out.splitlines() == want
-    assert "css-laptop (maaf), trained on synthetic data: made css" in err and "12 images, 1 broken" in err
+    assert "css-laptop (maaf), trained on synthetic css" in err and "12 images, 1 broken" in err
     assert "broken: bad.png: " in err and "does not know: chartreuse\n" in err
 
     code, out, err = shell(*asked, "--json", "--device", "cpu")

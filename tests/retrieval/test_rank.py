@@ -231,17 +231,21 @@ def test_rankings_are_saved_and_loaded(tmp_path):
 
 def test_rankings_from_a_file_are_one_set_of_rankings(tmp_path):
     """Columns without pandas equal the frame's; a file that changes under them is told, not mixed in."""
-    file, shared = tmp_path / "rankings.parquet", tmp_path / "ranks.parquet"
+    file = tmp_path / "rankings.parquet"
     before = rankings([1, 7, 0, 3])
     before.save(file)
-    before.save_ranks(shared, tmp_path)
+    rankings([2, 2, 70_000, 2]).save_ranks(tmp_path, "css", "other")
+    shared = tmp_path / before.save_ranks(tmp_path, "css", "one")
+    assert len(list(tmp_path.glob("ranks-css-*.parquet"))) == 1
+    assert Rankings.load_ranks(shared, "other", "").column("rank").tolist() == [2, 2, 70_000, 2]
     for path in (file, shared):
-        after = Rankings.load(path)
-        away = path.rename(tmp_path / "away.parquet")
-        with pytest.raises(RunError, match="put it back"):
-            _ = after.frame  # not made when it was loaded
-        away.rename(path)
-        assert len(after) == 4 and after.hits(3).tolist() == [1, 0, 0, 1]
+        after = Rankings.load(path) if path == file else Rankings.load_ranks(path, "one", before.protocol)
+        if path == file:
+            away = path.rename(tmp_path / "away.parquet")
+            with pytest.raises(RunError, match="put it back"):
+                _ = after.frame  # not made when it was loaded
+            away.rename(path)
+        assert len(after) == 4 and after.protocol == before.protocol and after.hits(3).tolist() == [1, 0, 0, 1]
         columns = {name: after.column(name).tolist() for name in ("query", "source", "text", "target_label", "category", "rank")}
         assert columns == {name: before.column(name).tolist() for name in columns}
         for name, values in columns.items():
@@ -266,14 +270,24 @@ def test_wrong_rankings_are_refused(tmp_path):
         rankings([1, -1])
     with pytest.raises(RunError, match="maaf-lab evaluate"):
         Rankings.load(tmp_path / "none.parquet")
-    good.save_ranks(tmp_path / "ranks.parquet", tmp_path)
-    found = pd.read_parquet(tmp_path / "ranks.parquet")
-    for name in ("ranks", "whole"):  # without the ranks: beside the shared queries, and alone
-        bare = (found if name == "ranks" else good.frame).rename(columns={"rank": "place"})
-        bare.attrs = found.attrs if name == "ranks" else {}
-        bare.to_parquet(tmp_path / f"{name}.parquet")
-        with pytest.raises(RunError, match="missing rank"):
-            Rankings.load(tmp_path / f"{name}.parquet")
+    good.frame.rename(columns={"rank": "place"}).to_parquet(tmp_path / "whole.parquet")
+    with pytest.raises(RunError, match="missing rank"):
+        Rankings.load(tmp_path / "whole.parquet")
+    with pytest.raises(RunError, match="missing scores"):
+        good.frame.drop(columns="scores").to_parquet(tmp_path / "short.parquet")
+        Rankings.load(tmp_path / "short.parquet")
+    ranks = tmp_path / good.save_ranks(tmp_path, "css", "one")
+    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of two and what was asked, found no two\."):
+        Rankings.load_ranks(ranks, "two", "")
+    pd.read_parquet(ranks).drop(columns="text").to_parquet(ranks)
+    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of one and what was asked, found no text\."):
+        Rankings.load_ranks(ranks, "one", "")
+    ranks.write_bytes(ranks.read_bytes()[:-30])
+    with pytest.raises(RunError, match=rf"{ranks.name}: expected rankings, found damage .*`maaf-lab record`"):
+        Rankings.load_ranks(ranks, "one", "")
+    ranks.unlink()
+    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of one, found no file.*`maaf-lab record`"):
+        Rankings.load_ranks(ranks, "one", "")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(RunError, match=r"broken\.parquet: expected rankings, found damage"):
         Rankings.load(tmp_path / "broken.parquet")

@@ -268,7 +268,7 @@ def test_the_loader_reads_what_was_made(made):
     assert report.complete and not report.problems
     train, test = layout.load("train"), layout.load("test")
     assert (len(train.images), len(train.queries)) == (30, 120) and (len(test.images), len(test.queries)) == (15, 20)
-    assert test.origin == "made birds_to_words v1 size=tiny pixels=24 seed=3"
+    assert test.origin == "synthetic birds_to_words v1 size=tiny pixels=24 seed=3"
     shown = load_sidecar(made)
     for part in (train, test):
         for q in part.queries:

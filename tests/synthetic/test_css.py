@@ -287,7 +287,7 @@ def test_the_loader_reads_what_was_made(made, tiny):
     for name, part in tiny.items():
         split = datasets.load("css", made, name)
         assert len(split.images) == 360 and len(split.queries) == 320
-        assert split.origin == "made css v1 size=tiny pixels=32 seed=3" == css.origin("tiny", 32, 3)
+        assert split.origin == "synthetic css v1 size=tiny pixels=32 seed=3" == css.origin("tiny", 32, 3)
         assert [i.label for i in split.images] == [scene_label(objects) for objects in part["objects_img"]]
         assert (ceiling(split) == ceiling_of_annotation(part)).all()
         for i in (0, 41, 359):
@@ -334,10 +334,23 @@ def test_a_finished_set_is_left_alone(made, capsys, monkeypatch):
     assert "nothing to do" in capsys.readouterr().out
 
 
+def test_a_set_drawn_when_origins_began_with_made_is_the_same_set(made, tmp_path, capsys, monkeypatch):
+    old = shutil.copytree(made, tmp_path / "old")
+    mark = (old / "made.json").read_text().replace("synthetic css", "made css")
+    (old / "made.json").write_text(mark)
+    assert datasets.origin("css", old) == datasets.load("css", old, "test").origin == datasets.origin("css", made)
+    assert datasets.check("css", old).origin == datasets.origin("css", made)
+    monkeypatch.setattr(css, "_save", None)  # would fail
+    make_css(old, "tiny", PIXELS, seed=3)
+    assert "nothing to do" in capsys.readouterr().out and "made css" in (old / "made.json").read_text()
+    with pytest.raises(DataError, match="holds 'synthetic css v1 size=tiny pixels=32 seed=3'"):
+        make_css(old, "tiny", PIXELS, seed=4)
+
+
 def test_other_files_are_never_overwritten(made, tmp_path):
     before = hashes(made)
     for change in ({"seed": 4}, {"pixels": 40}, {"size": "full"}):
-        with pytest.raises(DataError, match=r"holds 'made css v1 size=tiny pixels=32 seed=3'.*pass another folder"):
+        with pytest.raises(DataError, match=r"holds 'synthetic css v1 size=tiny pixels=32 seed=3'.*pass another folder"):
             make_css(made, **{"size": "tiny", "pixels": PIXELS, "seed": 3, **change})
     assert hashes(made) == before
     copy = shutil.copytree(made, tmp_path / "copy")

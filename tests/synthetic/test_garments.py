@@ -497,7 +497,10 @@ def test_two_processes_draw_what_one_draws(made_iq, tmp_path):
 def test_fashion_iq_loads(made_iq):
     layout = FashionIQ(made_iq)
     split, test = layout.load("val"), layout.load("test")
-    assert split.origin == f"made fashion_iq v{fashion_iq.VERSION} size=tiny pixels={PIXELS} seed=3" and len(split.queries) == 90
+    assert (
+        split.origin == f"synthetic fashion_iq v{fashion_iq.VERSION} size=tiny pixels={PIXELS} seed=3"
+        and len(split.queries) == 90
+    )
     assert all(len(q.texts) == 2 and q.target is not None for q in split.queries)
     assert any(image.categories == ("shirt", "toptee") for image in split.images)
     assert len(test.queries) == 45 and all(q.target_label is None for q in test.queries)

@@ -156,7 +156,7 @@ def test_the_loader_reads_what_was_made(made):
     assert report.complete and not report.problems
     train, test = layout.load("train"), layout.load("test")
     assert (len(train.images), len(train.queries)) == (140, 280) and (len(test.images), len(test.queries)) == (70, 420)
-    assert test.origin == "made mit_states v1 size=tiny pixels=24 seed=3"
+    assert test.origin == "synthetic mit_states v1 size=tiny pixels=24 seed=3"
     told = load_sidecar(made)
     for image in (*train.images, *test.images):
         assert f"{told[image.id]['adjective']} {told[image.id]['noun']}" == image.label

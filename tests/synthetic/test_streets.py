@@ -231,7 +231,7 @@ def test_the_loader_reads_what_was_made(made):
     shown = load_sidecar(made)
     for split, count in (("train", 45), ("val", 15), ("test", 15)):
         part = layout.load(split)
-        assert len(part.images) == 2 * count and part.origin == "made spot_the_diff v1 size=tiny pixels=24 seed=3"
+        assert len(part.images) == 2 * count and part.origin == "synthetic spot_the_diff v1 size=tiny pixels=24 seed=3"
         told = {pair["id"]: pair for pair in shown[split]}
         assert all(holds(q.texts[0], told[part.images[q.source].id]) for q in part.queries)
         silent = [e for e in json.loads((made / f"annotations/{split}.json").read_text()) if e["sentences"] == [""]]

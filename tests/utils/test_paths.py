@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from maaf_lab.paper.css_figures import open_figures
@@ -51,18 +52,19 @@ def _filled(clone, tiny_css):
         "data/css/.cache/manifest.json": "{",
         "data/css-tiny/made.json.part": "{}",
         "data/css-tiny/images/x.png": "no image",
-        "data/fashion_iq-tiny/made.json": '{"dataset": "fashion_iq", "origin": "made fashion_iq v0", "counts": {}}',
+        "data/fashion_iq-tiny/made.json": '{"dataset": "fashion_iq", "origin": "synthetic fashion_iq v0", "counts": {}}',
         "data/fashion_iq/captions/cap.dress.val.json": "[]",
         "runs/css-laptop/config.json": "{}",
-        "runs/fashion_iq-tirg-df6dd9453a/metrics.json": '{"metrics": {}}',
+        "runs/fashion_iq-tirg-e2a551407a/metrics.json": '{"metrics": {}}',
         "runs/galleries/css-laptop-0000000000.npy": "old",
         "report/index.html": "mine",
         "report/report.json": "[{",
         "figures/figure3.png": "mine",
         ".cache/manifest.json": "{",
     }
-    kept = {path.name for path in (CLONE / "notebooks" / "records" / "figures").glob("*.npz")}
-    for name, text in {**files, **{f"runs/figures/{name}": "damaged" for name in kept}}.items():
+    with np.load(CLONE / "notebooks" / "records" / "figures.npz") as figures:
+        kept = {key.split("/")[0] for key in figures.files}
+    for name, text in {**files, **{f"runs/figures/{name}.npz": "damaged" for name in kept}}.items():
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text(text)
     return _files(clone)

@@ -218,8 +218,7 @@ class ModificationExplorer(Explorer):
             if self.only.shortest > 0 or self.only.longest < self.table.lengths.max():
                 kept.append(f"{self.only.shortest} to {min(self.only.longest, int(self.table.lengths.max()))} words")
             filtered = f"; only {', '.join(kept)}" if kept else ""
-        kind = "synthetic data" if self.session.made else "published data"
-        caption = f"{split.title} ({kind}: {split.origin}); a query counts for every type whose words it holds"
+        caption = f"{split.title} ({split.origin}); a query counts for every type whose words it holds"
         return ModificationState(
             tuple(table.names),
             table.metric,

@@ -52,7 +52,7 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
         data = css_annotations(size, seed)
         sidecar: dict[str, np.ndarray] = {}
         total = sum(len(data[s]["objects_img"]) for s in SPLITS)
-        with tqdm(total=total, desc="made css", unit="image", disable=not progress) as bar:
+        with tqdm(total=total, desc="synthetic css", unit="image", disable=not progress) as bar:
             for split in SPLITS:
                 columns = []
                 finish = partial(_save, folder, split)

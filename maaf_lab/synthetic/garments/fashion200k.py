@@ -166,7 +166,9 @@ def make_fashion200k(
             for place in dict.fromkeys(picture.path.rpartition("/")[0] for picture in pictures):
                 (folder / place).mkdir(parents=True)
             jobs += [(picture.path, picture.garment, (seed, 100 + number, i)) for i, picture in enumerate(pictures)]
-        for _ in in_processes(partial(_draw, str(folder), pixels), jobs, "made fashion200k", progress=progress, workers=workers):
+        for _ in in_processes(
+            partial(_draw, str(folder), pixels), jobs, "synthetic fashion200k", progress=progress, workers=workers
+        ):
             pass
         for split, pictures in splits.items():
             for category in CATEGORIES:

@@ -141,7 +141,7 @@ def make_fashion_iq(
             for i, (asin, garment) in enumerate(shop.garments.items())
         ]
         drawing = partial(_draw, str(folder / "images"), pixels)
-        for _ in in_processes(drawing, jobs, "made fashion_iq", progress=progress, workers=workers):
+        for _ in in_processes(drawing, jobs, "synthetic fashion_iq", progress=progress, workers=workers):
             pass
         for split, shop in shops.items():
             for category in CATEGORIES:
@@ -160,7 +160,7 @@ def redraw(asins: Sequence[str], split: str, size: str = "full", pixels: int = 2
     garments = make_split(split, size, seed).garments
     number = {asin: i for i, asin in enumerate(garments)}
     if unknown := [asin for asin in asins if asin not in number]:
-        raise DataError(f"made fashion_iq, {split}: no picture {unknown[0]!r}; the sidecar {SIDECAR} lists them")
+        raise DataError(f"synthetic fashion_iq, {split}: no picture {unknown[0]!r}; the sidecar {SIDECAR} lists them")
     stream = seed, 100 + SPLITS.index(split)
     return [draw(garments[asin], draw_pose(RandomStream(*stream, number[asin])), pixels) for asin in asins]
 

@@ -55,7 +55,9 @@ def make_mit_states(out: str | Path, size: str = "full", pixels: int = 224, seed
         jobs = plan(size)
         for name in dict.fromkeys(Path(path).parent for path, *_ in jobs):
             (folder / IMAGES / name).mkdir(parents=True)
-        looks = list(in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "made states", progress=progress))
+        looks = list(
+            in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "synthetic mit_states", progress=progress)
+        )
         told = {path: {"adjective": adjective, "noun": noun, **look} for (path, adjective, noun, _), look in zip(jobs, looks)}
         write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(told, indent=0).encode()))
         train = sum(noun in TRAIN_NOUNS for _, _, noun, _ in jobs)
@@ -91,7 +93,7 @@ def draw_state(adjective: str, noun: str, pixels: int, dice: RandomStream) -> tu
     """
     if noun not in NOUNS or adjective not in {*EFFECTS, *SIZES}:
         raise DataError(
-            f"made mit_states: cannot draw {adjective!r} {noun!r}; nouns: {', '.join(NOUNS)}; adjectives: "
+            f"synthetic mit_states: cannot draw {adjective!r} {noun!r}; nouns: {', '.join(NOUNS)}; adjectives: "
             f"{', '.join([*EFFECTS, *SIZES])}"
         )
     color = jitter(dice, dice.pick(NOUNS[noun].colors), 14)

@@ -27,7 +27,8 @@ from maaf_lab.data.cache.build import SEALED
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Image, Split
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.experiments.runs import Run
+from maaf_lab.experiments.runs import finished_runs
+from maaf_lab.utils.paths import records_folder
 
 NOISE = np.random.default_rng(0)
 
@@ -563,7 +564,7 @@ def test_the_bar_shows_only_on_request(split, make, tmp_path, capsys):
 
 
 def test_committed_records_keep_their_names():
-    records = [Run(path.parent) for path in (Path(__file__).parents[3] / "notebooks" / "records").glob("*/config.json")]
+    records = finished_runs(records_folder("lab"))
     assert len(records) >= 4
     for run in records:
         assert run.config.name == run.name and run.config.data.cache == "raw"

@@ -53,7 +53,7 @@ def test_made_checked_trained_ranked(tmp_path, tiny_sets, name):
     assert all(math.isfinite(loss) for loss in run.log["loss"])
     split = datasets.load(name, folder, datasets.evaluation(name))
     assert len(run.rankings) == len(split.queries) and (run.rankings.frame["rank"] >= 1).all()
-    assert run.metrics["data"] == report.origin and "made" in report.origin
+    assert run.metrics["data"] == report.origin and "synthetic" in report.origin
 
 
 # MIT-States has no annotation that names its pictures: one that is gone is not known to be missing.
@@ -100,7 +100,7 @@ def test_a_result_says_what_training_had_to_do_without(tmp_path, tiny_sets):
         train_and_evaluate(config, folder, tmp_path / "runs", device="cpu", progress=False)
     config = config.replace(**{"data.missing": "skip"})
     run = train_and_evaluate(config, folder, tmp_path / "runs", device="cpu", progress=False)
-    assert "(trained on: made css" in run.metrics["data"] and "queries dropped: 1 images missing" in run.metrics["data"]
+    assert "(trained on: synthetic css" in run.metrics["data"] and "queries dropped: 1 images missing" in run.metrics["data"]
 
 
 def test_an_unfinished_made_set_is_refused(tmp_path, tiny_sets):

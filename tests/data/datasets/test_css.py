@@ -81,8 +81,11 @@ def test_origin(root):
     data["test"]["mods"][0]["to_str"] = "make red object large"
     np.save(root / ANNOTATION, data, allow_pickle=True)
     assert datasets.origin("css", root) != first
-    write(root, made={"dataset": "css", "version": 1, "size": "tiny", "pixels": 12, "seed": 0, "origin": "made css v1 size=tiny"})
-    assert datasets.load("css", root, "test").origin == datasets.origin("css", root) == "made css v1 size=tiny"
+    write(
+        root,
+        made={"dataset": "css", "version": 1, "size": "tiny", "pixels": 12, "seed": 0, "origin": "synthetic css v1 size=tiny"},
+    )
+    assert datasets.load("css", root, "test").origin == datasets.origin("css", root) == "synthetic css v1 size=tiny"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +275,7 @@ def test_the_report_of_a_whole_copy(tmp_path):
         "size": "tiny",
         "pixels": 4,
         "seed": 0,
-        "origin": "made css v1 size=tiny pixels=4",
+        "origin": "synthetic css v1 size=tiny pixels=4",
         "counts": {"train": [360, 320], "test": [360, 320]},
     }
     part = {"objects_img": [[thing()]] * 360, "mods": [{"from": [i % 40], "to": [40 + i], "to_str": "x"} for i in range(320)]}

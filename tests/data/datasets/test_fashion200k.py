@@ -261,7 +261,7 @@ def test_counts_and_notes(root):
     assert any("expected 172,049 and -" in problem for problem in report.problems)
     assert any("expected 29,789 and 33,480" in problem for problem in report.problems)
     assert any(note.startswith("train: 10 different captions (published: 53,099); 10 images have") for note in report.notes)
-    made = {"dataset": "fashion200k", "origin": "made fashion200k", "counts": {"train": [11, 10], "test": [7, 3]}}
+    made = {"dataset": "fashion200k", "origin": "synthetic fashion200k", "counts": {"train": [11, 10], "test": [7, 3]}}
     (root / "made.json").write_text(json.dumps(made))
     report = Fashion200k(root).check(progress=False)
     assert report.complete and not any("53,099" in note for note in report.notes)

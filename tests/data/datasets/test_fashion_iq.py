@@ -259,7 +259,7 @@ def test_notes(root):
     assert any(note.startswith("val: 1 images stand in more than one category") for note in notes)
     assert any(note.startswith("val: 1 queries have their candidate as target") for note in notes)
     counts = {split: [7, 3 if split == "val" else 4] for split in FashionIQ.splits}
-    (root / "made.json").write_text(json.dumps({"dataset": "fashion_iq", "origin": "made fashion_iq", "counts": counts}))
+    (root / "made.json").write_text(json.dumps({"dataset": "fashion_iq", "origin": "synthetic fashion_iq", "counts": counts}))
     report = FashionIQ(root).check(progress=False)
     assert report.complete and "val, dress: 3 images and 1 queries" in report.notes
 

@@ -228,10 +228,10 @@ def test_origin_is_the_hash_of_the_names(root):
 
 def test_made_data(root):
     (root / "made.json").write_text(
-        json.dumps({"dataset": "mit_states", "origin": "made states", "counts": {"train": [10, 16], "test": [7, 10]}})
+        json.dumps({"dataset": "mit_states", "origin": "synthetic states", "counts": {"train": [10, 16], "test": [7, 10]}})
     )
     report = MITStates(root).check(progress=False)
-    assert report.complete and report.origin == MITStates(root).load("test").origin == "made states"
+    assert report.complete and report.origin == MITStates(root).load("test").origin == "synthetic states"
     (root / "images" / "wet dog" / "0.jpg").unlink()
     report = MITStates(root).check(progress=False)
     assert any("train: the annotation has 9 images and 12 queries; expected 10 and 16" in text for text in report.problems)

@@ -230,11 +230,15 @@ def test_a_small_copy_is_not_the_published_set(root):
     assert any("test: the annotation has 6 images and 4 queries; expected 2,540 and 2,100" in text for text in report.problems)
     (root / "made.json").write_text(
         json.dumps(
-            {"dataset": "spot_the_diff", "origin": "made spot", "counts": {split: [6, 4] for split in ("train", "val", "test")}}
+            {
+                "dataset": "spot_the_diff",
+                "origin": "synthetic spot",
+                "counts": {split: [6, 4] for split in ("train", "val", "test")},
+            }
         )
     )
     report = SpotTheDiff(root).check(progress=False)
-    assert report.complete and report.origin == SpotTheDiff(root).load("test").origin == "made spot"
+    assert report.complete and report.origin == SpotTheDiff(root).load("test").origin == "synthetic spot"
 
 
 names = st.text("abc012_. -é", min_size=1, max_size=6).filter(lambda name: name.strip() not in ("", ".", ".."))
