@@ -305,7 +305,7 @@ def _images(seed: int) -> torch.Tensor:
 def _stepper(variant: str, maaf: Path):
     """-> a function that does one training step: forward, loss, backward, SGD."""
     from maaf_lab.data.text import Vocabulary
-    from maaf_lab.data.transforms import normalise
+    from maaf_lab.data.transforms import normalize_pixels
     from maaf_lab.models.registry import build_model
     from maaf_lab.profiles import profile_config
     from maaf_lab.training.devices import give_back_memory, prepare_layout, recompute_blocks
@@ -325,7 +325,7 @@ def _stepper(variant: str, maaf: Path):
         pixels = torch.cat([_images(0), _images(1)])
 
         def loss():
-            queries, targets = run(normalise(pixels), places, places + BATCH, text)
+            queries, targets = run(normalize_pixels(pixels), places, places + BATCH, text)
             return batch_softmax_loss(queries, targets, model.scale)
     elif variant.startswith("theirs"):
         (module,) = theirs(maaf, "models.img_text_composition_models")
@@ -334,7 +334,7 @@ def _stepper(variant: str, maaf: Path):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-6)
         layout = torch.channels_last if settings.get("channels_last") else torch.contiguous_format
         model = model.to(memory_format=layout)
-        images = [normalise(_images(i)).contiguous(memory_format=layout) for i in (0, 1)]
+        images = [normalize_pixels(_images(i)).contiguous(memory_format=layout) for i in (0, 1)]
 
         def loss():
             return model.compute_loss(images[0], texts, images[1], soft_triplet_loss=False)
@@ -344,7 +344,7 @@ def _stepper(variant: str, maaf: Path):
         layout = torch.channels_last if settings.get("channels_last") else torch.contiguous_format
         model = torchvision.models.resnet50(weights=None).train().to(memory_format=layout)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-6)
-        images = normalise(torch.cat([_images(0), _images(1)])).contiguous(memory_format=layout)
+        images = normalize_pixels(torch.cat([_images(0), _images(1)])).contiguous(memory_format=layout)
 
         def loss():
             return model(images).square().mean()

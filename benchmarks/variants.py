@@ -3,8 +3,8 @@
     maaf-lab train ... --runs-root RUNS --set model.dropout=0        # one run a variant
     python benchmarks/variants.py RUNS [RUNS ...] --base NAME
 
-Test asks for pairs of colour and shape that training never showed, so recalls are split by what the text names: a colour with a
-cube or a cylinder is such an unseen pair; a text without a colour leaves it open, and a model that has learned which colours
+Test asks for pairs of color and shape that training never showed, so recalls are split by what the text names: a color with a
+cube or a cylinder is such an unseen pair; a text without a color leaves it open, and a model that has learned which colors
 cubes have in training guesses wrong.
 """
 
@@ -38,7 +38,7 @@ def by_text(run: Run) -> dict[str, float]:
     color = words.apply(lambda w: bool(set(w) & set(COLORS)))
     pair = color & words.apply(lambda w: bool(set(w) & {"cube", "cylinder"}))
     kind = words.str[0].replace({"make": "change"})
-    names = np.where(pair, "unseen pair", np.where(color, "colour", "no colour"))
+    names = np.where(pair, "unseen pair", np.where(color, "color", "no color"))
     means = 100 * pd.Series(hits).groupby([kind, pd.Series(names)]).mean()
     return {f"{k}, {name}": round(value, 1) for (k, name), value in means.items()}
 

@@ -43,7 +43,7 @@ def coverage(boxes: np.ndarray, pixels: int, side: int) -> np.ndarray:
 def describing_words(text: str) -> list[tuple[int, str]]:
     """(place, kind) of the words by which a text picks out objects of its reference.
 
-    None for an *add*, whose object is not there. The colour or size that a *change* sets describes the target, not the
+    None for an *add*, whose object is not there. The color or size that a *change* sets describes the target, not the
     reference: it is left out.
     """
     modification = parse_modification(text)

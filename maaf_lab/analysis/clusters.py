@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from maaf_lab.data.cache import PixelCache
-from maaf_lab.data.transforms import GREY
+from maaf_lab.data.transforms import GRAY
 from maaf_lab.errors import ConfigError
 
 
 def largest_cluster(cache: PixelCache, images: np.ndarray, *, clusters: int = 5, seed: int = 0) -> np.ndarray:
-    """Those of `images` (N,) whose grey squares lie in the largest k-means cluster (the paper: k = 5), in their order.
+    """Those of `images` (N,) whose gray squares lie in the largest k-means cluster (the paper: k = 5), in their order.
 
     Raises ConfigError where there are fewer images than clusters.
     """
@@ -19,14 +19,14 @@ def largest_cluster(cache: PixelCache, images: np.ndarray, *, clusters: int = 5,
 
     if len(images) < clusters:
         raise ConfigError(f"expected at least {clusters} images for {clusters} clusters, found {len(images)}")
-    grey = np.concatenate([_grey(cache, images[low : low + 512]) for low in range(0, len(images), 512)])
-    labels = KMeans(clusters, n_init=4, random_state=seed).fit_predict(grey)
+    gray = np.concatenate([_gray(cache, images[low : low + 512]) for low in range(0, len(images), 512)])
+    labels = KMeans(clusters, n_init=4, random_state=seed).fit_predict(gray)
     return images[labels == np.bincount(labels).argmax()]
 
 
-def _grey(cache: PixelCache, images: np.ndarray) -> np.ndarray:
+def _gray(cache: PixelCache, images: np.ndarray) -> np.ndarray:
     """(B, S * S) float32, 0 to 1."""
-    shares = torch.tensor(GREY).view(1, 3, 1, 1)
+    shares = torch.tensor(GRAY).view(1, 3, 1, 1)
     return ((cache.batch(images).float() * shares).sum(1) / 255).flatten(1).numpy()
 
 

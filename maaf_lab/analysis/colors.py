@@ -1,4 +1,4 @@
-"""What colour words ignore: the paper's Figure 5."""
+"""What color words ignore: the paper's Figure 5."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FIGURE_5 = ("red", "yellow", "green", "cyan", "blue", "purple", "brown", "gray")
 
 @dataclass(frozen=True)
 class ColorImages:
-    """images: colour -> (S, S, 3) float, the mean of (1 - attention) * image over its examples less the mean over all examples.
+    """images: color -> (S, S, 3) float, the mean of (1 - attention) * image over its examples less the mean over all examples.
 
-    Pixels count 0 to 1; the values are signed. counts: colour -> examples.
+    Pixels count 0 to 1; the values are signed. counts: color -> examples.
     """
 
     images: dict[str, np.ndarray]
@@ -36,10 +36,10 @@ def unattended(attention: np.ndarray, image: np.ndarray) -> np.ndarray:
 def color_images(
     model: ComposedModel, split: Split, cache: PixelCache, *, block: int = 0, chunk: int = 256, progress: bool = True
 ) -> ColorImages:
-    """Figure 5 for any split of CSS: candidate images weighted by one minus the colour word's attention, averaged.
+    """Figure 5 for any split of CSS: candidate images weighted by one minus the color word's attention, averaged.
 
     Attention is the mean over heads on the 7x7 grid, as wide as the image. With softmax a weight is small, and one minus it close
-    to 1: what the figure shows is the difference that is left when the mean over all colours is subtracted.
+    to 1: what the figure shows is the difference that is left when the mean over all colors is subtracted.
     Raises ConfigError for a system without attention to words, DataError for texts that are not CSS's.
     """
     of = [described_color(join(q.texts)) for q in split.queries]
@@ -52,7 +52,7 @@ def color_images(
         found = places.get(tuple(tokens))
         return [] if found is None else [found]
 
-    for word in word_attention(model, split, cache, place_of, chunk=chunk, progress=progress, title="attention of colour words"):
+    for word in word_attention(model, split, cache, place_of, chunk=chunk, progress=progress, title="attention of color words"):
         sums[of[word.query]] += unattended(word.weights[block].mean(0), cache.image(split.queries[word.query].source))
         counts[of[word.query]] += 1
     total = sum(counts.values())

@@ -1,4 +1,4 @@
-"""How well CSS can be answered at all: a text that leaves attributes out may fit several scenes of the gallery.
+"""The highest recall possible on CSS: a text that leaves attributes out may fit several scenes of the gallery.
 
 "add object to top-left" fits every scene that equals the reference plus one object there. A perfect reader of scenes and
 texts finds the k scenes that fit and can only guess among them: right 1/k of the time. It works from labels and texts, so

@@ -1,4 +1,4 @@
-"""What a single attention head is worth: turn it off and rank again."""
+"""What a single attention head contributes: turn it off and rank again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def attentions(model: ComposedModel) -> list[tuple[str, MultiHeadAttention]]:
 
 @contextmanager
 def without_head(attention: MultiHeadAttention, head: int) -> Iterator[None]:
-    """Inside, one head (from 0) adds nothing to any token: its columns of the output map are zero. All comes back afterwards."""
+    """Inside, one head (from 0) adds nothing to any token: its columns of the output map are zero. Restored at the end."""
     if not 0 <= head < attention.heads:
         raise ConfigError(f"expected a head from 0 to {attention.heads - 1}, found {head}")
     weight = attention.out.weight
@@ -53,7 +53,7 @@ def without_head(attention: MultiHeadAttention, head: int) -> Iterator[None]:
 def head_ablation(
     model: ComposedModel, split: Split, cache: PixelCache, *, k: int = 1, transform: str = "plain", progress: bool = True
 ) -> pd.DataFrame:
-    """Each head turned off, for queries and gallery alike: what recall at k becomes, and what it loses, by kind of query.
+    """Each head turned off, for queries and gallery alike: what recall at k becomes, and what it loses, by modification type.
 
     Columns attention (name), head (from 1; 0 for the whole model), kind ("all", and the text's first word where that names a
     kind: add, remove, change), recall, low, high (percent), lost (points against the whole model on the same queries), lost_low,

@@ -33,7 +33,7 @@ class PositionMaps:
     counts: dict[str, int]
 
     def contrast(self) -> pd.DataFrame:
-        """A line a word: mean attention inside the named cell, mean over the other eight cells, their ratio, examples.
+        """A row per word: mean attention inside the named cell, mean over the other eight cells, their ratio, examples.
 
         A cell is a third of the grid each way; a token on the border of two cells counts for each by its area.
         """

@@ -1,4 +1,4 @@
-"""What the words of a text name in its reference picture, where somebody knows: synthetic CSS."""
+"""What the words of a text name in its reference image, where that is known: synthetic CSS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sentence held against many pictures: where each of its words attends, on average (the paper's Figure 6, section S3).
+"""One sentence with many pictures: where each of its words attends, on average (the paper's Figure 6, section S3).
 
 Shapes: B pictures of a chunk, H heads, T words; rows x columns the image's token grid.
 """

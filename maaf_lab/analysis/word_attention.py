@@ -1,4 +1,4 @@
-"""The attention of single words to the image's places, query by query: what Figures 3 and 5 and the avoidance score average.
+"""The attention of single words to the image's tokens, query by query: what Figures 3 and 5 and the avoidance score average.
 
 Shapes: B queries of a chunk, H heads; rows x columns the image's token grid (7x7).
 """
@@ -22,7 +22,7 @@ from maaf_lab.models.base import ComposedModel
 
 
 class WordMap(NamedTuple):
-    """One word of one query: the query's number, the word's place among the text's tokens, weights (blocks, H, rows, columns).
+    """One word of one query: the query's number, the word's index among the text's tokens, weights (blocks, H, rows, columns).
 
     operations: the names of `blocks`.
     """

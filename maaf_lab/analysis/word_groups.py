@@ -1,4 +1,4 @@
-"""Average attention of words over all queries that hold them: a single word, position words, colours, types of change.
+"""Average attention of words over all queries that hold them: a single word, position words, colors, types of change.
 
 The same averages as the paper's Figures 3, 5 and 6, head by head. Shapes: rows x columns the coarsest grid, S side in pixels.
 """
@@ -31,7 +31,7 @@ MOST = 12  # groups shown
 class WordGroups:
     """maps: group -> (operations, H, rows, columns), mean attention over its words; counts: group -> words; signed: not softmax.
 
-    pictures: group -> uint8 (S, S, 3), the mean reference. ignored (colours): group -> (S, S, 3), the mean of (1 - attention) *
+    pictures: group -> uint8 (S, S, 3), the mean reference. ignored (colors): group -> (S, S, 3), the mean of (1 - attention) *
     image less its mean over all groups, for the mean of heads of the first operation (Figure 5). contrast (positions): group ->
     attention inside the named cell over the mean of the other eight, per operation and head 0 (mean), 1, ...
     """

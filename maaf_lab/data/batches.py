@@ -26,7 +26,7 @@ class GroupSampler:
     An epoch deals every query once: each reference's queries are shuffled and cut into groups, the groups are shuffled and cut
     into batches. A reference whose queries do not fill its last group lends queries of that epoch again; where a reference has
     fewer queries than a group, groups of several references are joined. What does not fill a batch waits for the next epoch.
-    categories: one a query; then all queries of a batch are of one category, and the categories' batches are shuffled
+    categories: one per query; then all queries of a batch are of one category, and the categories' batches are shuffled
     together (Fashion IQ, authors' code).
     """
 
@@ -79,13 +79,13 @@ class GroupSampler:
         return np.stack(groups)[order].reshape(-1, self.batch_size)
 
     def batch(self, step: int) -> np.ndarray:
-        """Query indices (B,) of step 0, 1, 2, ...: the same for the same seed, whatever was asked before."""
+        """Query indices (B,) of step 0, 1, 2, ...: the same for the same seed, whatever was read before."""
         epoch, place = divmod(step, self.batches_per_epoch)
         return self._deal(epoch)[place]
 
 
 class Batch(NamedTuple):
-    """images: indices (U,) of the split's distinct images; source, target: (B,) places in it; text: B captions."""
+    """images: indices (U,) of the split's distinct images; source, target: (B,) indices into it; text: B captions."""
 
     images: np.ndarray
     source: Tensor
@@ -126,7 +126,7 @@ class Collator:
 class Feed:
     """Step -> Batch, a pure function of the split, the settings and the step.
 
-    So any step can be asked for first: a resumed run, a loader's worker and another process see the same batches. Where the
+    So steps can be read in any order: a resumed run, a loader's worker and another process see the same batches. Where the
     split draws its training queries, each epoch has its own, from (seed, epoch). With `processes` above one, each gets its
     share of a step's groups: together they see the batch that one process would see.
     """
@@ -144,7 +144,7 @@ class Feed:
         self.batches_per_epoch = self._sampler.batches_per_epoch
 
     def _at(self, epoch: int) -> None:
-        """Make `epoch` the one at hand; fixed queries are collated once."""
+        """Make `epoch` the current one; fixed queries are collated once."""
         if epoch == self._epoch or (self._collate is not None and self._split.draw is None):
             return
         plan, split = self._plan, self._split

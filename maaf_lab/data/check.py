@@ -42,9 +42,9 @@ class CheckRow:
 
 @dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What is in a dataset's folder. Shows itself as text; `to_frame()` gives a row a split.
+    """What is in a dataset's folder. Shows itself as text; `to_frame()` gives a row per split.
 
-    files: (name, state) of what the layout asks for. rows: one a split. problems: what keeps the data from being used
+    files: (name, state) of the layout's files. rows: one per split. problems: what keeps the data from being used
     whole. notes: what is worth knowing. download: what to get and how to lay it out.
     """
 
@@ -63,7 +63,7 @@ class CheckReport:
         return bool(self.rows) and not self.problems
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a split: images, missing, unreadable, queries, queries lost, expected counts."""
+        """A row per split: images, missing, unreadable, queries, queries lost, expected counts."""
         columns = ["split", "images", "missing", "unreadable", "queries", "queries lost", "images expected", "queries expected"]
         rows = [
             (
@@ -73,8 +73,8 @@ class CheckReport:
                 len(r.unreadable),
                 r.queries,
                 r.queries_lost,
-                _told(r.published_images, r.exact),
-                _told(r.published_queries, r.exact),
+                _count_text(r.published_images, r.exact),
+                _count_text(r.published_queries, r.exact),
             )
             for r in self.rows
         ]
@@ -96,12 +96,12 @@ class CheckReport:
     __repr__ = __str__
 
 
-def _told(number: int | None, exact: bool) -> str:
+def _count_text(number: int | None, exact: bool) -> str:
     return "-" if number is None else f"{'' if exact else 'about '}{number:,}"
 
 
 def row_problems(rows: Iterable[CheckRow]) -> list[str]:
-    """One sentence for each thing that is wrong with a split, with the first names and what it costs."""
+    """One sentence per problem of a split, with the first names and the queries it costs."""
     out = []
     for r in rows:
         cost = f"; {r.queries_lost:,} of {r.queries:,} queries are lost in {r.split}"
@@ -111,6 +111,6 @@ def row_problems(rows: Iterable[CheckRow]) -> list[str]:
             names = [f"{name} ({why})" for name, why in r.unreadable]
             out.append(f"{r.split}: {len(names):,} of {r.images:,} images unreadable (first: {first_names(names)}){cost}")
         if not r.counts_agree:
-            told = f"{_told(r.published_images, r.exact)} and {_told(r.published_queries, r.exact)}"
-            out.append(f"{r.split}: the annotation has {r.images:,} images and {r.queries:,} queries; expected {told}")
+            expected = f"{_count_text(r.published_images, r.exact)} and {_count_text(r.published_queries, r.exact)}"
+            out.append(f"{r.split}: the annotation has {r.images:,} images and {r.queries:,} queries; expected {expected}")
     return out

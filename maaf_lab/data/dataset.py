@@ -37,7 +37,7 @@ def read_mark(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Part:
-    """What the annotation of one split says, before anybody has looked for the pictures.
+    """What the annotation of one split says, before any pictures are looked for.
 
     draw: for datasets whose training queries are sampled, a pure function of a random generator -> the queries of an epoch.
     words: texts with the words that other draws may use and `queries` may lack, for the vocabulary.
@@ -60,7 +60,7 @@ class Counts:
 
 
 class Dataset(ABC):
-    """One dataset in one folder. Subclasses say how its files become a `Part`; nothing is read before it is asked for.
+    """One dataset in one folder. Subclasses say how its files become a `Part`; nothing is read until it is needed.
 
     key: name in the registry. title: name in messages. splits: what `check` reads; `evaluation` is the one that is ranked.
     download: what to get, from where, and how to lay it out. pictures: the folder below the root that holds the images.
@@ -99,7 +99,7 @@ class Dataset(ABC):
         """The files that the layout asks for, pictures apart, whether they are there or not."""
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
-        """What is worth knowing about a split that is no problem."""
+        """Remarks on a split that are not problems."""
         return ()
 
     def without(self, part: Part, bad: set[int]) -> Part:
@@ -142,7 +142,7 @@ class Dataset(ABC):
         return made["origin"] if made is not None else f"published sha256:{self._digest()[:12]}"
 
     def made(self) -> dict[str, Any] | None:
-        """What made.json says, or None where there is none. Raises DataError for a spoilt one."""
+        """What made.json says, or None where there is none. Raises DataError for a damaged one."""
         path = self.root / MARK
         try:
             made = read_mark(path)
@@ -170,7 +170,7 @@ class Dataset(ABC):
     def check(self, progress: bool = True) -> CheckReport:
         """What a copy holds: every image is decoded, queries that would be lost are counted, counts are compared.
 
-        Never raises for what is wrong with the files: the report says it.
+        Never raises for faults of the files: they are in the report.
         """
         problems: list[str] = []
         notes: list[str] = []
@@ -267,7 +267,7 @@ class Dataset(ABC):
         return first_names([path.relative_to(self.root).as_posix() for path in self.annotations()], 2)
 
     def _files(self) -> tuple[tuple[str, str], ...]:
-        """What stands in the folder, for the report."""
+        """What is in the folder, for the report."""
         lines = []
         for path in self.annotations():
             state = f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"

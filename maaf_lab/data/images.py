@@ -21,9 +21,9 @@ _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 def decode(path: str | Path, data: bytes | None = None) -> np.ndarray:
     """An image file -> uint8 (height, width, 3) RGB.
 
-    Turned as its EXIF says; transparency over white; the first frame of an animation; 16-bit grey scaled to 8 bits; CMYK and
+    Turned as its EXIF says; transparency over white; the first frame of an animation; 16-bit gray scaled to 8 bits; CMYK and
     palettes converted. `data`: the file's bytes, where they are read already. Raises DataError naming the file when it is
-    missing, cut short, no image, or holds numbers that have no agreed meaning as colours (32-bit floats).
+    missing, cut short, no image, or holds numbers that have no agreed meaning as colors (32-bit floats).
     """
     try:
         with PILImage.open(io.BytesIO(data) if data is not None else path) as image:
@@ -48,7 +48,7 @@ def _why(error: Exception) -> str:
 def _as_rgb(image: PILImage.Image) -> PILImage.Image:
     if image.mode == "F":
         raise DataError("mode F (32-bit floats) has no agreed range")
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow cuts, not scales, when it converts
+    if image.mode.startswith("I"):  # 16-bit gray; Pillow cuts, not scales, when it converts
         values = np.asarray(image).astype(np.int64)
         return PILImage.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:

@@ -17,9 +17,9 @@ from maaf_lab.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture. Two images with one `label` are the same answer.
+    """One picture. Images with the same `label` are relevant to the same queries.
 
-    id: the name under which the dataset publishes it. path: its file. categories: the galleries it stands in.
+    id: the name under which the dataset publishes it. path: its file. categories: the galleries that hold it.
     """
 
     id: str
@@ -33,9 +33,9 @@ class Query:
     """A reference image plus a modification text.
 
     source: index into `Split.images`. texts: one caption, or several that belong together.
-    target_label: the label that is right, or None where a split is published without answers.
-    target: index of the image that stands as the answer in training (any image with the label is right in ranking).
-    category: the gallery that is searched, where the protocol has one gallery a category.
+    target_label: the label of the relevant images, or None where a split is published without targets.
+    target: index of the target image in training (in ranking, every image with the label is relevant).
+    category: the gallery that is searched, where the protocol has one gallery per category.
     exclude: images besides the reference that are no candidates (2D-to-3D: the rendered picture of the reference's scene);
     taken out of the gallery together with the reference.
     """
@@ -54,7 +54,7 @@ class Protocol:
 
     gallery: "split" (all images) or "category" (the images of the query's category).
     exclude_source: whether the query's own reference image is taken out of the gallery.
-    ks: the k of recall at k. answer: what makes an image right, in words.
+    ks: the k of recall at k. answer: what makes an image relevant, in words.
     """
 
     gallery: str = "split"

@@ -35,7 +35,7 @@ def join(texts: Sequence[str]) -> str:
 
 
 def for_people(text: str) -> str:
-    """A query's text as people read and type it: captions stand between plus signs."""
+    """A query's text as people read and type it: captions joined by plus signs."""
     return text.replace(f" {JOINER} ", " + ")
 
 
@@ -81,7 +81,7 @@ class Vocabulary:
         return len(self.words) + 1
 
     def ids(self, text: str) -> list[int]:
-        """One id a token of `text`; `UNKNOWN` for words that training never saw."""
+        """One id per token of `text`; `UNKNOWN` for words that training never saw."""
         return [self._ids.get(word, UNKNOWN) for word in tokenize(text)]
 
     def unknown(self, text: str) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Vocabulary:
 class WordPieces:
     """BERT's vocabulary: pieces of words, in the order of their ids, and the dimensions of the network that reads them.
 
-    It stands where a `Vocabulary` stands. Every word is some pieces, so unknown words are rare; [PAD] has id 0. A text is split
+    It takes the place of a `Vocabulary`. Every word is made of pieces, so unknown words are rare; [PAD] has id 0. A text is split
     as BERT does it (lower case, accents and punctuation apart), so the lab's own tokenizer has no part in it.
     """
 
@@ -137,11 +137,11 @@ class WordPieces:
         return len(self.pieces)
 
     def ids(self, text: str) -> list[int]:
-        """One id a piece of `text`, nothing before and nothing behind it."""
+        """One id per piece of `text`, with no special tokens around them."""
         return self._splitter.encode(text, add_special_tokens=False).ids
 
     def unknown(self, text: str) -> tuple[str, ...]:
-        """None that have a name: pieces make every word, but for signs of other scripts."""
+        """Always empty: pieces make every word, except signs of other scripts."""
         return ()
 
     def batch(self, texts: Sequence[str]) -> TextBatch:

@@ -16,16 +16,16 @@ from maaf_lab.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-GREY = (0.299, 0.587, 0.114)  # how much red, green and blue count for brightness (ITU-R BT.601)
+GRAY = (0.299, 0.587, 0.114)  # how much red, green and blue count for brightness (ITU-R BT.601)
 
 
-def normalise(batch: Tensor, device: torch.device | str | None = None) -> Tensor:
+def normalize_pixels(batch: Tensor, device: torch.device | str | None = None) -> Tensor:
     """uint8 (B, 3, S, S) -> float32 (B, 3, S, S), minus ImageNet's mean, over its standard deviation; on `device`."""
     batch = batch if device is None else batch.to(device)
-    return standardise(batch.to(torch.float32) / 255)
+    return standardize(batch.to(torch.float32) / 255)
 
 
-def standardise(batch: Tensor) -> Tensor:
+def standardize(batch: Tensor) -> Tensor:
     """Values in [0, 1] (B, 3, H, W), minus ImageNet's mean, over its standard deviation."""
     mean, std = (torch.tensor(v, dtype=batch.dtype, device=batch.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (batch - mean) / std
@@ -36,25 +36,25 @@ def _check_batch(batch: Tensor) -> None:
         raise ConfigError(f"transform: expected a uint8 batch (B, 3, height, width), found {batch.dtype} {tuple(batch.shape)}")
 
 
-def some_in_grey(batch: Tensor, source: Tensor, target: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """A training batch with a random `share` of its references turned grey, and with each the targets of its queries.
+def some_in_gray(batch: Tensor, source: Tensor, target: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """A training batch with a random `share` of its references turned gray, and with each the targets of its queries.
 
-    A query and its target so lose their colours together: what is left to compare is shape, size and place. batch: uint8
+    So a query and its target lose their colors together: what is left to compare is shape, size and position. batch: uint8
     (B, 3, H, W), unchanged; source, target: the rows of each query's two images, both (Q,); generator: a CPU one.
     """
-    grey = (torch.rand(len(batch), generator=generator) < share).to(batch.device)
-    grey[target] = grey[source]
-    luma = torch.tensor(GREY, device=batch.device)
+    gray = (torch.rand(len(batch), generator=generator) < share).to(batch.device)
+    gray[target] = gray[source]
+    luma = torch.tensor(GRAY, device=batch.device)
     batch = batch.clone()
-    batch[grey] = torch.einsum("bchw,c->bhw", batch[grey].to(torch.float32), luma).round().to(torch.uint8)[:, None]
+    batch[gray] = torch.einsum("bchw,c->bhw", batch[gray].to(torch.float32), luma).round().to(torch.uint8)[:, None]
     return batch
 
 
 @dataclass(frozen=True)
 class Plain:
-    """Resize (shorter side), centre crop, ImageNet normalisation; training and evaluation alike (CSS, MIT-States, Fashion200k).
+    """Resize (shorter side), center crop, ImageNet normalization; training and evaluation alike (CSS, MIT-States, Fashion200k).
 
-    Batches from a `PixelCache` of the same size are squares already and are only normalised.
+    Batches from a `PixelCache` of the same size are squares already and are only normalized.
     """
 
     pixels: int
@@ -68,7 +68,7 @@ class Plain:
         _check_batch(batch)
         height, width = batch.shape[-2:]
         if (height, width) == (self.pixels, self.pixels):
-            return normalise(batch)
+            return normalize_pixels(batch)
         image = batch.to(torch.float32) / 255
         if min(height, width) != self.pixels:
             long = int(self.pixels * max(height, width) / min(height, width))
@@ -76,15 +76,15 @@ class Plain:
             image = F.interpolate(image, new, mode="bilinear", antialias=True, align_corners=False)
             height, width = new
         top, left = round((height - self.pixels) / 2), round((width - self.pixels) / 2)
-        return standardise(image[..., top : top + self.pixels, left : left + self.pixels])
+        return standardize(image[..., top : top + self.pixels, left : left + self.pixels])
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Random resized crop, flip, noise, ImageNet normalisation for training; `Plain` for evaluation (Fashion IQ, Birds, Spot).
+    """Random resized crop, flip, noise, ImageNet normalization for training; `Plain` for evaluation (Fashion IQ, Birds, Spot).
 
     The authors' code: crops of 0.8 to 1 of the area with sides' ratio 0.75 to 1.3, flipped half the time, noise of std 0.01 added
-    to values in [0, 1], so before normalisation. They crop the whole image; here a crop comes from the cached square, whose
+    to values in [0, 1], so before normalization. They crop the whole image; here a crop comes from the cached square, whose
     middle is all that evaluation sees. From squares of `pixels` a crop is only ever enlarged, so bilinear reading needs no
     antialiasing (larger squares would alias: cache at `pixels`). All random numbers follow from one CPU generator: its state
     is all that an exact resume needs, and crops and flips are the same on every device (noise is drawn on the batch's device).
@@ -104,7 +104,7 @@ class Crops:
         image = F.grid_sample(batch.to(torch.float32) / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
         noise = torch.Generator(batch.device).manual_seed(noise_seed)
         image = image + self.noise * torch.randn(image.shape, generator=noise, device=image.device)
-        return standardise(image).contiguous(memory_format=torch.channels_last)
+        return standardize(image).contiguous(memory_format=torch.channels_last)
 
     def eval(self, batch: Tensor) -> Tensor:
         return Plain(self.pixels).eval(batch)

@@ -1,6 +1,6 @@
 """Records: what finished runs rest on, many in a few files that are small enough to commit.
 
-folder/runs.parquet                    a line a run: run (its name), config, environment, metrics (JSON), log (CSV), ranks (a file)
+folder/runs.parquet                    a line a run: run (name), config, environment, metrics (JSON), log (CSV), ranks (a file)
        ranks-{dataset}-{hash}.parquet  a line a query, a column of ranks a run (see `Rankings.save_ranks`)
        figures.npz                     arrays that figures are drawn from: {figure}-{hash}/{array}
 

@@ -49,7 +49,7 @@ class Look:
 
     vector: (D,) unit vector. tokens: names of the words (N - image tokens), as typed. unknown: words that the model has never
     seen. weights: (operations, heads, N, N) float32, a row a token that looks; None for a system without attention.
-    spans: name -> (start, stop) of "7x7", "14x14", "text". normalised: rows sum to 1; otherwise signed scores.
+    spans: name -> (start, stop) of "7x7", "14x14", "text". normalized: rows sum to 1; otherwise signed scores.
     """
 
     vector: np.ndarray
@@ -57,7 +57,7 @@ class Look:
     unknown: tuple[str, ...]
     weights: np.ndarray | None = None
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
-    normalised: bool = True
+    normalized: bool = True
     operations: tuple[str, ...] = ()
 
 
@@ -165,7 +165,7 @@ class Session:
         keep = first + max(len(tokens), 0)
         weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
         spans["text"] = (first, min(last, keep))
-        return Look(vector, tokens, unknown, weights, spans, record.normalised, record.names())
+        return Look(vector, tokens, unknown, weights, spans, record.normalized, record.names())
 
     @torch.inference_mode()
     def embed_picture(self, picture: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ class ComposedModel(nn.Module):
         return self.log_scale.device
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised images (U, 3, S, S) -> what `fuse` and `project` read: dictionaries of tensors of U rows."""
+        """Normalized images (U, 3, S, S) -> what `fuse` and `project` read: dictionaries of tensors of U rows."""
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"expected images (B, 3, S, S), found {tuple(images.shape)}")
         return self.features_of(self.backbone(images))
@@ -64,11 +64,11 @@ class ComposedModel(nn.Module):
         return batch.to(self.device)
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """Query vectors (B, D), not yet normalised, and on request their attention (None where a system has none)."""
+        """Query vectors (B, D), not yet normalized, and on request their attention (None where a system has none)."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """FolderGallery vectors (B, D), not yet normalised, and on request their attention."""
+        """FolderGallery vectors (B, D), not yet normalized, and on request their attention."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it represents a gallery image")
 
     def embed_query(

@@ -2,7 +2,7 @@
 
 Two programs write them: the MAAF authors' (yahoo/maaf, its 2020 code, commit 49a0df9) and TIRG's (google/tirg). Both save
 {"it", "opt" (argparse.Namespace), "model_state_dict"}; the vocabulary is not saved, so the training texts are needed again, in
-the order in which that code read them. What those programs compute is honoured exactly: order of the tokens, layer norm (unbiased
+the order in which that code read them. What those programs compute is honored exactly: order of the tokens, layer norm (unbiased
 deviation, epsilon outside), pooling, the dummy word of two-stream gallery images.
 """
 

@@ -1,4 +1,4 @@
-"""The architecture of MAAF drawn from a model's real shapes (Figure 2): nothing in it is typed in."""
+"""The architecture of MAAF drawn from a model's measured shapes (Figure 2)."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def architecture_figure(model: MAAF, pixels: int, text: str = "is blue and has l
         arrow(part, row)
     blocks, heads, queries, keys = shapes["attention"]
     inner = f"feed-forward\n{config.width} → {config.feedforward} → {config.width}"
-    told = f"{blocks} × attention block\n\n{heads} heads\n{queries} × {keys} weights\nf = {config.attention}\n{inner}"
-    fusion = box(72, 20, 16, 17, told, _FUSION)
+    block_text = f"{blocks} × attention block\n\n{heads} heads\n{queries} × {keys} weights\nf = {config.attention}\n{inner}"
+    fusion = box(72, 20, 16, 17, block_text, _FUSION)
     arrow(row, fusion)
     pooled = ["mean of each resolution" if config.resolutionwise_pooling else "mean of the image"]
     pooled += ["and of the words" if config.include_text else "no words"]

@@ -1,4 +1,4 @@
-"""What attention analyses found, as matplotlib figures: same input, same picture. Signed values stand on a diverging scale."""
+"""What attention analyzes found, as matplotlib figures: same input, same picture. Signed values stand on a diverging scale."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from maaf_lab.analysis.sentences import telling_heads
-from maaf_lab.data.transforms import GREY
+from maaf_lab.data.transforms import GRAY
 
-# Okabe and Ito's colours: told apart with any colour vision
+# Okabe and Ito's colors, distinct with any color vision
 _COLORS = {
     "position": "#0072B2",
     "color": "#D55E00",
@@ -27,7 +27,7 @@ _COLORS = {
 
 
 def color_images_figure(images: Mapping[str, np.ndarray], counts: Mapping[str, int], title: str = "") -> Figure:
-    """Figure 5: a picture a colour word; mid grey is no difference from the mean of all words, brighter is more.
+    """Figure 5: one picture per color word; mid gray is no difference from the mean of all words, brighter is more.
 
     images: (S, S, 3) signed; one scale for all, ending at the 99.5th percentile of their size.
     """
@@ -45,7 +45,7 @@ def color_images_figure(images: Mapping[str, np.ndarray], counts: Mapping[str, i
 
 
 def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
-    """Avoidance scores: a panel a kind of word, a dot a head with its 95% interval; the grey mark is chance."""
+    """Avoidance scores: a panel per kind of word, a dot per head with its 95% interval; the gray mark is chance."""
     kinds, blocks = list(dict.fromkeys(table["kind"])), sorted(table["block"].unique())
     figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(blocks)), layout="constrained")
     axes = figure.subplots(len(blocks), len(kinds), squeeze=False, sharey=True)
@@ -72,7 +72,7 @@ def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
-    """Points of R1 lost when one head is turned off: a column a head, a line a type of query, in each cell the 95% interval.
+    """Points of R1 lost when one head is turned off: a column per head, a row per modification type, 95% intervals in the cells.
 
     Red: points are lost; blue: they are gained. One scale, symmetric around nothing lost.
     """
@@ -111,7 +111,7 @@ def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
             fontsize=7,
             color=text.get_color(),
         )
-    axis.axhline(1, color="#444444", linewidth=1.2)  # all queries above, their types below
+    axis.axhline(1, color="#444444", linewidth=1.2)  # all queries above, modification types below
     blocks = [attention for attention, _ in heads]
     middle = {name: blocks.index(name) + blocks.count(name) // 2 for name in blocks if len(set(blocks)) > 1}
     labels = [f"{head}\n{name}" if middle.get(name) == n else str(head) for n, (name, head) in enumerate(heads)]
@@ -134,7 +134,7 @@ _SPANS = {"7x7": "#0072B2", "14x14": "#D55E00", "text": "#009E73"}  # the paper'
 def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]], title: str = "") -> Figure:
     """Figure 4: the matrix f(Q K^T) of one query with its parts named; right of it the rows of the words, large.
 
-    weights: (N, N), a row a token that looks, a column a token that is looked at. Softmax weights are shown on a logarithmic
+    weights: (N, N), a row per attending token, a column per attended token. Softmax weights are shown on a logarithmic
     scale, signed ones on a diverging one.
     """
     from matplotlib.colors import LogNorm, TwoSlopeNorm
@@ -204,10 +204,10 @@ def _box(start: int, stop: int, first: int, last: int, color: str, width: float)
 
 
 def sentences_figure(rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], heads: int = 3, title: str = "") -> Figure:
-    """Figure 6: a line a sentence; left the average picture, then the word's attention in the heads where it varies most.
+    """Figure 6: a row per sentence; left the average picture, then the word's attention in the heads where it varies most.
 
     rows: (sentence with its word in *stars*, average picture (S, S, 3), signed maps (H, rows, columns), pictures). Red: more
-    attention than the sentence's other words give; blue: less. A scale a sentence, symmetric; maps are laid over the picture.
+    attention than the sentence's other words give; blue: less. One symmetric scale per sentence; maps are laid over the picture.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -217,13 +217,13 @@ def sentences_figure(rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], he
     for line, (sentence, picture, maps, count) in zip(axes, rows, strict=True):
         chosen = telling_heads(maps, heads)
         reach = np.abs(maps[chosen]).max() or 1.0
-        grey = np.repeat((picture @ np.array(GREY))[:, :, None] / 255, 3, 2)
+        gray = np.repeat((picture @ np.array(GRAY))[:, :, None] / 255, 3, 2)
         line[0].imshow(picture)
         line[0].set_title(f"mean of {count:,}", fontsize=8)
         line[0].set_ylabel(_bold(sentence), fontsize=9)
         side = picture.shape[0]
         for axis, head in zip(line[1:], chosen, strict=True):
-            axis.imshow(0.35 + 0.65 * grey)
+            axis.imshow(0.35 + 0.65 * gray)
             axis.imshow(
                 maps[head],
                 cmap="RdBu_r",
@@ -253,7 +253,7 @@ def _bold(sentence: str) -> str:
 
 
 def position_maps_figure(maps: Mapping[str, np.ndarray], title: str = "") -> Figure:
-    """Nine 7x7 maps in the places that their words name (Figure 3): white is more attention; the named cell is framed.
+    """Nine 7x7 maps in the cells that their words name (Figure 3): white is more attention; the named cell is framed.
 
     One scale for all nine, ending at the 97th percentile, so that a single bright token does not darken the rest.
     """

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from maaf_lab.analysis.retrievals import Retrieval
 
-GREEN = "#008a3e"  # the answer's frame; it is also told by its thickness and a word, for eyes that see no green
+GREEN = "#008a3e"  # the target's frame, which also differs by its thickness and a word, for readers who see no green
 
 
 def retrievals_figure(found: Sequence[Retrieval], title: str = "") -> Figure:
-    """A line a query: its picture, its captions joined by +, the results in order; the labelled target framed in green."""
+    """A row per query: reference, captions joined by +, results in rank order; the target framed in green."""
     keep = len(found[0].results)
     cell, size = (1.25, 8.5) if keep <= 4 else (1.0, 10)
     height = len(found) * (cell + 0.16) + (0.75 if title else 0.2)
@@ -29,11 +29,11 @@ def retrievals_figure(found: Sequence[Retrieval], title: str = "") -> Figure:
         line[0].imshow(item.source)
         text = "\n+ ".join("\n".join(textwrap.wrap(part, 24 if keep <= 4 else 22)) for part in item.texts)
         line[1].text(0.5, 0.55, text, ha="center", va="center", fontsize=size, transform=line[1].transAxes)
-        place = f"target: place {item.rank:,}" if item.rank else "no target in the gallery"
-        line[1].text(0.5, 0.02, place, ha="center", va="bottom", fontsize=7, color="#555555", transform=line[1].transAxes)
-        for axis, picture, right in zip(line[2:], item.results, item.right, strict=True):
+        rank = f"target: rank {item.rank:,}" if item.rank else "no target in the gallery"
+        line[1].text(0.5, 0.02, rank, ha="center", va="bottom", fontsize=7, color="#555555", transform=line[1].transAxes)
+        for axis, picture, relevant in zip(line[2:], item.results, item.relevant, strict=True):
             axis.imshow(picture)
-            if right:
+            if relevant:
                 axis.spines[:].set(visible=True, color=GREEN, linewidth=3)
                 axis.set_xlabel("target", fontsize=7, color=GREEN, labelpad=2)
     axes[0, 0].set_title("query", fontsize=9)
@@ -45,7 +45,7 @@ def retrievals_figure(found: Sequence[Retrieval], title: str = "") -> Figure:
 
 
 def category_images_figure(images: Mapping[str, Any], title: str = "") -> Figure:
-    """Figure S1: two lines a category, all its pictures and its largest cluster in pixel space; the average stands at the right.
+    """Figure S1: two rows per category, all its pictures and its largest cluster in pixel space; the average at the right.
 
     images: category -> `garment_figures.CategoryImages`.
     """

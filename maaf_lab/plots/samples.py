@@ -30,7 +30,7 @@ def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: str = "") -> Figure:
-    """Queries as a page: reference, text, target beside one another, `columns` queries a line. Long texts get more room."""
+    """Queries as a page: reference, text, target beside one another, `columns` queries per row. Long texts get more room."""
     lines = -(-len(samples) // columns)
     longest = max(len(sample["text"]) for sample in samples)
     middle = next(width for most, width, *_ in _TEXT_SIZES if longest <= most)

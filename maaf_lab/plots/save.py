@@ -26,7 +26,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out and keep every place to six decimals.
+    """Lay the figure out and round every position to six decimals.
 
     Constrained layout's last digits differ from process to process, and a file would differ with them.
     """

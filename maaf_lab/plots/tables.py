@@ -1,4 +1,4 @@
-"""A table beside the paper as text and as HTML: one line a row, the paper's columns, ours and the paper's value in each cell."""
+"""A table beside the paper as text and as HTML: the paper's rows and columns, our value and the paper's in each cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from maaf_lab.utils.wording import counted
 
-_GREY, _LINE = "#6b6b6b", "#d9d9d9"
+_GRAY, _LINE = "#6b6b6b", "#d9d9d9"
 
 
 def _here(line: object, interval: bool) -> str:
@@ -27,7 +27,7 @@ def _paper(line: object) -> str:
     return f"{line.paper:.{decimals}f}" + ("" if pd.isna(line.paper_std) else f" ± {line.paper_std:.1f}")
 
 
-def _told(group: pd.DataFrame) -> str:
+def _training(group: pd.DataFrame) -> str:
     """Seeds, steps and minutes of a row."""
     line = group.iloc[0]
     if not line["seeds"]:
@@ -47,16 +47,16 @@ def table_text(frame: pd.DataFrame, caption: str) -> str:
             for line in group.itertuples()
             for part in (_here(line, len(columns) < 4 or line.column == columns[-1]), _paper(line))
         ]
-        rows.append([label, *cells, _told(group), group["note"].iloc[0]])
+        rows.append([label, *cells, _training(group), group["note"].iloc[0]])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", caption])
 
 
 def table_html(frame: pd.DataFrame, caption: str) -> str:
-    """An HTML table: in each cell what was run here and, below it in grey, the paper's value; rows without a run are grey.
+    """An HTML table: in each cell what was run here and, below it in gray, the paper's value; rows without a run are gray.
 
-    A row's note stands below its name, where a wide table cannot push it off the page.
+    A row's note is below its name, where a wide table cannot push it off the page.
     """
     columns = list(dict.fromkeys(frame["column"]))
     cell = f"text-align:left;padding:.35em .35em;border-bottom:1px solid {_LINE};vertical-align:top"
@@ -64,16 +64,16 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
     body = []
     for label, group in frame.groupby("row", sort=False):
         note = escape(group["note"].iloc[0])
-        note = f"<div style='font-size:80%;color:{_GREY};max-width:20em;min-width:9em'>{note}</div>" if note else ""
+        note = f"<div style='font-size:80%;color:{_GRAY};max-width:20em;min-width:9em'>{note}</div>" if note else ""
         inner = [f"<td style='{cell}'>{escape(label)}{note}</td>"]
         for line in group.itertuples():
             inner.append(
                 f"<td style='{cell};white-space:nowrap'>{_html_here(line)}"
-                f"<div style='color:{_GREY};font-size:90%'>paper {escape(_paper(line))}</div></td>"
+                f"<div style='color:{_GRAY};font-size:90%'>paper {escape(_paper(line))}</div></td>"
             )
-        runs = "".join(f"<div style='font-size:80%;color:{_GREY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
-        inner.append(f"<td style='{cell};min-width:8em'>{escape(_told(group))}{runs}</td>")
-        idle = f" style='color:{_GREY}'" if group["here"].isna().all() else ""
+        runs = "".join(f"<div style='font-size:80%;color:{_GRAY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
+        inner.append(f"<td style='{cell};min-width:8em'>{escape(_training(group))}{runs}</td>")
+        idle = f" style='color:{_GRAY}'" if group["here"].isna().all() else ""
         body.append(f"<tr{idle}>{''.join(inner)}</tr>")
     return (
         f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
@@ -89,7 +89,7 @@ def _html_here(line: object) -> str:
 
 
 def statements_text(frame: pd.DataFrame) -> str:
-    """The paper's orderings, a line each: verdict, adjusted p, what was gained with its interval; then how they were judged."""
+    """The paper's orderings, a line each: verdict, adjusted p, gain with its interval; then how they were judged."""
     lines = [f"{line.verdict:<14} {_p(line.p_holm):<9} {_gained(line):<20} {line.statement}" for line in frame.itertuples()]
     return "\n".join([*lines, "", judged_by(frame, "statement", "of this table")])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with any colour vision; the baselines that see half of a query are grey.
+# Okabe and Ito's colors, distinct with any color vision; the baselines that see half of a query are gray.
 _OKABE_ITO = ("#E69F00", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#8A5A2B")
 
 _BASELINES = {"Image only": "#a8a8a8", "Text only": "#555555"}
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def curves_figure(logs: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
-    """Training loss against steps, a line a row of the table; each point is the mean since the point before.
+    """Training loss against steps, a line per row of the table; each point is the mean since the point before.
 
     logs: row -> step, loss and, where there are several, seed: then the line is their mean and the band their range. The legend
     is in the order of the lines' ends.
@@ -51,9 +51,9 @@ def curves_figure(logs: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
 
 
 def ranks_figure(frame: pd.DataFrame, title: str = "") -> Figure:
-    """How far off the misses are: the share of queries (percent) whose first right image is among the first k, for every k.
+    """How far off the misses are: the share of queries (percent) whose first relevant image is among the first k, for every k.
 
-    frame: row and rank (from 1; 0 where the gallery has no right image, a query that no k answers), a line a query and seed.
+    frame: row and rank (from 1; 0 where the gallery has no relevant image), a line per query and seed.
     At k = 1, 10 and 50 the lines give the table's recalls. The legend is in the order of the median ranks that it names.
     """
     import seaborn as sns
@@ -146,7 +146,7 @@ def recall_by_type_figure(frame: pd.DataFrame, metric: str = "R1", title: str = 
 
 
 def _colors(rows: Sequence[str]) -> dict[str, str]:
-    """A row's colour, the same in every figure of a table."""
+    """A row's color, the same in every figure of a table."""
     systems = [row for row in rows if row not in _BASELINES]
     colors = dict(zip(systems, [*_OKABE_ITO, "#000000", *_BASELINES.values()] * len(systems), strict=False))
     return {row: _BASELINES.get(row) or colors[row] for row in rows}

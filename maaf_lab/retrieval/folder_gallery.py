@@ -1,6 +1,6 @@
 """A folder of the user's own images as a gallery: embedded once, searched by vector.
 
-Shapes: N images, D width, S side of the square in pixels. What is kept on disk: `catalogue_store`.
+Shapes: N images, D width, S side of the square in pixels. What is kept on disk: `gallery_store`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the drawn sets share: a canvas in unit coordinates, soft random fields, and the wear that a camera adds.
+"""What the synthetic sets share: a canvas in unit coordinates, smooth random fields, and the noise that a camera adds.
 
 Unit coordinates: x to the right, y down, the picture is the square from (0, 0) to (1, 1). A `Frame` puts a figure, which is
-described around its own origin, into the picture. Everything is drawn larger and then reduced, so edges are smooth.
+described around its own origin, into the picture. Everything is drawn larger and then scaled down, so edges are smooth.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Color = tuple[int, ...]
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2}  # of the random streams
 
 
-def between(dice: RandomStream, low: float, high: float) -> float:
+def between(rng: RandomStream, low: float, high: float) -> float:
     """A uniform number from low to high."""
-    return low + (high - low) * float(dice.uniform(1)[0])
+    return low + (high - low) * float(rng.uniform(1)[0])
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
-    """The colour that lies `share` of the way from a to b."""
+    """The color that lies `share` of the way from a to b."""
     return tuple(round(x + (y - x) * share) for x, y in zip(a[:3], b[:3]))
 
 
-def jitter(dice: RandomStream, color: Color, by: int = 10) -> Color:
-    """A colour near `color`: every channel moved by at most `by`."""
-    return tuple(int(np.clip(c + d, 0, 255)) for c, d in zip(color, (dice.uniform(3) * 2 - 1) * by))
+def jitter(rng: RandomStream, color: Color, by: int = 10) -> Color:
+    """A color near `color`: every channel moved by at most `by`."""
+    return tuple(int(np.clip(c + d, 0, 255)) for c, d in zip(color, (rng.uniform(3) * 2 - 1) * by))
 
 
-def shuffled(dice: RandomStream, items: Sequence) -> list:
+def shuffled(rng: RandomStream, items: Sequence) -> list:
     """The items in random order."""
-    return [items[i] for i in dice.uniform(len(items)).argsort(kind="stable")]
+    return [items[i] for i in rng.uniform(len(items)).argsort(kind="stable")]
 
 
 def oval(x: float, y: float, rx: float, ry: float, turn: float = 0.0, start: float = 0.0, end: float = 360.0) -> np.ndarray:
@@ -53,7 +53,7 @@ def turned(points: np.ndarray | Sequence[Sequence[float]], degrees: float) -> np
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a figure's origin lies in the picture, how long its unit is, how it is turned, and whether it looks the other way."""
+    """Where a figure's origin lies in the picture, the length of its unit, its rotation, and whether it is mirrored."""
 
     x: float = 0.0
     y: float = 0.0
@@ -71,7 +71,7 @@ class Frame:
 
 
 class Canvas:
-    """A canvas of `pixels` a side, drawn `zoom` times larger. Colours with a fourth number are laid over what is there."""
+    """A canvas of `pixels` a side, drawn `zoom` times larger. Colors with a fourth number (alpha) are blended."""
 
     def __init__(self, pixels: int, mode: str = "RGB", color: Color | int = (0, 0, 0), zoom: int | None = None) -> None:
         self.pixels, self.zoom = pixels, zoom or (3 if pixels < 128 else 2)
@@ -112,33 +112,33 @@ class Canvas:
         return np.asarray(self.reduced())
 
 
-def soft(dice: RandomStream, colors: Sequence[Color], cells: int = 7, spread: float = 14) -> PILImage.Image:
-    """A small picture of blotches around the colours from top to bottom; enlarged, it looks out of focus."""
+def soft(rng: RandomStream, colors: Sequence[Color], cells: int = 7, spread: float = 14) -> PILImage.Image:
+    """A small picture of blotches around the colors, from top to bottom; enlarged, it looks out of focus."""
     ramp = np.array(colors, float)
     rows = np.linspace(0, len(colors) - 1, cells)
     low = np.minimum(rows.astype(int), len(colors) - 2) if len(colors) > 1 else np.zeros(cells, int)
     high = np.minimum(low + 1, len(colors) - 1)
     part = (rows - low)[:, None] if len(colors) > 1 else np.zeros((cells, 1))
     base = (ramp[low] * (1 - part) + ramp[high] * part)[:, None, :]
-    field = base + (dice.uniform(cells, cells, 1) * 2 - 1) * spread + (dice.uniform(cells, cells, 3) * 2 - 1) * spread / 3
+    field = base + (rng.uniform(cells, cells, 1) * 2 - 1) * spread + (rng.uniform(cells, cells, 3) * 2 - 1) * spread / 3
     return PILImage.fromarray(np.clip(field, 0, 255).astype(np.uint8))
 
 
-def blotches(dice: RandomStream, pixels: int, cells: int) -> np.ndarray:
+def blotches(rng: RandomStream, pixels: int, cells: int) -> np.ndarray:
     """A smooth random field: float (pixels, pixels) with values from 0 to 1."""
-    small = PILImage.fromarray((dice.uniform(cells, cells) * 255).astype(np.uint8))
+    small = PILImage.fromarray((rng.uniform(cells, cells) * 255).astype(np.uint8))
     return np.asarray(small.resize((pixels, pixels), PILImage.Resampling.BICUBIC), float) / 255
 
 
 def photographed(
-    picture: np.ndarray, dice: RandomStream, light: float = 0.12, cast: float = 0.04, noise: int = 4, block: int = 1
+    picture: np.ndarray, rng: RandomStream, light: float = 0.12, cast: float = 0.04, noise: int = 4, block: int = 1
 ) -> np.ndarray:
-    """What a camera adds to a picture (height, width, 3): brightness and colour cast within `light` and `cast` (shares), and
-    grain of up to `noise` grey levels in blocks of so many pixels, as compressed video has it."""
-    gain = (1 + between(dice, -light, light)) * (1 + (dice.uniform(3) * 2 - 1) * cast)
+    """What a camera adds to a picture (height, width, 3): brightness and color cast within `light` and `cast` (shares), and
+    grain of up to `noise` gray levels in blocks of so many pixels, like compressed video."""
+    gain = (1 + between(rng, -light, light)) * (1 + (rng.uniform(3) * 2 - 1) * cast)
     table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.int16)  # (256, 3)
     height, width = picture.shape[:2]
-    grain = ((dice.uniform(-(-height // block), -(-width // block), 1) - 0.5) * 2 * noise).astype(np.int16)
+    grain = ((rng.uniform(-(-height // block), -(-width // block), 1) - 0.5) * 2 * noise).astype(np.int16)
     if block > 1:
         grain = grain.repeat(block, 0).repeat(block, 1)[:height, :width]
     out = np.stack([table[picture[..., c], c] for c in range(3)], -1) + grain

@@ -1,6 +1,6 @@
-"""Folders of synthetic sets: whole or plainly unfinished, never mixed with foreign files, found again by their settings.
+"""Folders of synthetic sets: complete or marked as unfinished, never mixed with other files, recognized by their settings.
 
-out/made.json.part   there while a set is being made: its settings
+out/made.json.part   exists while a set is being made: its settings
 out/made.json        written last: the settings, the counts of each split, the number of pictures
 """
 
@@ -76,7 +76,7 @@ def make_set(
 
     settings: from `checked_settings`. owned: names of the files and folders directly in `out` that make up the set.
     fill(out) writes them all and returns {split: (images, queries)}. A finished folder with these settings is left as it is;
-    an unfinished one is made again from the start. Raises DataError where the folder holds another set or foreign files.
+    an unfinished one is made again from the start. Raises DataError if the folder holds another set or other files.
     """
     out = Path(out)
     if _finished(out, settings, owned):
@@ -118,7 +118,7 @@ def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> b
     if not isinstance(found, dict) or {key: found.get(key) for key in settings} != dict(settings):
         holds = found.get("origin", found) if isinstance(found, dict) else found
         raise DataError(
-            f"{out} holds {holds!r}, and {settings['origin']!r} was asked for: pass another folder, or delete that one first"
+            f"{out} holds {holds!r}, and {settings['origin']!r} was requested: pass another folder, or delete that one first"
         )
     missing = [name for name in owned if not (out / name).exists()]
     expected, there = found.get("pictures", 0), _pictures(out, owned)
@@ -131,7 +131,7 @@ def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> b
 
 
 def _clear(out: Path, owned: Sequence[str]) -> None:
-    """Take away what an interrupted run left, whatever its settings were. Raises DataError for files that are not ours."""
+    """Remove what an interrupted run left, whatever its settings. Raises DataError for files that the lab did not write."""
     stale = [out / name for name in owned if (out / name).is_file() or ((out / name).is_dir() and any((out / name).iterdir()))]
     if stale and not (out / _PART).exists():
         raise DataError(

@@ -1,6 +1,6 @@
-"""Synthetic sets without files: a split as its loader reads it, and pictures that are drawn when somebody looks at them.
+"""Synthetic sets without files: a split as its reader gives it, with pictures drawn on first use.
 
-So the lab's explorers open in seconds on a machine where nothing has been drawn. Pixels are those of the files, byte for byte.
+So explorers open in seconds on a machine where nothing has been drawn. The pixels equal those of the files, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Draw = Callable[[Sequence[int], int], np.ndarray]  # images by number, side -> u
 
 
 class LazyPixels(PixelCache):
-    """A `PixelCache` whose images are drawn when they are first asked for, then kept in memory. size: S of the squares."""
+    """A `PixelCache` whose images are drawn on first use, then kept in memory. size: S of the squares."""
 
     def __init__(
         self, key: str, count: int, size: int, squares: Draw, larger: Draw, boxes: Callable[[int], np.ndarray] | None
@@ -32,11 +32,11 @@ class LazyPixels(PixelCache):
         return torch.from_numpy(self._rows(indices)).permute(0, 3, 1, 2)
 
     def pictures(self, indices: Sequence[int], pixels: int) -> np.ndarray:
-        """Images drawn for people, at any size: uint8 (B, pixels, pixels, 3)."""
+        """Images for display, at any size: uint8 (B, pixels, pixels, 3)."""
         return self._larger(indices, pixels)
 
     def boxes(self, index: int) -> np.ndarray | None:
-        """Where each object of a scene shows, as shares of the side: (objects, 4) x0, y0, x1, y1. None where nobody knows."""
+        """Where each object of a scene shows, as shares of the side: (objects, 4) x0, y0, x1, y1. None where unknown."""
         return None if self._boxes is None else self._boxes(index)
 
     def _rows(self, indices: np.ndarray | Tensor | Sequence[int]) -> np.ndarray:

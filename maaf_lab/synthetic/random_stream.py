@@ -1,4 +1,4 @@
-"""A stream of random numbers that no release of numpy changes."""
+"""Random numbers that are the same in every release of numpy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class RandomStream:
-    """A stream of random numbers that no numpy release changes."""
+    """Random numbers that are the same in every release of numpy, from seeds (whole numbers)."""
 
     def __init__(self, *seed: int) -> None:
         self._state = np.random.RandomState(list(seed))

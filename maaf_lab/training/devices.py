@@ -43,15 +43,15 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def prepare_layout(model: ComposedModel) -> ComposedModel:
-    """The image model's weights in the layout of the pixels (channels last), so that no step has to turn one into the other."""
+    """Put the image model's weights in the layout of the pixels (channels last), so that no step has to convert."""
     model.backbone.to(memory_format=torch.channels_last)
     return model
 
 
 def recompute_blocks(model: ComposedModel) -> ComposedModel:
-    """Forget what is inside the fusion's blocks in the forward pass and compute it again in the backward pass.
+    """Drop the fusion blocks' activations in the forward pass and compute them again in the backward pass.
 
-    The same numbers, random ones included, in less memory and more time (PyTorch's activation checkpointing).
+    PyTorch's activation checkpointing: the same numbers, random ones included, in less memory and more time.
     """
     if not _blocks(model):
         raise ConfigError(
@@ -77,7 +77,7 @@ def _blocks(model: ComposedModel) -> list[nn.Module]:
 def give_back_memory() -> None:
     """Hand free memory between the allocator's blocks back to the system, where its C library can (glibc); else nothing.
 
-    What a step frees lies in pieces that the next step's larger tensors do not fit in: at the paper's configuration 0.2 GB more.
+    A step's freed memory is too fragmented for the next step's larger tensors: 0.2 GB at the paper's configuration.
     """
     with suppress(AttributeError, OSError):  # another system, another C library
         ctypes.CDLL(None).malloc_trim(0)
@@ -103,7 +103,7 @@ def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
 
 
 def processes_of_this_run(device: str | None = None) -> PartialState:
-    """This process among those that `accelerate launch` started; started plainly, it is the only one."""
+    """This process among those that `accelerate launch` started; without it, the only one."""
     from accelerate import PartialState
     from accelerate.state import AcceleratorState
 

@@ -23,7 +23,7 @@ from maaf_lab.config import RunConfig, TrainConfig
 from maaf_lab.data.batches import Feed, batches
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
-from maaf_lab.data.transforms import build_transform, some_in_grey
+from maaf_lab.data.transforms import build_transform, some_in_gray
 from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_state, save_state
@@ -45,7 +45,7 @@ LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, first: int = 0) -> Tensor:
     """Cross-entropy of each query over the batch's targets (equation 5); logits are s^2 * cosine. Query -> target only.
 
-    The answer of query i is target `first` + i; T is B unless several processes put their targets together.
+    The target of query i is target `first` + i; T is B unless several processes share their targets.
     """
     logits_BT = scale.float() ** 2 * queries_BD.float() @ targets_TD.float().T
     return nn.functional.cross_entropy(logits_BT, first + torch.arange(len(logits_BT), device=logits_BT.device))
@@ -97,7 +97,7 @@ def _warn_of_slow_bf16(name: str) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process a run: two would overwrite each other's checkpoints."""
+    """One process per run: two would overwrite each other's checkpoints."""
 
     def held() -> None:
         raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
@@ -135,7 +135,7 @@ def fit(
     workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
     Under `accelerate launch` with several processes, each takes its share of every batch and the loss compares with the targets
     of all; batch norm then counts each process's own images (on GPUs: all).
-    Returns the seconds of training, all sittings together. Raises TrainingError when the loss is not finite or a checkpoint
+    Returns the seconds of training, summed over resumes. Raises TrainingError when the loss is not finite or a checkpoint
     cannot be saved: the last good checkpoint stays, and the message names the step.
     """
     if recompute and config.train.compile:
@@ -233,7 +233,7 @@ def _fit(
             torch.manual_seed(_number([plan.seed, step, *place, 3]))
         pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
         if plan.grayscale:
-            pixels = some_in_grey(pixels, source, target, plan.grayscale, random)
+            pixels = some_in_gray(pixels, source, target, plan.grayscale, random)
         images = transform.train(pixels, random)
         queries, targets = wrapped(images, source, target, text)
         loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)

@@ -14,7 +14,7 @@ from maaf_lab.errors import DataError, SaveError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` fills a neighbour of `path`, which then takes its place in one step.
+    """`write` fills a neighbor of `path`, which then takes its place in one step.
 
     Whatever happens while writing (a kill, a full disk), `path` is the old file or the new one, whole. A failed write raises
     SaveError and leaves no half file behind.
@@ -48,12 +48,12 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
-    """Hold the lock file at `path`, which goes afterwards: one process, or thread, at a time. A killed one holds it no longer.
+    """Hold the lock file at `path`, for one process or thread at a time, then remove it. A killed process releases it.
 
-    held: called where another has the lock, which is then waited for; raises to go away instead. Gives False, and holds nothing,
-    where the file system has no locks or another user's lock file cannot be opened.
+    held: called when another process has the lock, before waiting for it; may raise to give up instead. Yields False, without a
+    lock, where the file system has no locks or another user's lock file cannot be opened.
     """
-    from filelock import FileLock, Timeout  # who only reads needs none
+    from filelock import FileLock, Timeout  # not needed for reading
 
     lock = FileLock(path, mode=0o666, fallback_to_soft=False)  # of any user of a shared folder; no lock that outlives a kill
     try:
@@ -90,9 +90,9 @@ def read_text(path: Path) -> str:
 
 
 def why_not_writable(folder: Path, begin: str = "", end: str = ".tmp") -> str | None:
-    """What keeps files from being written to a folder, which is made where it is missing; None where nothing does.
+    """Why files cannot be written to a folder, or None if they can. A missing folder is made.
 
-    begin, end: of the name of the file that tries it, so that what a killed process left is known.
+    begin, end: of the name of the file that tests it, so that a killed process's leftover can be recognized.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

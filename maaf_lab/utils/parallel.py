@@ -1,7 +1,7 @@
 """Work on all cores: ordered maps over threads and processes, with a progress bar.
 
-Own code because `Executor.map` begins everything at once (before Python 3.14), so that the pictures of a whole data set would
-wait in memory; here work is never far ahead of the one who asks.
+Own code because `Executor.map` begins everything at once (before Python 3.14), so that the pictures of a whole dataset would
+wait in memory; here work is never far ahead of the caller.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def in_threads(
     workers: int | None = None,
     ahead: int | None = None,
 ) -> Iterator[R]:
-    """`function` of each item, in order, in threads: for work that waits for the disk or leaves Python, as decoding does.
+    """`function` of each item, in order, in threads: for work that waits for the disk or runs outside Python, as decoding does.
 
-    workers: a few more than there are cores by default. ahead: items begun before the one who asks wants them, 16 a worker by
-    default.
+    workers: by default a few more than there are cores. ahead: items begun before the caller wants them, by default 16 per
+    worker.
     """
     workers = workers or min(16, cores() + 2)
     with tqdm(total=len(items), desc=desc, unit="image", disable=not progress) as bar:
@@ -46,7 +46,7 @@ def in_threads(
 
 
 def lasting_threads() -> ThreadPoolExecutor:
-    """Up to 16 threads that stay, for work that takes less than making them does; a forked process makes its own."""
+    """Up to 16 threads that are kept, for work shorter than starting threads; a forked process makes its own."""
     return _threads_of(os.getpid())
 
 

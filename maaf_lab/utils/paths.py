@@ -1,4 +1,4 @@
-"""Where the lab's own folders stand, wherever a notebook or a command is started from."""
+"""Where the lab's own folders are, wherever a notebook or a command is started."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"  # of a clone; a p
 def own_folder(given: str | Path, own: str) -> Path:
     """A folder as given; "" for the lab's own one of that name.
 
-    It is in the folder that the environment variable MAAF_LAB_HOME names; without it in a clone's top folder, and without a
-    clone where one stands.
+    It is in the folder that the environment variable MAAF_LAB_HOME names, else in the clone's top folder, else (no clone) in
+    the current folder.
     """
     if str(given) not in ("", "."):
         return Path(given)

@@ -1,4 +1,4 @@
-"""Words of messages: names listed, things counted."""
+"""Wording of messages: lists of names, counted things, ranks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def place_name(place: int) -> str:
+def rank_name(rank: int) -> str:
     """1st, 2nd, 23rd; “no target” for 0."""
-    if place == 0:
+    if rank == 0:
         return "no target"
-    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-    return f"{place:,}{ending}"
+    ending = "th" if rank % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank:,}{ending}"

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 from maaf_lab.config import TrainConfig
 from maaf_lab.data import transforms
 from maaf_lab.data.images import damage, decode, to_square
-from maaf_lab.data.transforms import build_transform, normalise, some_in_grey
+from maaf_lab.data.transforms import build_transform, normalize_pixels, some_in_gray
 from maaf_lab.errors import ConfigError, DataError
 
 NOISE = np.random.default_rng(0)
@@ -108,18 +108,18 @@ def batch(n=6, height=16, width=16):
     return torch.from_numpy(np.stack([noise(height, width) for _ in range(n)])).permute(0, 3, 1, 2)
 
 
-def test_normalise_is_torchvisions():
+def test_normalize_is_torchvisions():
     images = batch()
     want = v2.functional.normalize(images.float() / 255, list(transforms.IMAGENET_MEAN), list(transforms.IMAGENET_STD))
-    torch.testing.assert_close(normalise(images), want)
-    assert normalise(images).is_contiguous(memory_format=torch.channels_last)
-    assert normalise(images, "meta").shape == images.shape
+    torch.testing.assert_close(normalize_pixels(images), want)
+    assert normalize_pixels(images).is_contiguous(memory_format=torch.channels_last)
+    assert normalize_pixels(images, "meta").shape == images.shape
 
 
 def test_plain():
     plain, images = build_transform("plain", 16), batch()
-    torch.testing.assert_close(plain.train(images, torch.Generator()), normalise(images))
-    torch.testing.assert_close(plain.eval(images), normalise(images))
+    torch.testing.assert_close(plain.train(images, torch.Generator()), normalize_pixels(images))
+    torch.testing.assert_close(plain.eval(images), normalize_pixels(images))
     wide = batch(2, 40, 52)
     want = v2.Compose(
         [
@@ -145,7 +145,7 @@ def test_crops_follow_the_generator():
     resumed.set_state(state)
     assert torch.equal(crops.train(images, resumed), second)
     assert torch.equal(crops.train(images, torch.Generator().manual_seed(3)), first)
-    torch.testing.assert_close(crops.eval(images), normalise(images))
+    torch.testing.assert_close(crops.eval(images), normalize_pixels(images))
 
 
 def test_a_crop_is_torchvisions_resized_crop():
@@ -163,7 +163,7 @@ def test_a_crop_is_torchvisions_resized_crop():
         assert 0.75 <= width * height / 32**2 <= 1.0 and 0.7 <= width / height <= 1.38  # after rounding to pixels
         want = v2.functional.resized_crop(image.float() / 255, round(top), round(left), height, width, [16, 16], antialias=False)
         flips += box[0, 0] < 0
-        want = transforms.standardise((want.flip(-1) if box[0, 0] < 0 else want)[None])[0]
+        want = transforms.standardize((want.flip(-1) if box[0, 0] < 0 else want)[None])[0]
         torch.testing.assert_close(out, want, atol=2e-3, rtol=0)
     assert 10 <= flips <= 30
 
@@ -182,16 +182,16 @@ def test_transforms_refuse_what_they_do_not_know():
             build_transform("plain", 16).eval(wrong)
 
 
-def test_references_turn_grey_with_their_targets():
+def test_references_turn_gray_with_their_targets():
     batch = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     source, target = torch.arange(10).repeat_interleave(3), torch.arange(10, 40)  # ten references, three targets each
-    changed = some_in_grey(batch, source, target, 0.5, torch.Generator().manual_seed(1))
+    changed = some_in_gray(batch, source, target, 0.5, torch.Generator().manual_seed(1))
     grey = (changed == changed[:, :1]).all(3).all(2).all(1)
     assert 0 < grey[:10].sum() < 10 and torch.equal(grey[target], grey[source])
     assert torch.equal(changed[~grey], batch[~grey])
     luma = (batch[grey].double() * torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)).sum(1)
     assert (changed[grey][:, 0] - luma).abs().max() <= 0.501
-    none, every = (some_in_grey(batch, source, target, share, torch.Generator().manual_seed(1)) for share in (0, 1))
+    none, every = (some_in_gray(batch, source, target, share, torch.Generator().manual_seed(1)) for share in (0, 1))
     assert torch.equal(none, batch) and bool((every == every[:, :1]).all())
 
 

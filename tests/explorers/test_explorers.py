@@ -27,7 +27,7 @@ from maaf_lab.explorers.page.html import HERE, page
 from maaf_lab.explorers.page.svg import document, font_folder, lines, palette, shortened, stacked, tag, text_width, to_png, wrap
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
 from maaf_lab.explorers.session import describe_run
-from maaf_lab.utils.wording import place_name
+from maaf_lab.utils.wording import rank_name
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -78,7 +78,7 @@ def sound(svg: str) -> ElementTree.Element:
 def test_numbers_for_people():
     assert [number(v, False) for v in (0, 0.0123, 0.5, 0.12345)] == ["0.0%", "1.2%", "50.0%", "12.3%"]
     assert [number(v, True) for v in (0, 0.126, -2)] == ["+0.00", "+0.13", "−2.00"]
-    assert [place_name(n) for n in (0, 1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 1023)] == [
+    assert [rank_name(n) for n in (0, 1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 1023)] == [
         "no target",
         "1st",
         "2nd",
@@ -216,7 +216,7 @@ def test_attention_shows_what_the_model_attends_to(attention, css):
     assert texts["n0"] == number(row[49], False) and texts["n2"] == number(row[51], False)
     assert "“middleleft” looks past what it names" in texts["q0"]
     places = css.ranks_without_each(12)
-    assert [texts[f"x{h}"] for h in range(1, 9)] == [f"off: {place_name(p)}" for p in places[0]]
+    assert [texts[f"x{h}"] for h in range(1, 9)] == [f"off: {rank_name(p)}" for p in places[0]]
     assert "target 1st" in repr(attention) and attention.svg() == AttentionExplorer([css], 12).svg(), "same state, same bytes"
 
 
@@ -334,7 +334,7 @@ def test_heads_off_move_the_target(css):
         == places[0, head]
         == css.rank_of(css.look(css.split.queries[query].source, css.text_of(query), off=[(0, head)]).vector, query)
     )
-    assert f"without block 1 head {head + 1}: {place_name(places[0, head])}" in repr(explorer)
+    assert f"without block 1 head {head + 1}: {rank_name(places[0, head])}" in repr(explorer)
     toggles = [explorer.control(f"block 1, head {h} off") for h in range(1, 9)]
     explorer.turn_off([])
     assert explorer.state.place_off is None and "without" not in repr(explorer) and len(set(toggles)) == 8

@@ -152,13 +152,13 @@ def test_a_look_is_what_the_model_says(css):
     query = css.split.queries[12]
     look = css.look(query.source, css.text_of(12))
     image = css.pixels.batch([query.source])
-    from maaf_lab.data.transforms import normalise
+    from maaf_lab.data.transforms import normalize_pixels
 
-    vector, record = css.model.embed_query(normalise(image), [css.text_of(12)], return_attention=True)
+    vector, record = css.model.embed_query(normalize_pixels(image), [css.text_of(12)], return_attention=True)
     assert np.allclose(look.vector, vector[0].detach().numpy(), atol=1e-6)
     assert np.allclose(look.weights, record.weights[:, 0].detach().numpy()) and look.weights.shape == (1, 8, 52, 52)
     assert look.tokens == ("remove", "middleleft", "object") and look.spans == {"7x7": (0, 49), "text": (49, 52)}
-    assert np.allclose(look.weights.sum(-1), 1, atol=1e-5) and look.normalised and look.operations == ("block 1",)
+    assert np.allclose(look.weights.sum(-1), 1, atol=1e-5) and look.normalized and look.operations == ("block 1",)
     own = css.look(css.pixels.image(query.source), css.text_of(12))
     assert np.allclose(own.vector, look.vector, atol=1e-6), "a picture of one's own, the same pixels"
     with pytest.raises(ConfigError, match="expected a picture uint8"):

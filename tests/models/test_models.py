@@ -490,12 +490,12 @@ def test_record(made_model, attention):
     N = 49 + 196 + 5
     assert record.weights.shape == (2, 2, 4, N, N)
     assert record.spans == {"7x7": (0, 49), "14x14": (49, 245), "text": (245, 250)}
-    assert record.normalised == (attention == "softmax")
+    assert record.normalized == (attention == "softmax")
     names = record.tokens[0]
     assert len(names) == N and names[0] == "7x7:0,0" and names[9] == "7x7:1,2" and names[49 + 15] == "14x14:1,1"
     assert names[245:] == ("remove", "?", "", "", "")
     assert record.tokens[1][245:] == ("add", "red", "cube", "to", "topleft")
-    if record.normalised:
+    if record.normalized:
         assert close(record.weights.sum(-1), torch.ones(2, 2, 4, N))
     else:
         assert (record.weights < 0).any()

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from maaf_lab.config import model_config
 from maaf_lab.data.text import TextBatch, Vocabulary
-from maaf_lab.data.transforms import normalise
+from maaf_lab.data.transforms import normalize_pixels
 from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.layers import attention_dropout as dropped
@@ -52,7 +52,7 @@ def sixty_four():
         if len(texts) == 64:
             break
     images = torch.from_numpy(draw(scenes, 56)).permute(0, 3, 1, 2)
-    return normalise(images), torch.tensor(source), torch.tensor(target), texts
+    return normalize_pixels(images), torch.tensor(source), torch.tensor(target), texts
 
 
 def recall_at_1(model, images, source, target, texts):

@@ -188,7 +188,7 @@ def _colors_of_rows():
     return {text.get_text(): line.get_color() for text, line in zip(axis.get_legend().get_texts(), axis.lines, strict=False)}
 
 
-def test_a_row_has_one_colour_and_baselines_are_grey():
+def test_a_row_has_one_color_and_baselines_are_gray():
     colors = _colors_of_rows()
     assert colors["Image only"] == "#a8a8a8" and len(set(colors.values())) == 3
     many = {str(n): _logs(1)["MAAF"].assign(loss=lambda log, n=n: log["loss"] + n) for n in range(9)}
@@ -343,7 +343,7 @@ def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, requ
     assert len(chosen) == len(set(chosen)) == 4 and chosen == sorted(chosen)
     for item, q in zip(found, chosen, strict=True):
         assert item.texts == garments.split.queries[q].texts and item.rank == frame["rank"].iloc[q]
-        assert item.right == tuple(place == item.rank for place in (1, 2, 3))
+        assert item.relevant == tuple(place == item.rank for place in (1, 2, 3))
         (drawn,) = redraw([frame["top"].iloc[q][0]], "val", "tiny", 48)
         PILImage.fromarray(drawn).save(tmp_path / "drawn.jpg", quality=92)
         assert np.array_equal(item.results[0], decode(tmp_path / "drawn.jpg"))
@@ -364,7 +364,7 @@ def test_retrievals_show_what_was_ranked(garments, garment_roots, tmp_path, requ
         pick_queries(Rankings(frame, ""), 0)
     ranked = Rankings(frame.assign(rank=[3, 1, 0, *[9] * 87]), "")
     assert pick_queries(ranked, 2, within=3) == [0, 1]
-    with pytest.raises(ConfigError, match="3 queries with an answer among the first 3, found 2"):
+    with pytest.raises(ConfigError, match="3 queries with a relevant image among the first 3, found 2"):
         pick_queries(ranked, 3, within=3)
 
 
@@ -377,7 +377,7 @@ def test_a_made_picture_is_drawn_as_it_was(garments):
         redraw(["B00"], "val", "tiny")
 
 
-def test_the_target_is_told_without_colour(garments):
+def test_the_target_shows_without_color(garments):
     found = [
         Retrieval(np.zeros((4, 4, 3), np.uint8), ("a", "b"), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, True), 2),
         Retrieval(np.zeros((4, 4, 3), np.uint8), ("c",), (np.zeros((4, 4, 3), np.uint8),) * 2, (False, False), 0),

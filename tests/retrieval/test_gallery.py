@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from maaf_lab.analysis.overview import answered
 from maaf_lab.data.split import Image, Protocol, Query, Split
-from maaf_lab.data.transforms import normalise
+from maaf_lab.data.transforms import normalize_pixels
 from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.plots.overview import overview_figure
 from maaf_lab.retrieval.folder_gallery import FolderGallery
@@ -318,7 +318,7 @@ def test_the_overview_shows_what_a_table_ranks_first(made_model, css_test, css_t
     model, rows = made_model("maaf"), [0, 7, 30]
     _, gallery = made(9, len(css_test.images), 0, model.config.width, "tied")
     asked = [
-        model.embed_query(normalise(css_test_cache.batch([css_test.queries[q].source])), list(css_test.queries[q].texts))
+        model.embed_query(normalize_pixels(css_test_cache.batch([css_test.queries[q].source])), list(css_test.queries[q].texts))
         for q in rows
     ]
     split = replace(css_test, queries=[css_test.queries[q] for q in rows])

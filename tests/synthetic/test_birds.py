@@ -239,7 +239,7 @@ def test_every_attribute_that_a_text_may_tell_shows(pose):
     assert heads["left"] + 6 < heads["right"]
 
 
-def test_colours_can_be_told_apart():
+def test_colors_differ():
     base = random_bird(RandomStream(4))
     base = replace(base, pose="standing", place="grass", neck="long", ring="none", crest=False)
     pictures = {c: draw_bird(replace(base, head=c), 64, RandomStream(2)).astype(int) for c in COLORS}

@@ -61,7 +61,7 @@ CHANGE = re.compile(rf"make (?P<place>{PLACE} )?{THING} (?P<value>\w+)")
 
 
 def grid(objects):
-    """cell name -> (size, colour, shape)"""
+    """cell name -> (size, color, shape)"""
     seen = {}
     for o in objects:
         y, x = o["pos"]
@@ -117,7 +117,7 @@ def test_every_text_holds_between_its_source_and_its_target(full, tiny):
                 assert grids[source] != grids[target] and holds(mod["to_str"], grids[source], grids[target]), mod["to_str"]
 
 
-def test_the_splits_keep_their_colour_shape_pairs(full):
+def test_the_splits_keep_their_color_shape_pairs(full):
     one, two = {"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cyan"}
     for split, cubes, cylinders in (("train", one, two), ("test", two, one)):
         seen = {(o["shape"], o["color"]) for objects in full[split]["objects_img"] for o in objects}
@@ -229,14 +229,14 @@ def test_pos_is_where_an_object_shows(pixels):
     assert (drawing.share == 1).all() and (drawing.box >= 0).all() and (drawing.box <= pixels).all()
 
 
-def test_sizes_shapes_and_colours_are_legible_at_56_pixels():
+def test_sizes_shapes_and_colors_are_legible_at_56_pixels():
     for shape in SHAPES:
         large, small = (np.ptp(render.draw([[obj(shape, size=size)]], 56).box[0][[0, 2]]) for size in ("large", "small"))
         assert 12 <= large <= 15 and 7 <= small <= 10
     patches = {(s, c): draw([[obj(s, c, "small")]], 56)[0, 23:33, 23:33].astype(int) for s in SHAPES for c in COLORS}
     keys = list(patches)
     gaps = [np.abs(patches[a] - patches[b]).mean() for i, a in enumerate(keys) for b in keys[:i]]
-    assert min(gaps) > 5  # grey levels, mean over the patch, of the two most similar small objects
+    assert min(gaps) > 5  # gray levels, mean over the patch, of the two most similar small objects
 
 
 def test_boxes_and_visible_areas_agree_with_the_pixels(tiny):
@@ -250,7 +250,7 @@ def test_boxes_and_visible_areas_agree_with_the_pixels(tiny):
             assert drawing.visible[i] == pytest.approx(float(alone.visible[0] * drawing.share[i]), abs=1e-3)
             without = draw([objects[:i] + objects[i + 1 :]], 48)[0].astype(int)
             ys, xs = np.nonzero(np.abs(whole - without).sum(-1))
-            # The object and its shadow, which falls to the right and backwards: nothing else differs.
+            # The object and its shadow, which falls to the right and backward: nothing else differs.
             assert xs.min() >= x0 - 1 and ys.max() <= y1 and xs.max() <= x1 + 8 and ys.min() >= y0 - 6
             assert len(xs) >= drawing.visible[i] * 0.8
 

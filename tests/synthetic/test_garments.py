@@ -279,7 +279,7 @@ def read_caption(a, b, text):
 
 
 def light(g):
-    """Lightness by the two colours and how much of the second shows."""
+    """Lightness by the two colors and how much of the second shows."""
     share = {"solid": 0, "striped": 0.5, "plaid": 0.5, "floral": 0.3, "polka dot": 0.2, "animal": 0.3, "graphic": 0.15}[g.pattern]
     one, two = (np.dot(RGB[color], (0.3, 0.59, 0.11)) / 255 for color in (g.color, g.second or g.color))
     return (1 - share) * one + share * two
@@ -327,11 +327,11 @@ def test_most_queries_name_a_difference_that_their_rivals_do_not_share(val):
 
 @pytest.mark.parametrize("kind", garments.KINDS)
 def test_garments_make_sense_and_small_changes_are_small(kind):
-    dice = RandomStream(1, garments.KINDS.index(kind))
+    rng = RandomStream(1, garments.KINDS.index(kind))
     sizes = Counter()
     for _ in range(250):
-        g = sample(kind, dice)
-        new = vary(g, 1, dice)
+        g = sample(kind, rng)
+        new = vary(g, 1, rng)
         sizes[len(differences(g, new))] += 1
         for h in (g, new):
             assert h.kind == kind and (h.second != "") == (h.pattern != "solid") and h.color != h.second
@@ -347,9 +347,9 @@ def test_lightness_orders_what_the_pictures_show():
     """Two garments that differ by the step at which captions say "darker" do so in their pictures."""
     checked = 0
     for i in range(150):
-        dice = RandomStream(5, i)
-        pose, a = draw_pose(dice), sample("toptee", dice)
-        b = vary(a, 1, dice)
+        rng = RandomStream(5, i)
+        pose, a = draw_pose(rng), sample("toptee", rng)
+        b = vary(a, 1, rng)
         if abs(garments.lightness(a) - garments.lightness(b)) < 0.15:
             continue
         shades = []
@@ -427,7 +427,7 @@ def test_lengths_show_in_the_proportions():
         assert tall[0] * 1.12 < tall[1] and tall[1] * 1.12 < tall[2]
 
 
-def test_colours_can_be_told_from_the_pictures():
+def test_colors_show_in_the_pictures():
     names, right = list(RGB), 0
     for i, name in enumerate(names * 3):
         pose = draw_pose(RandomStream(11, i))
@@ -441,9 +441,9 @@ def test_colours_can_be_told_from_the_pictures():
 @pytest.mark.parametrize("pixels", [16, 57])
 def test_every_kind_can_be_drawn_at_any_size(kind, pixels):
     for i in range(4):
-        dice = RandomStream(13, i)
-        pose = draw_pose(dice)
-        image = draw(sample(kind, dice), pose, pixels)
+        rng = RandomStream(13, i)
+        pose = draw_pose(rng)
+        image = draw(sample(kind, rng), pose, pixels)
         assert image.shape == (pixels, pixels, 3) and image.dtype == np.uint8 and image.std() > 5
 
 
@@ -476,7 +476,7 @@ def test_annotations_follow_the_seed():
 
 
 def test_pictures_do_not_depend_on_the_order_in_which_they_are_drawn(tmp_path, monkeypatch):
-    """The same bytes when everything is drawn backwards, other bytes for another seed."""
+    """The same bytes when everything is drawn backward, other bytes for another seed."""
     monkeypatch.setitem(fashion_iq.SIZES_OF_SET, "tiny", {"train": (1, 10), "val": (1, 5), "test": (1, 5)})
     monkeypatch.setitem(fashion200k.SIZES_OF_SET, "tiny", {"train": 30, "test": 30})
     monkeypatch.setitem(fashion200k.TEST_QUERIES, "tiny", 10)

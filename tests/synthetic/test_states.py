@@ -79,14 +79,14 @@ def test_every_state_changes_the_picture_of_its_noun():
                 assert a >= b or (np.abs(drawn[a] - drawn[b]).sum(-1) > 50).sum() > 60, (noun, a, b)
 
 
-def test_sizes_and_colours_are_what_the_words_say():
+def test_sizes_and_colors_are_what_the_words_say():
     def area(adjective, noun):
         return np.mean([draw_state(adjective, noun, 48, RandomStream(1, k))[1]["size"] for k in range(8)])
 
     assert area("small", "apple") < 0.55 * area("cut", "apple") < 0.8 * area("large", "apple")
 
     def tone(adjective, noun):
-        """Mean colour of the middle of the picture over some draws."""
+        """Mean color of the middle of the picture over some draws."""
         return np.mean([draw_state(adjective, noun, 48, RandomStream(2, k))[0][16:34, 16:34].mean((0, 1)) for k in range(10)], 0)
 
     usual = tone("wrinkled", "book")
@@ -105,7 +105,7 @@ def test_sizes_and_colours_are_what_the_words_say():
 
 
 def test_a_state_learnt_on_training_nouns_is_known_on_unseen_ones():
-    """Colours and edges alone, a linear model: far above chance on nouns that it never saw."""
+    """Colors and edges alone, a linear model: far above chance on nouns that it never saw."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     def features(picture):

@@ -195,7 +195,7 @@ def test_a_change_shows_where_it_happens_and_nowhere_else(number):
         assert inside.all()
 
 
-def test_kinds_and_colours_show():
+def test_kinds_and_colors_show():
     spots = view(0, 0).spots
     car = next(i for i, s in enumerate(spots) if s.holds == "car" and s.y > 0.8 and 0.3 < s.x < 0.7)
     person = next(i for i, s in enumerate(spots) if s.holds == "person" and s.y > 0.7 and 0.3 < s.x < 0.7)

@@ -60,7 +60,7 @@ class PixelCache:
 
     @staticmethod
     def header(n: int, size: int, ends: np.ndarray | None = None) -> bytes:
-        """The file's first bytes; as long without `ends` (N,), the places where the images end, as with them."""
+        """The file's first bytes; as long without `ends` (N,), the offsets where the images end, as with them."""
         out = io.BytesIO()
         np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)})
         return out.getvalue()
@@ -85,7 +85,7 @@ class PixelCache:
 
 
 class JpegCache(PixelCache):
-    """The same squares as JPEG (quality 95, colours at full resolution), decoded by `batch` in threads: about a seventh of the
+    """The same squares as JPEG (quality 95, colors at full resolution), decoded by `batch` in threads: about a seventh of the
     disk for photographs of 224 px. Values are within a few steps of the raw ones, so a run's numbers may differ slightly.
 
     The file: `MAGIC`, N and S (int64), N ends of images (int64, counted from the file's start), the images one after another.
@@ -138,7 +138,7 @@ class JpegCache(PixelCache):
 
     @staticmethod
     def header(n: int, size: int, ends: np.ndarray | None = None) -> bytes:
-        """The file's first bytes; as long without `ends` (N,), the places where the images end, as with them."""
+        """The file's first bytes; as long without `ends` (N,), the offsets where the images end, as with them."""
         ends = np.zeros(n) if ends is None else ends
         return JpegCache.MAGIC + struct.pack("<qq", n, size) + ends.astype("<i8").tobytes()
 

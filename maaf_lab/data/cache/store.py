@@ -24,7 +24,7 @@ from maaf_lab.data.cache.formats import PixelCache
 from maaf_lab.errors import DataError, SaveError
 from maaf_lab.utils.files import locked, write_atomically
 
-FORGET_AFTER = 7 * 86_400  # seconds after which the remains of a build that nobody went on with are removed
+FORGET_AFTER = 7 * 86_400  # seconds after which the remains of an abandoned build are removed
 
 
 class Store:

@@ -43,7 +43,7 @@ def image_name(split: str, index: int) -> str:
 class CSS(Dataset):
     """CSS3D: rendered references, rendered gallery.
 
-    Images in the annotation's order, labelled by their scene; a query for each (from, to) pair, in file order, with `to_str` as
+    Images in the annotation's order, labeled by their scene; a query for each (from, to) pair, in file order, with `to_str` as
     its text. Where the file has `labels`, they decide which images are the same answer (TIRG's loader does so); the label's text
     is that of the first such scene.
     """

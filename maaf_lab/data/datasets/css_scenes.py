@@ -1,7 +1,7 @@
 """What CSS talks about, in words and plain dicts, with no pixels: objects, cells, scenes and the three modifications.
 
 A scene is a list of objects in the published form, `{"shape", "color", "size", "pos": (y, x)}`, `pos` as fractions of
-the image; the cell of the 3x3 grid is floor(3 * pos). The loader, the generator and the analyses all read scenes here.
+the image; the cell of the 3x3 grid is floor(3 * pos). The loader, the generator and the analyzes all read scenes here.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Modification:
     """One change of a scene. None means left out: any value fits.
 
     kind: "add", "remove" or "change". size, color, shape, cell describe the object(s); `value` is what a change sets, a
-    colour or a size. Raises DataError where the parts do not make a modification.
+    color or a size. Raises DataError where the parts do not make a modification.
     """
 
     kind: str
@@ -87,7 +87,7 @@ class Modification:
         if self.kind not in KINDS or changes != (self.kind == "change") or (self.kind == "add" and self.cell is None):
             raise DataError(f"CSS modification: expected add (with a cell), remove, or change (with a value); found {self}")
         if self.value is not None and self.value not in COLORS + SIZES:
-            raise DataError(f"CSS modification: a change sets a colour or a size; found {self.value!r}")
+            raise DataError(f"CSS modification: a change sets a color or a size; found {self.value!r}")
 
     @property
     def text(self) -> str:
@@ -140,7 +140,7 @@ def parse_modification(text: str) -> Modification:
             continue
         else:
             raise DataError(
-                f"CSS text: {word!r} in {text!r} is no size, colour, shape or position; "
+                f"CSS text: {word!r} in {text!r} is no size, color, shape or position; "
                 f"expected e.g. 'add large green cube to top-left'"
             )
         if key in found:
@@ -150,7 +150,7 @@ def parse_modification(text: str) -> Modification:
 
 
 def described_color(text: str) -> str | None:
-    """The colour by which a CSS text picks out objects of the reference image; None where there is none.
+    """The color by which a CSS text picks out objects of the reference image; None where there is none.
 
     "remove red cube" and "make red cube small": red. "make cube red": none, red is what it becomes. An *add* names an object that
     is not there yet: none (the paper leaves those out).

@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 class FashionIQ(Dataset):
     """Three galleries (dress, shirt, toptee) and queries of two captions each.
 
-    Images in the order of the split files, dress first, labelled by their asin. An asin in two categories is one image in two
+    Images in the order of the split files, dress first, labeled by their asin. An asin in two categories is one image in two
     galleries: 121 of the 15,415 validation images are. Queries in the order of the captions files; captions stay as they are
     written, the few empty ones too (12 of train, 3 of val, 1 of test). An asin twice in one split file is one image; the
     published files have none. In all published files candidate and target stand in the split file of the query's category, so

@@ -95,7 +95,7 @@ class Scan(NamedTuple):
 
 
 class MITStates(Dataset):
-    """Images sorted by folder and name, labelled "adjective noun"; any image with the label is right.
+    """Images sorted by folder and name, labeled "adjective noun"; any image with the label is right.
 
     Test: each image with each other adjective of its noun. Training queries are drawn: `per_reference` queries of each image,
     whose adjectives all differ (2, as consecutive examples of TIRG's and the authors' code share the reference; where a noun has

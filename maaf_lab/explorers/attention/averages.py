@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from maaf_lab.analysis.word_groups import WordGroups
-from maaf_lab.data.transforms import GREY
+from maaf_lab.data.transforms import GRAY
 from maaf_lab.explorers.attention.paint import color, head_name, number
 from maaf_lab.explorers.page.html import page
 from maaf_lab.explorers.page.svg import button, document, label, lines, picked_outline, picture, press, scale_bar, tag
@@ -75,7 +75,7 @@ def aggregate_svg(state: AggregateState) -> str:
                 round(left, 2),
                 round(top + size + 22, 2),
                 round(size * 0.62, 2),
-                _grey_centred(groups, name),
+                _gray_centered(groups, name),
                 f"what {name} ignores: (1 - attention) times image, less the mean",
             )
         parts.append(press(inside, on=on, alt=alt, data_act="group", data_value=name, group="groups", data_columns=across))
@@ -150,7 +150,7 @@ def _map(
     step = size / side
     made = ""
     if under is not None:
-        grey = np.repeat((under @ np.array(GREY))[:, :, None].round().astype(np.uint8), 3, 2)
+        grey = np.repeat((under @ np.array(GRAY))[:, :, None].round().astype(np.uint8), 3, 2)
         made = picture(round(x, 2), round(y, 2), round(size, 2), grey, alt)
     cells = [
         tag(
@@ -184,7 +184,7 @@ def _cell(name: str, x: float, y: float, size: float) -> str:
     )
 
 
-def _grey_centred(groups: WordGroups, name: str) -> np.ndarray:
+def _gray_centered(groups: WordGroups, name: str) -> np.ndarray:
     reach = np.percentile(np.abs(np.stack(list(groups.ignored.values()))), 99.5) or 1.0
     return (255 * np.clip(0.5 + groups.ignored[name] / (2 * reach), 0, 1)).round().astype(np.uint8)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maaf_lab.data.text import JOINER
-from maaf_lab.data.transforms import GREY
+from maaf_lab.data.transforms import GRAY
 from maaf_lab.explorers.attention.paint import PATCHES, Paint
 from maaf_lab.explorers.attention.state import AttentionState
 from maaf_lab.explorers.page.html import page
@@ -29,7 +29,7 @@ from maaf_lab.explorers.page.svg import (
     tag,
     text_width,
 )
-from maaf_lab.utils.wording import place_name
+from maaf_lab.utils.wording import rank_name
 
 WIDTH = 1000
 
@@ -60,13 +60,13 @@ def describe_attention(state: AttentionState) -> str:
         if painted[f"q{s}"]["text"]:
             parts.append(painted[f"q{s}"]["text"])
     if state.seen[0].place is not None:
-        parts.append(f"target {place_name(state.seen[0].place)}" + ("" if state.place_off is None else f", {_off_name(state)}"))
+        parts.append(f"target {rank_name(state.seen[0].place)}" + ("" if state.place_off is None else f", {_off_name(state)}"))
     return "; ".join(parts)
 
 
 def _off_name(state: AttentionState) -> str:
     names = ", ".join(f"{state.seen[0].operations[b]} head {h + 1}" for b, h in state.off)
-    return f"without {names}: {place_name(state.place_off or 0)}"
+    return f"without {names}: {rank_name(state.place_off or 0)}"
 
 
 def _attributes(painted: Paint, name: str) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
         made.append(picture(0, top + 182, 150, state.target, "target"))
         made.append(frame(1.5, top + 183.5, 147, 147, GREEN, 3))
         place = state.seen[0].place
-        caption = "target" if place is None else f"target: {place_name(place)}"
+        caption = "target" if place is None else f"target: {rank_name(place)}"
         if place and state.candidates:
             caption += f" of {state.candidates:,}"
         made.append(label(0, top + 347, caption, 12, weight="bold"))
@@ -174,7 +174,7 @@ def _panels(
 ) -> tuple[float, list[str]]:
     across = 1 if len(panels) == 1 else 2
     side = 440.0 if across == 1 else (width - 12) / 2
-    grey = np.repeat((state.picture @ np.array(GREY))[:, :, None].round().astype(np.uint8), 3, 2)
+    grey = np.repeat((state.picture @ np.array(GRAY))[:, :, None].round().astype(np.uint8), 3, 2)
     made, bottom = [], y
     for n, (s, g) in enumerate(panels):
         left, head = x + (n % across) * (side + 12), y + (n // across) * (side + 30)

@@ -12,7 +12,7 @@ import numpy as np
 
 from maaf_lab.explorers.attention.paint import PATCHES, TEXTS, Paint, cell_names, head_name, packed, paint, token_names, unpacked
 from maaf_lab.explorers.page.svg import palette
-from maaf_lab.utils.wording import place_name
+from maaf_lab.utils.wording import rank_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ def page_data(seen: tuple[Seen, ...]) -> dict[str, Any]:
                 "signed": one.signed,
                 "operations": list(one.operations),
                 "weights": packed(one.weights),
-                "off": None if one.places is None else [[f"off: {place_name(int(p))}" for p in row] for row in one.places],
+                "off": None if one.places is None else [[f"off: {rank_name(int(p))}" for p in row] for row in one.places],
                 "referents": {
                     str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in one.referents.items()
                 },

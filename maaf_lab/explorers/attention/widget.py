@@ -240,7 +240,7 @@ class AttentionExplorer(Explorer):
         places = None if labelled is None else model.ranks_without_each(labelled)
         if places is not None and len(places) != len(look.weights):
             places = None  # a system whose operations are not one attention each
-        return Seen(model.name, look.weights, grids, words, not look.normalised, look.operations, place, places, named)
+        return Seen(model.name, look.weights, grids, words, not look.normalized, look.operations, place, places, named)
 
     def _move(self, query: int) -> None:
         self.state = self._state(query, self.models[0].text_of(query), query)

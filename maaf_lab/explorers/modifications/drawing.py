@@ -25,7 +25,7 @@ from maaf_lab.explorers.page.svg import (
     text_width,
 )
 from maaf_lab.retrieval.metrics import Estimate
-from maaf_lab.utils.wording import place_name
+from maaf_lab.utils.wording import rank_name
 
 WIDTH = 1000
 
@@ -167,7 +167,7 @@ def _bar(
 
 def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> str:
     on = line.query == state.opened
-    ranks = ", ".join(f"{name} {place_name(place)}" for name, place in zip(state.models, line.places, strict=True))
+    ranks = ", ".join(f"{name} {rank_name(place)}" for name, place in zip(state.models, line.places, strict=True))
     inside = card(0, y, WIDTH, 78, on)
     inside += picture(6, y + 5, 68, line.source, "reference")
     words, _ = lines(86, y + 6, f"“{for_people(line.text)}”", 460, 13, most=3)
@@ -176,7 +176,7 @@ def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> st
         inside += picture(556, y + 5, 68, line.target, "target") + frame(557.5, y + 6.5, 65, 65, GREEN, 3)
     for n, (name, place) in enumerate(zip(state.models, line.places, strict=True)):
         inside += tag("rect", x=640, y=y + 15 + n * 24, width=11, height=11, fill=_color(n, len(state.models)))
-        inside += label(657, y + 25 + n * 24, f"target {place_name(place)}", 13, weight="bold" if place == 1 else None)
+        inside += label(657, y + 25 + n * 24, f"target {rank_name(place)}", 13, weight="bold" if place == 1 else None)
         inside += label(WIDTH - 8, y + 25 + n * 24, shortened(name, 200, 11), 11, kind="soft", anchor="end")
     whole = f"query {line.query}: {for_people(line.text)}; target {ranks}"
     if not live:

@@ -22,7 +22,7 @@ from maaf_lab.explorers.page.svg import (
     shortened,
     tag,
 )
-from maaf_lab.utils.wording import place_name
+from maaf_lab.utils.wording import rank_name
 
 WIDTH = 1000
 
@@ -93,9 +93,7 @@ def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
     for n, found in enumerate(turn.found):
         head = found.model
         if found.place is not None:
-            head += (
-                f": target {place_name(found.place)} of {state.candidates:,}" if found.place else ": the gallery has no target"
-            )
+            head += f": target {rank_name(found.place)} of {state.candidates:,}" if found.place else ": the gallery has no target"
         else:
             head += f": {state.candidates:,} images searched"
         parts.append(label(190, top + 13, head, 13, kind=(ORANGE, BLUE)[n % 2] if several else "ink", weight="bold"))
@@ -203,7 +201,7 @@ def describe_retrieval(state: RetrievalState) -> str:
         first = ", ".join(
             f"{r.name} {r.score:.3f}{' (target)' if r.right else ''}" for r in [r for r in found.results if not r.source][:5]
         )
-        place = "" if found.place is None else f" target {place_name(found.place)} of {state.candidates:,};"
+        place = "" if found.place is None else f" target {rank_name(found.place)} of {state.candidates:,};"
         unknown = f"; never seen: {', '.join(found.unknown)}" if found.unknown else ""
         parts.append(f"{found.model}:{place} first {first}{unknown}")
     return "; ".join(parts)

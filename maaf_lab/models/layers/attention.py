@@ -57,7 +57,7 @@ def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, ki
     """f(Q K^T / sqrt(S)) of equation 1 -> (B, H, Q, K).
 
     kind "softmax": rows sum to 1 over the real keys; a row with no real key is all zero, never NaN. In float32 at least.
-    kind "identity": the scaled scores themselves, signed and not normalised; padding is 0.
+    kind "identity": the scaled scores themselves, signed and not normalized; padding is 0.
     """
     scores_BHQK = q_BHQS @ k_BHKS.transpose(-2, -1)
     scores_BHQK = (wide(scores_BHQK) if kind == "softmax" else scores_BHQK) / math.sqrt(q_BHQS.shape[-1])
@@ -75,7 +75,7 @@ class AttentionRecord:
     """The attention of one forward pass, of queries or of gallery images, never of both.
 
     weights: (blocks, B, heads, Q, K). tokens: per example, the names of its tokens in order ("7x7:2,3", a word, "" for padding).
-    spans: name -> (start, stop) of each kind of token ("7x7", "14x14", "text"). normalised: rows sum to 1 (softmax), or signed
+    spans: name -> (start, stop) of each kind of token ("7x7", "14x14", "text"). normalized: rows sum to 1 (softmax), or signed
     scores (identity), which belong on a diverging scale. operations: what each of `blocks` is, where it is not self-attention
     of all tokens ("1 xmm"); tokens that an operation has no part in have zeros there.
     """
@@ -83,7 +83,7 @@ class AttentionRecord:
     weights: Tensor
     tokens: tuple[tuple[str, ...], ...]
     spans: dict[str, tuple[int, int]]
-    normalised: bool
+    normalized: bool
     operations: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
@@ -120,9 +120,9 @@ class LayerNorm(nn.Module):
 class MultiHeadAttention(nn.Module):
     """Attn(x W_Q, y W_K, y W_V) with H heads and an output map. Self-attention is `y is x`.
 
-    Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout. Unless the weights are asked for, they
+    Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout. Unless the weights are requested, they
     are None and, where the arithmetic allows it, never formed: softmax goes through PyTorch's fused attention, and identity
-    without dropout is (Q K^T) V = Q (K^T V). With dropout on a CPU they are formed a few examples at a time (see `dropped`).
+    without dropout is (Q K^T) V = Q (K^T V). With dropout on a CPU: a few examples at a time (see `attention_dropout`).
     """
 
     def __init__(self, width: int, heads: int, kind: str, dropout: float) -> None:
@@ -224,7 +224,7 @@ def xavier(module: nn.Module) -> None:
 class FusionStack(nn.Module):
     """`blocks` fusion blocks and a final layer norm, Xavier-uniform matrices.
 
-    Returns tokens (B, N, D) and a list of the blocks' weights, empty unless they are asked for.
+    Returns tokens (B, N, D) and a list of the blocks' weights, empty unless requested.
     """
 
     def __init__(self, config: FusionConfig) -> None:
@@ -245,9 +245,9 @@ class FusionStack(nn.Module):
 class Positions(nn.Module):
     """Position encodings added to the stacked tokens, then dropout (authors' code; the paper uses none by default).
 
-    "sinusoidal": sine and cosine of the place in the row. "mixed": a learned vector for each image token, sine and cosine of the
-    place among the words for the text. In the authors' code the sum is made once, so the learned part never moves from its
-    random start; here it learns. image_tokens: how many image tokens there are.
+    "sinusoidal": sine and cosine of the position in the row. "mixed": a learned vector for each image token, sine and cosine of
+    the position among the words for the text. In the authors' code the sum is made once, so the learned part never moves from
+    its random start; here it learns. image_tokens: how many image tokens there are.
     """
 
     def __init__(self, kind: str, image_tokens: int, width: int, dropout: float) -> None:
@@ -283,7 +283,7 @@ def sinusoidal_positions(count: int, width: int, device: torch.device) -> Tensor
 
 
 class TokenNames:
-    """The names of an AttentionRecord's tokens, spelled only when somebody reads them (training never does).
+    """The names of an AttentionRecord's tokens, spelled only when they are read (training never does).
 
     `names[b]` is a tuple: "7x7:2,3" for row 2, column 3; a word, "?" for an unknown one; "" for padding.
     """

@@ -58,7 +58,7 @@ class CompositeTransformer(nn.Module):
 
 
 class VAL(ComposedModel):
-    """Composed features at three depths, each pooled over space, mapped and normalised."""
+    """Composed features at three depths, each pooled over space, mapped and normalized."""
 
     class Config(TextConfig, ComposedModel.Config):
         name: str = "val"

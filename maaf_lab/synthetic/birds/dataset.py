@@ -42,7 +42,7 @@ def make_birds_to_words(out: str | Path, size: str = "full", pixels: int = 224, 
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (train 3,450 pictures, 2,300 pairs, 6,133 paragraphs; val and test 450, 300 and 600 each) or "tiny" (30, 20, 60
-    and 15, 10, 20). The same settings give the same bytes. What is refused, and what a stopped making leaves: `made/folder.py`.
+    and 15, 10, 20). The same settings give the same bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
     settings = checked_settings("birds_to_words", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
 
@@ -70,14 +70,14 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
     for split, (pivots, paragraphs) in SIZES_OF_SET[size].items():
         birds[split] = {}
         for group in range(pivots):
-            dice = RandomStream(seed, SPLIT_NUMBERS[split], 1, group)
-            pivot, species = random_bird(dice), f"{dice.pick(_GENERA)} {dice.pick(_EPITHETS)}"
+            rng = RandomStream(seed, SPLIT_NUMBERS[split], 1, group)
+            pivot, species = random_bird(rng), f"{rng.pick(_GENERA)} {rng.pick(_EPITHETS)}"
             names = [f"{photo + i + 1:07d}.jpg" for i in range(3)]
             photo += 3
             birds[split][names[0]] = pivot
             for branch in (1, 2):
-                kind = dice.pick(tuple(KINDS))
-                other, other_species = relative_of(pivot, kind, dice), _species(species, kind, dice)
+                kind = rng.pick(tuple(KINDS))
+                other, other_species = relative_of(pivot, kind, rng), _species(species, kind, rng)
                 birds[split][names[branch]] = other
                 for n in range(paragraphs[(2 * group + branch) % len(paragraphs)]):
                     rows.append(
@@ -90,7 +90,7 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
                             kind,
                             split,
                             str(n + 1),
-                            describe(pivot, other, dice),
+                            describe(pivot, other, rng),
                         )
                     )
     return birds, rows
@@ -120,12 +120,12 @@ def _photograph(name: str) -> tuple[str, str]:
     return f"{_ADDRESS}/{int(name.removesuffix('.jpg'))}", f"{_ADDRESS}/{name}"
 
 
-def _species(name: str, kind: str, dice: RandomStream) -> str:
+def _species(name: str, kind: str, rng: RandomStream) -> str:
     genus, epithet = name.split()
     if kind == "sameSpecies":
         return name
-    genus = genus if kind == "sameGenus" else dice.pick([g for g in _GENERA if g != genus])
-    return f"{genus} {dice.pick([e for e in _EPITHETS if e != epithet])}"
+    genus = genus if kind == "sameGenus" else rng.pick([g for g in _GENERA if g != genus])
+    return f"{genus} {rng.pick([e for e in _EPITHETS if e != epithet])}"
 
 
 SET = SyntheticSet(make_birds_to_words, VERSION, 224, training_texts)

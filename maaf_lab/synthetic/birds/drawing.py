@@ -1,7 +1,7 @@
-"""One made bird, and its picture.
+"""One synthetic bird and its picture.
 
-A bird is drawn from the side, in coordinates of its own: the middle of the body is (0, 0), it looks to the right, and one unit is
-its body's length. What `Bird` says is what shows; all else (place, light, background) is chance.
+A bird is drawn from the side, in its own coordinates: the middle of the body is (0, 0), it looks to the right, and one unit is
+its body's length. A picture shows what `Bird` says; everything else (position, light) is random.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TILT = {"perched": -34, "standing": -14, "swimming": -6, "flying": -10}
 
 @dataclass(frozen=True)
 class Bird:
-    """Everything about a bird's picture that a text may tell. `legs` show only where the bird is perched or standing."""
+    """Everything about a bird's picture that a text may mention. `legs` show only where the bird is perched or standing."""
 
     back: str
     belly: str
@@ -68,30 +68,30 @@ class Bird:
         return self.pose in ("perched", "standing")
 
 
-def draw_bird(bird: Bird, pixels: int, dice: RandomStream) -> np.ndarray:
-    """The picture: uint8 (pixels, pixels, 3). The same bird, pixels and dice give the same bytes."""
+def draw_bird(bird: Bird, pixels: int, rng: RandomStream) -> np.ndarray:
+    """The picture: uint8 (pixels, pixels, 3). The same bird, pixels and rng give the same bytes."""
     canvas = Canvas(pixels)
-    _background(canvas, bird.place, dice)
-    unit = SIZES[bird.size] * between(dice, 0.95, 1.05)
+    _background(canvas, bird.place, rng)
+    unit = SIZES[bird.size] * between(rng, 0.95, 1.05)
     high = {"perched": 0.47, "standing": 0.5, "swimming": 0.6, "flying": 0.52}[bird.pose] + (0.05 if bird.neck == "long" else 0)
     side = 1 if bird.facing == "right" else -1
     ahead = 0.48 + {"short": 0.36, "long": 0.72, "hooked": 0.37, "curved": 0.66}[bird.bill]
     behind = 1.1 if bird.tail_length == "long" else 0.7
-    x, y = 0.5 + between(dice, -0.03, 0.03) - side * unit * (ahead - behind) / 2, high + between(dice, -0.04, 0.04)
-    stage = Frame(x, y, unit, between(dice, -4, 4), bird.facing == "left")
+    x, y = 0.5 + between(rng, -0.03, 0.03) - side * unit * (ahead - behind) / 2, high + between(rng, -0.04, 0.04)
+    stage = Frame(x, y, unit, between(rng, -4, 4), bird.facing == "left")
     canvas.frame = stage
-    tilt = _TILT[bird.pose] + between(dice, -4, 4)
-    color = {name: jitter(dice, value, 9) for name, value in COLORS.items()}
+    tilt = _TILT[bird.pose] + between(rng, -4, 4)
+    color = {name: jitter(rng, value, 9) for name, value in COLORS.items()}
     if bird.legs_show:
-        _ground(canvas, bird, stage, color, dice)
-    _figure(canvas, bird, tilt, color, dice)
+        _ground(canvas, bird, stage, color, rng)
+    _figure(canvas, bird, tilt, color, rng)
     if bird.pose == "swimming":
-        _water(canvas, stage, dice)
-    return photographed(canvas.array(), dice)
+        _water(canvas, stage, rng)
+    return photographed(canvas.array(), rng)
 
 
-def _background(canvas: Canvas, place: str, dice: RandomStream) -> None:
-    light = between(dice, -14, 14)
+def _background(canvas: Canvas, place: str, rng: RandomStream) -> None:
+    light = between(rng, -14, 14)
     tones = {
         "branch": [[(150, 172, 140), (112, 148, 98), (88, 120, 76)], [(176, 196, 206), (150, 178, 168), (118, 142, 110)]],
         "grass": [[(168, 186, 162), (120, 156, 84), (98, 138, 62)], [(190, 200, 176), (142, 160, 92), (120, 142, 74)]],
@@ -99,40 +99,40 @@ def _background(canvas: Canvas, place: str, dice: RandomStream) -> None:
         "water": [[(150, 178, 190), (96, 138, 160), (78, 122, 148)], [(168, 186, 180), (118, 148, 144), (94, 128, 128)]],
         "sky": [[(132, 174, 220), (168, 200, 230), (200, 218, 232)], [(190, 202, 212), (204, 212, 218), (216, 220, 222)]],
     }[place]
-    colors = [tuple(c + light for c in tone) for tone in dice.pick(tones)]
-    canvas.on(soft(dice, colors, 9, 8 if place == "sky" else 16))
+    colors = [tuple(c + light for c in tone) for tone in rng.pick(tones)]
+    canvas.on(soft(rng, colors, 9, 8 if place == "sky" else 16))
     if place == "grass":
-        for x, y, h in dice.uniform(60, 3):
+        for x, y, h in rng.uniform(60, 3):
             top, shade = 0.62 + 0.42 * y, mix((96, 136, 56), (60, 98, 40), h)
             tip = (x + (h - 0.5) * 0.05, top - 0.05 - 0.05 * y)
             canvas.polygon([(x - 0.006, top + 0.05), tip, (x + 0.006, top + 0.05)], shade)
     elif place == "sand":
-        for x, y, h in dice.uniform(40, 3):
+        for x, y, h in rng.uniform(40, 3):
             canvas.oval(x, 0.6 + 0.4 * y, 0.004 + 0.01 * h * y, 0.003 + 0.004 * h * y, (120, 104, 84, 130))
     elif place == "water":
-        for x, y, h in dice.uniform(26, 3):
+        for x, y, h in rng.uniform(26, 3):
             wide = 0.04 + 0.1 * y
             canvas.oval(x, 0.25 + 0.75 * y, wide, 0.003 + 0.004 * y, (226, 236, 238, int(40 + 60 * h)))
     elif place == "branch":
-        for x, y, h in dice.uniform(9, 3):
+        for x, y, h in rng.uniform(9, 3):
             canvas.oval(x, y, 0.05 + 0.05 * h, 0.03 + 0.04 * h, (*mix((70, 112, 56), (150, 186, 110), h), 90), 180 * h)
 
 
-def _ground(canvas: Canvas, bird: Bird, stage: Frame, color: dict, dice: RandomStream) -> None:
+def _ground(canvas: Canvas, bird: Bird, stage: Frame, color: dict, rng: RandomStream) -> None:
     """What the bird stands on, and its legs."""
     foot = 0.5 if bird.pose == "perched" else 0.72
     feet = [(-0.1, foot), (0.1, foot + 0.01)]
     if bird.pose == "perched":
-        bend = dice.uniform(5) * 0.16 - 0.08
+        bend = rng.uniform(5) * 0.16 - 0.08
         sag = (2.5 * bend[0], bend[1], 0, bend[3], 2.5 * bend[4])
         path = [(x, foot + 0.06 + b) for x, b in zip((-4.5, -1.5, 0.0, 1.5, 4.5), sag)]
-        bark = jitter(dice, (96, 76, 58), 10)
+        bark = jitter(rng, (96, 76, 58), 10)
         canvas.line(path, 0.15, mix(bark, (20, 16, 12), 0.45))
         canvas.line([(x, y - 0.03) for x, y in path], 0.09, bark)
-        at = between(dice, 0.8, 1.6) * dice.pick((-1, 1))
+        at = between(rng, 0.8, 1.6) * rng.pick((-1, 1))
         canvas.line([(at, foot + 0.08), (at * 1.25, foot - 0.32)], 0.05, bark)
         for d in (0, 0.16, 0.3):
-            canvas.oval(at * 1.25 + d * 0.4, foot - 0.36 + d, 0.15, 0.06, jitter(dice, (92, 142, 60), 16), -30 + 100 * d)
+            canvas.oval(at * 1.25 + d * 0.4, foot - 0.36 + d, 0.15, 0.06, jitter(rng, (92, 142, 60), 16), -30 + 100 * d)
     else:
         canvas.frame = Frame(stage.x, stage.y, stage.unit, 0, stage.flip)
         canvas.oval(0.02, foot + 0.03, 0.55, 0.06, (30, 34, 20, 70))
@@ -145,7 +145,7 @@ def _ground(canvas: Canvas, bird: Bird, stage: Frame, color: dict, dice: RandomS
             canvas.line([(x, y), (x + toe, y + 0.045)], 0.04, shade)
 
 
-def _figure(canvas: Canvas, bird: Bird, tilt: float, color: dict, dice: RandomStream) -> None:
+def _figure(canvas: Canvas, bird: Bird, tilt: float, color: dict, rng: RandomStream) -> None:
     back, belly, head = color[bird.back], color[bird.belly], color[bird.head]
     thick = 0.29
 
@@ -153,7 +153,7 @@ def _figure(canvas: Canvas, bird: Bird, tilt: float, color: dict, dice: RandomSt
         return turned(points, tilt)
 
     if bird.pose == "flying":
-        _raised_wing(canvas, body, mix(color[bird.wing], (0, 0, 0), 0.3), False, dice, far=True)
+        _raised_wing(canvas, body, mix(color[bird.wing], (0, 0, 0), 0.3), False, rng, far=True)
     tail, length = color[bird.tail], 1.15 if bird.tail_length == "long" else 0.72
     for k, spread in enumerate((0.1, 0.03, -0.05)):
         fan = [(-0.3, -0.1), (-length + 0.05 * k, -0.02 - spread), (-length + 0.05 * k, 0.05 - spread), (-0.3, 0.1)]
@@ -164,7 +164,7 @@ def _figure(canvas: Canvas, bird: Bird, tilt: float, color: dict, dice: RandomSt
     under = np.concatenate([oval(0, 0, 0.52, thick, 0, -16, 172), oval(0, 0.03, 0.5, 0.05, 0, 172, 344)])
     canvas.polygon(body(under), mix(belly, (0, 0, 0), 0.12))
     canvas.polygon(body(under * (0.95, 0.88) + (0.01, 0.012)), belly)
-    _pattern(canvas, body, bird, color, dice)
+    _pattern(canvas, body, bird, color, rng)
     # Neck and head.
     start = body([(0.36, -0.1)])[0]
     middle = start + ((0.16, -0.62) if bird.neck == "long" else (0.12, -0.17))
@@ -172,18 +172,18 @@ def _figure(canvas: Canvas, bird: Bird, tilt: float, color: dict, dice: RandomSt
     top = np.array([(0.09, 0.0), (-0.1, 0.02)]) if bird.neck == "long" else np.array([(0.17, 0.05), (-0.18, 0.02)])
     low = start + ((0.02, 0.06) if bird.neck == "long" else (0, 0))
     canvas.polygon([low + across[0] * 1.5, middle + top[0], middle + top[1], low + across[1] * 1.5], head)
-    _head(canvas, bird, middle, head, color, dice)
+    _head(canvas, bird, middle, head, color, rng)
     if bird.pose == "flying":
-        _raised_wing(canvas, body, color[bird.wing], bird.bars, dice, far=False)
+        _raised_wing(canvas, body, color[bird.wing], bird.bars, rng, far=False)
     else:
         _folded_wing(canvas, body, color[bird.wing], bird.bars)
 
 
-def _pattern(canvas: Canvas, body, bird: Bird, color: dict, dice: RandomStream) -> None:
+def _pattern(canvas: Canvas, body, bird: Bird, color: dict, rng: RandomStream) -> None:
     mark = color["white" if bird.belly == "black" else "brown" if bird.belly in ("white", "tan", "yellow") else "black"]
     if bird.pattern == "spotted":
         for i in range(11):
-            x, y = -0.25 + 0.075 * i, 0.1 + 0.09 * (i % 3 - 1) + 0.03 * float(dice.uniform(1)[0])
+            x, y = -0.25 + 0.075 * i, 0.1 + 0.09 * (i % 3 - 1) + 0.03 * float(rng.uniform(1)[0])
             if (x / 0.5) ** 2 + (y / 0.27) ** 2 < 0.85:
                 canvas.polygon(body(oval(x, y, 0.03, 0.028)), mark)
     elif bird.pattern == "striped":
@@ -193,7 +193,7 @@ def _pattern(canvas: Canvas, body, bird: Bird, color: dict, dice: RandomStream) 
             canvas.line(body([(x + 0.05, -0.01 if x > 0.2 else 0.05), (x, deep * 0.6), (x - 0.02, deep)]), 0.034, mark)
 
 
-def _head(canvas: Canvas, bird: Bird, at: np.ndarray, head: tuple, color: dict, dice: RandomStream) -> None:
+def _head(canvas: Canvas, bird: Bird, at: np.ndarray, head: tuple, color: dict, rng: RandomStream) -> None:
     x, y = at
     bill, dark = color[bird.bill_color], mix(color[bird.bill_color], (0, 0, 0), 0.3)
     if bird.crest:
@@ -232,7 +232,7 @@ def _folded_wing(canvas: Canvas, body, wing: tuple, bars: bool) -> None:
             canvas.line(body([(x + 0.04, -0.11), (x, -0.02), (x + 0.01, 0.09)]), 0.052, (245, 245, 240))
 
 
-def _raised_wing(canvas: Canvas, body, wing: tuple, bars: bool, dice: RandomStream, far: bool) -> None:
+def _raised_wing(canvas: Canvas, body, wing: tuple, bars: bool, rng: RandomStream, far: bool) -> None:
     lean = -0.12 if far else 0.0
     edge = mix(wing, (0, 0, 0) if sum(wing) > 200 else (150, 150, 160), 0.3)
     tip = np.array((-0.42 - lean, -1.0 + 0.1 * far))
@@ -255,9 +255,9 @@ def _raised_wing(canvas: Canvas, body, wing: tuple, bars: bool, dice: RandomStre
             canvas.line(body([(0.2 - k, -0.44 + k), (0.0 - k, -0.34 + k), (-0.2 - k, -0.3 + k)]), 0.055, (245, 245, 240))
 
 
-def _water(canvas: Canvas, stage: Frame, dice: RandomStream) -> None:
+def _water(canvas: Canvas, stage: Frame, rng: RandomStream) -> None:
     canvas.frame = Frame(stage.x, stage.y, stage.unit, 0, stage.flip)
-    tone = jitter(dice, (96, 134, 154), 8)
+    tone = jitter(rng, (96, 134, 154), 8)
     canvas.polygon(
         np.concatenate(
             [
@@ -270,39 +270,39 @@ def _water(canvas: Canvas, stage: Frame, dice: RandomStream) -> None:
         (*tone, 235),
     )
     for k, wide in enumerate((0.7, 0.9, 1.1)):
-        shift = between(dice, -0.1, 0.1)
+        shift = between(rng, -0.1, 0.1)
         canvas.line(oval(shift, 0.25 + 0.05 * k, wide, 0.05 + 0.04 * k, 0, 20, 160), 0.025, (226, 236, 240, 130))
 
 
 def settled(bird: Bird) -> Bird:
-    """The bird without what would not show: white bars on white wings, a ring in the head's colour."""
+    """The bird without what would not show: white bars on white wings, a ring in the head's color."""
     return replace(bird, bars=bird.bars and bird.wing != "white", ring="none" if bird.ring == bird.head else bird.ring)
 
 
-def random_bird(dice: RandomStream) -> Bird:
+def random_bird(rng: RandomStream) -> Bird:
     """A bird with every attribute drawn freely; poses and backgrounds go together."""
-    plumage, pose = tuple(COLORS), dice.pick(tuple(PLACES))
-    back = dice.pick(plumage)
-    wing = back if dice.chance(0.4) else dice.pick(plumage)
+    plumage, pose = tuple(COLORS), rng.pick(tuple(PLACES))
+    back = rng.pick(plumage)
+    wing = back if rng.chance(0.4) else rng.pick(plumage)
     return settled(
         Bird(
             back=back,
-            belly=dice.pick([c for c in plumage if c != back]),
-            head=back if dice.chance(0.3) else dice.pick(plumage),
+            belly=rng.pick([c for c in plumage if c != back]),
+            head=back if rng.chance(0.3) else rng.pick(plumage),
             wing=wing,
-            tail=wing if dice.chance(0.4) else dice.pick(plumage),
-            bill=dice.pick(BILLS),
-            bill_color=dice.pick(BILL_COLORS),
-            legs=dice.pick(LEG_COLORS),
-            ring=dice.pick(RING_COLORS),
-            pattern=dice.pick(PATTERNS),
-            bars=dice.chance(0.4),
-            crest=dice.chance(0.3),
-            neck="long" if dice.chance(0.25) else "short",
-            tail_length="long" if dice.chance(0.4) else "short",
-            size=dice.pick(tuple(SIZES)),
+            tail=wing if rng.chance(0.4) else rng.pick(plumage),
+            bill=rng.pick(BILLS),
+            bill_color=rng.pick(BILL_COLORS),
+            legs=rng.pick(LEG_COLORS),
+            ring=rng.pick(RING_COLORS),
+            pattern=rng.pick(PATTERNS),
+            bars=rng.chance(0.4),
+            crest=rng.chance(0.3),
+            neck="long" if rng.chance(0.25) else "short",
+            tail_length="long" if rng.chance(0.4) else "short",
+            size=rng.pick(tuple(SIZES)),
             pose=pose,
-            facing=dice.pick(("left", "right")),
-            place=dice.pick(PLACES[pose]),
+            facing=rng.pick(("left", "right")),
+            place=rng.pick(PLACES[pose]),
         )
     )

@@ -1,7 +1,7 @@
 """Paragraphs on how two synthetic birds differ, in the manner of Birds-to-Words. Every statement is true of the two pictures.
 
 A paragraph is built from statements on topics, most of them topics in which the birds differ, until it is about as long as it
-should be. It never says everything: what it leaves out has to be seen in the reference picture.
+should be. It never says everything: what it leaves out must be seen in the reference image.
 """
 
 from __future__ import annotations
@@ -48,62 +48,63 @@ _POSES = {
 }
 
 
-def relative_of(bird: Bird, kind: str, dice: RandomStream) -> Bird:
+def relative_of(bird: Bird, kind: str, rng: RandomStream) -> Bird:
     """Another bird that differs from `bird` in as many visible attributes as its kind (a `Selection` of the set) says.
 
-    Way of standing, background and direction are its own half of the time.
+    Pose, background and direction are redrawn half of the time.
     """
     other, left = bird, min(KINDS[kind], len(_OPTIONS))
-    for name in shuffled(dice, list(_OPTIONS)):
+    for name in shuffled(rng, list(_OPTIONS)):
         if left == 0:
             break
         options = [v for v in _OPTIONS[name] if v != getattr(bird, name) and not (name == "belly" and v == other.back)]
-        changed = settled(replace(other, **{name: dice.pick(options)}))
+        changed = settled(replace(other, **{name: rng.pick(options)}))
         if getattr(changed, name) != getattr(other, name) and not (name == "legs" and not bird.legs_show):
             other, left = changed, left - 1
-    if dice.chance(0.5):
-        pose = dice.pick(tuple(PLACES))
-        other = replace(other, pose=pose, place=dice.pick(PLACES[pose]), facing=dice.pick(("left", "right")))
+    if rng.chance(0.5):
+        pose = rng.pick(tuple(PLACES))
+        other = replace(other, pose=pose, place=rng.pick(PLACES[pose]), facing=rng.pick(("left", "right")))
     return other
 
 
-def describe(a: Bird, b: Bird, dice: RandomStream) -> str:
+def describe(a: Bird, b: Bird, rng: RandomStream) -> str:
     """A paragraph on animal1 = `a` and animal2 = `b`."""
-    style = between(dice, 0, 1)
+    style = between(rng, 0, 1)
     names = ("animal1", "animal2") if style < 0.9 else ("Animal 1", "Animal 2") if style < 0.95 else ("animal 1", "animal 2")
-    goal = between(dice, SHORTEST, LONGEST)
-    differ = shuffled(dice, [topic for topic in _TOPICS if _told(a, b, topic) and _differ(a, b, topic)])
-    alike = shuffled(dice, [topic for topic in _TOPICS if _told(a, b, topic) and not _differ(a, b, topic) and _shown(a, topic)])
-    ends = shuffled(dice, [e for e in ("pose", "facing") if getattr(a, e) != getattr(b, e) or dice.chance(0.15)])
+    goal = between(rng, SHORTEST, LONGEST)
+    differ = shuffled(rng, [topic for topic in _TOPICS if _both_visible(a, b, topic) and _differ(a, b, topic)])
+    same = [topic for topic in _TOPICS if _both_visible(a, b, topic) and not _differ(a, b, topic)]
+    alike = shuffled(rng, [topic for topic in same if _shown(a, topic)])
+    ends = shuffled(rng, [e for e in ("pose", "facing") if getattr(a, e) != getattr(b, e) or rng.chance(0.15)])
     text: list[str] = []
     while sum(len(s.split()) for s in text) < goal and (differ or alike or ends):
-        if ends and ((not differ and dice.chance(0.5)) or dice.chance(0.12) or not (differ or alike)):
-            text.append(_ending(a, b, names, ends.pop(), dice))
-        elif differ and (not alike or dice.chance(0.88)):
-            text.append(_difference(a, b, names, differ, dice))
+        if ends and ((not differ and rng.chance(0.5)) or rng.chance(0.12) or not (differ or alike)):
+            text.append(_ending(a, b, names, ends.pop(), rng))
+        elif differ and (not alike or rng.chance(0.88)):
+            text.append(_difference(a, b, names, differ, rng))
         elif alike:
-            topics = [alike.pop() for _ in range(min(len(alike), 2 if dice.chance(0.4) else 1))]
-            both = _listed([_has(a, topic, dice, plural=True) for topic in topics])
-            text.append(dice.pick(("both animals have {}", "they both have {}", "both have {}")).format(both))
-    capital = dice.chance(0.5)  # of sentences that begin with an ordinary word
+            topics = [alike.pop() for _ in range(min(len(alike), 2 if rng.chance(0.4) else 1))]
+            both = _listed([_has(a, topic, rng, plural=True) for topic in topics])
+            text.append(rng.pick(("both animals have {}", "they both have {}", "both have {}")).format(both))
+    capital = rng.chance(0.5)  # of sentences that begin with an ordinary word
     return ". ".join(s if s.startswith("animal") or not capital else s[0].upper() + s[1:] for s in text) + "."
 
 
-def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], dice: RandomStream) -> str:
-    """One statement on the next topics in which the birds differ; the topics are taken off the list."""
+def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], rng: RandomStream) -> str:
+    """One statement on the next topics in which the birds differ; removes them from the list."""
     pair = [(names[0], a), (names[1], b)]
-    if dice.chance(0.3):
+    if rng.chance(0.3):
         pair.reverse()
     (x, first), (y, second) = pair
     topic = differ.pop()
-    longer = _comparison(first, second, x, y, topic, dice)
-    if longer and (topic == "size" or dice.chance(0.4)):
+    longer = _comparison(first, second, x, y, topic, rng)
+    if longer and (topic == "size" or rng.chance(0.4)):
         return longer
     topics = [topic]
-    while differ and len(topics) < 3 and dice.chance(0.4) and differ[-1] != "size":
+    while differ and len(topics) < 3 and rng.chance(0.4) and differ[-1] != "size":
         topics.append(differ.pop())
-    one = _listed([_has(first, t, dice, second) for t in topics])
-    two = _listed([_has(second, t, dice, first) for t in topics])
+    one = _listed([_has(first, t, rng, second) for t in topics])
+    two = _listed([_has(second, t, rng, first) for t in topics])
     forms = [
         "{x} has {one}, while {y} has {two}",
         "{x} has {one}. {y} has {two}",
@@ -114,42 +115,42 @@ def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], dic
     ]
     if len(topics) == 1:
         forms += ["{x} has {one}, while the other one has {two}"] * 2
-    if dice.chance(0.15):
+    if rng.chance(0.15):
         forms = ["{y} has {two}"]
-    return dice.pick(forms).format(x=x, y=y, one=one, two=two)
+    return rng.pick(forms).format(x=x, y=y, one=one, two=two)
 
 
-def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, dice: RandomStream) -> str | None:
+def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, rng: RandomStream) -> str | None:
     """A statement such as "animal1 is larger" where the topic allows one."""
     if topic == "size":
         gap = list(SIZES).index(first.size) - list(SIZES).index(second.size)
         name, words = (x, ("larger", "bigger")) if gap > 0 else (y, ("larger", "bigger"))
-        if dice.chance(0.5):
+        if rng.chance(0.5):
             name, words = (y if name == x else x), ("smaller",)
-        how = "much " if abs(gap) == 2 and dice.chance(0.7) else ""
-        return dice.pick(
+        how = "much " if abs(gap) == 2 and rng.chance(0.7) else ""
+        return rng.pick(
             (
                 f"{name} is {how}{{}} overall",
                 f"{name} is {how}{{}}",
                 f"{name} looks {how}{{}} in size",
                 f"{name} is the {{}} one of the two",
             )
-        ).format(dice.pick(words))
+        ).format(rng.pick(words))
     if topic == "neck" or (topic == "tail" and first.tail_length != second.tail_length):
         part, attribute = ("neck", "neck") if topic == "neck" else ("tail", "tail_length")
         long, short = (x, y) if getattr(first, attribute) == "long" else (y, x)
-        return dice.pick((f"{long} has a longer {part}", f"{short} has a shorter {part}", f"the {part} of {long} is longer"))
+        return rng.pick((f"{long} has a longer {part}", f"{short} has a shorter {part}", f"the {part} of {long} is longer"))
     return None
 
 
-def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, dice: RandomStream) -> str:
-    def told(bird: Bird) -> str:
+def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, rng: RandomStream) -> str:
+    def direction(bird: Bird) -> str:
         if what == "pose":
-            return dice.pick(_POSES[bird.place])
-        return dice.pick((f"facing {bird.facing}", f"facing to the {bird.facing}", f"looking to the {bird.facing}"))
+            return rng.pick(_POSES[bird.place])
+        return rng.pick((f"facing {bird.facing}", f"facing to the {bird.facing}", f"looking to the {bird.facing}"))
 
-    one, two = told(a), told(b)
-    return dice.pick(
+    one, two = direction(a), direction(b)
+    return rng.pick(
         (
             f"{names[0]} is {one}, and {names[1]} is {two}",
             f"{names[0]} is {one} while {names[1]} is {two}",
@@ -159,7 +160,7 @@ def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, dice: RandomStr
     )
 
 
-def _has(bird: Bird, topic: str, dice: RandomStream, other: Bird | None = None, plural: bool = False) -> str:
+def _has(bird: Bird, topic: str, rng: RandomStream, other: Bird | None = None, plural: bool = False) -> str:
     """What the bird has, as a noun phrase; `other` decides which of two attributes the phrase names."""
     s = "s" if plural else ""
 
@@ -167,18 +168,18 @@ def _has(bird: Bird, topic: str, dice: RandomStream, other: Bird | None = None, 
         return phrase + s if plural else f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
     def of_two(value: str, color: str, same_value: bool, same_color: bool, noun: str) -> str:
-        words = [*([] if same_value and dice.chance(0.7) else [value]), *([] if same_color and not same_value else [color])]
+        words = [*([] if same_value and rng.chance(0.7) else [value]), *([] if same_color and not same_value else [color])]
         return a(" ".join([*words, noun]))
 
     whose = "their" if plural else "its"
     if topic == "bill":
         same = (other is not None and other.bill == bird.bill, other is not None and other.bill_color == bird.bill_color)
-        return of_two(bird.bill, bird.bill_color, *same, dice.pick(("bill", "bill", "beak")))
+        return of_two(bird.bill, bird.bill_color, *same, rng.pick(("bill", "bill", "beak")))
     if topic == "tail":
         same = (other is None or other.tail_length == bird.tail_length, other is not None and other.tail == bird.tail)
         return of_two(bird.tail_length, bird.tail, *same, "tail")
     if topic in ("head", "back", "belly", "neck"):
-        noun = {"belly": dice.pick(("belly", "belly", "underside")), "neck": "neck"}.get(topic, topic)
+        noun = {"belly": rng.pick(("belly", "belly", "underside")), "neck": "neck"}.get(topic, topic)
         return a(f"{getattr(bird, topic)} {noun}").replace("bellys", "bellies")
     if topic in ("wing", "legs"):
         return f"{getattr(bird, topic)} {'wings' if topic == 'wing' else 'legs'}"
@@ -187,7 +188,7 @@ def _has(bird: Bird, topic: str, dice: RandomStream, other: Bird | None = None, 
         return f"no {around}" if bird.ring == "none" else f"{'' if plural else 'a '}{bird.ring} {around}"
     if topic == "pattern":
         marks = {"spotted": "spots on {} belly", "striped": "stripes on {} belly"}
-        if bird.pattern in marks and not plural and dice.chance(0.5):
+        if bird.pattern in marks and not plural and rng.chance(0.5):
             return marks[bird.pattern].format(whose)
         return a(f"{bird.pattern} belly").replace("bellys", "bellies")
     if topic == "bars":
@@ -204,10 +205,10 @@ def _differ(a: Bird, b: Bird, topic: str) -> bool:
     return any(getattr(a, name) != getattr(b, name) for name in pairs.get(topic, (topic,)))
 
 
-def _told(a: Bird, b: Bird, topic: str) -> bool:
+def _both_visible(a: Bird, b: Bird, topic: str) -> bool:
     return topic != "legs" or (a.legs_show and b.legs_show)
 
 
 def _shown(bird: Bird, topic: str) -> bool:
-    """Whether a likeness in this topic is worth saying: that both lack a crest is not."""
+    """Whether a similarity in this topic is worth saying (that both lack a crest is not)."""
     return {"size": False, "ring": bird.ring != "none", "bars": bird.bars, "crest": bird.crest}.get(topic, True)

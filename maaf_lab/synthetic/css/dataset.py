@@ -27,12 +27,12 @@ SIDECAR = "objects.npz"
 
 
 def origin(size: str = "full", pixels: int = 64, seed: int = 0) -> str:
-    """What the files are: this string and this version's code give every byte."""
+    """Names the files: this string and this version's code determine every byte."""
     return checked_settings("css", VERSION, size, pixels, seed)["origin"]
 
 
 def draw(objects_of_images: Sequence[Sequence[Mapping[str, Any]]], pixels: int) -> np.ndarray:
-    """Pictures from entries of `objects_img`: uint8 (B, pixels, pixels, 3), the very pixels that `make_css` writes.
+    """Pictures from entries of `objects_img`: uint8 (B, pixels, pixels, 3), the same pixels that `make_css` writes.
 
     Both draw on the CPU, where every machine gives the same bytes; `render.render` also draws on a GPU.
     """
@@ -43,7 +43,7 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (per split 1,000 references, 16,000 queries, 17,000 pictures) or "tiny" (40, 320, 360). The same settings
-    give the same bytes. What a folder keeps when a making stops, and what is refused, is in `made/folder.py`.
+    give the same bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
     settings = checked_settings("css", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=render.LEAST_PIXELS)
 
@@ -69,14 +69,14 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
-    """The training texts, one a query, with no pixels."""
+    """The training texts, one per query, without drawing."""
     return [mod["to_str"] for mod in css_annotations(size, seed)["train"]["mods"] for _ in mod["to"]]
 
 
 def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Path:
-    """Draw the scenes of a CSS folder, published or made, flat on white into `images_2d/`, and return the folder.
+    """Draw the scenes of a CSS folder, published or synthetic, flat on white into `images_2d/`, and return the folder.
 
-    64 px is what TIRG uses. Drawings that are there at this size are left as they are. Raises DataError for a folder
+    64 px is what TIRG uses. Existing drawings of this size are kept. Raises DataError for a folder
     without a readable annotation.
     """
     layout, folder = CSS(root), Path(root) / IMAGES_2D
@@ -92,7 +92,7 @@ def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Pat
 
 
 def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
-    """Where each object shows, a row an object: image, object (its place in the scene's list), box, visible, share.
+    """Where each object shows, one row per object: image, object (its index in the scene's list), box, visible, share.
 
     Units as in `render.Drawing`. Raises DataError where the folder has no sidecar or no such split.
     """

@@ -1,4 +1,4 @@
-"""Synthetic CSS without files: a split, and its scenes rendered when somebody looks at them."""
+"""Synthetic CSS without files: a split whose scenes are rendered on first use."""
 
 from __future__ import annotations
 

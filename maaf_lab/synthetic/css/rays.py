@@ -1,4 +1,4 @@
-"""The world that synthetic CSS pictures show, and the rays through it: camera, light, bodies, shading. No windows, no batches.
+"""The world that synthetic CSS pictures show, and the rays through it: camera, light, bodies, shading.
 
 World: x right, y away from the camera, z up, ground at z = 0; one unit is a cell's width in the middle of the grid. Bodies
 are convex and stand on the ground. Everything that runs per sample is made of IEEE add, multiply, divide, square root,
@@ -21,7 +21,7 @@ _SIN, _DISTANCE = 0.88, 9.0  # sine of the camera's elevation; its distance from
 _COS = math.sqrt(1 - _SIN * _SIN)
 EYE = (0.0, -_DISTANCE * _COS, _DISTANCE * _SIN)
 _TO_EYE = (0.0, -_COS, _SIN)
-LIGHT = tuple(v / math.sqrt(0.55 * 0.55 + 0.28 * 0.28 + 1.0) for v in (-0.55, -0.28, 1.0))  # towards the light
+LIGHT = tuple(v / math.sqrt(0.55 * 0.55 + 0.28 * 0.28 + 1.0) for v in (-0.55, -0.28, 1.0))  # toward the light
 YAW = (0.92, math.sqrt(1 - 0.92 * 0.92))  # cosine and sine of every cube's turn
 SMALL = 0.62
 # Radius (half a side, for a cube) and half height of a large object, by shape.
@@ -59,7 +59,7 @@ def project(points: np.ndarray) -> np.ndarray:
 
 
 # --- rays meet objects ------------------------------------------------------------------------------------------------
-# o: ray's origin seen from the object's centre; d: its direction; r, h: radius and half height. All broadcast.
+# o: ray's origin seen from the object's center; d: its direction; r, h: radius and half height. All broadcast.
 
 
 def _turn(x: Any, y: Any) -> tuple[Any, Any]:
@@ -101,7 +101,7 @@ def _slabs(o: tuple, d: tuple, r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blocks(shape: int, o: tuple, r: Tensor, h: Tensor) -> Tensor:
-    """Whether an object stands between points (`o`, seen from its centre, outside it) and the light."""
+    """Whether an object stands between points (`o`, seen from its center, outside it) and the light."""
     ox, oy, oz = o
     lx, ly, lz = LIGHT
     if shape == SPHERE:
@@ -119,13 +119,13 @@ def blocks(shape: int, o: tuple, r: Tensor, h: Tensor) -> Tensor:
     return (near < far) & (far > 0)
 
 
-# --- colour -----------------------------------------------------------------------------------------------------------
+# --- color -----------------------------------------------------------------------------------------------------------
 
 
 def shade(numbers: Tensor, shape: Tensor, t: Tensor, d: tuple[Tensor, Tensor, Tensor], shadow: Tensor) -> Tensor:
-    """Colours (H, 3), 0 to 1 and above, of samples that see an object: ambient, diffuse and a highlight.
+    """Colors (H, 3), 0 to 1 and above, of samples that see an object: ambient, diffuse and a highlight.
 
-    numbers: (H, 8) the object's centre, radius, half height and colour; shape: (H,); t: (H,) depth; d: the rays' directions
+    numbers: (H, 8) the object's center, radius, half height and color; shape: (H,); t: (H,) depth; d: the rays' directions
     (H,) each; shadow: (H,) whether another object keeps the light off.
     """
     cx, cy, cz, r, h = (numbers[:, i] for i in range(5))
@@ -155,7 +155,7 @@ def shade(numbers: Tensor, shape: Tensor, t: Tensor, d: tuple[Tensor, Tensor, Te
 
 
 def ground_colors(px: Tensor, py: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours (..., 3) of ground points in light and in shadow: a pool of light, brightest left of the middle."""
+    """Colors (..., 3) of ground points in light and in shadow: a pool of light, brightest left of the middle."""
     away = ((px + 0.9) * (px + 0.9) + (py + 0.5) * (py + 0.5)) * 0.028
     fade = 1 - away * (1 - away * 0.5)
     lit = torch.stack([fade * c for c in _GROUND], -1)

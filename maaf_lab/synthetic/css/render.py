@@ -1,7 +1,7 @@
-"""Draws CSS scenes in batches, on a CPU or a GPU: which samples to trace, who is in front, who is in shadow.
+"""Draws CSS scenes in batches, on a CPU or a GPU: which samples to trace, which object is in front, what is in shadow.
 
 A picture's bytes depend on its objects and its size alone, not on its batch: see `rays` for the arithmetic that makes it so.
-An object's `pos` is where its centre shows in the image, exactly. Only samples in the window around an object (and its
+An object's `pos` is where its center shows in the image, exactly. Only samples in the window around an object (and its
 shadow) are traced for it. Legend: B scenes, N objects, H samples that see an object, W side of the supersampled canvas.
 """
 
@@ -30,7 +30,7 @@ CHUNK = 32 * 64 * 64  # pixels drawn at once by one core, and at most 32 scenes 
 class Drawing:
     """B pictures and where their N objects show, in the order of the scenes and of their objects.
 
-    images: (B, pixels, pixels, 3) uint8. scene: (N,) the picture of each object; object: (N,) its place in the scene's list.
+    images: (B, pixels, pixels, 3) uint8. scene: (N,) the picture of each object; object: (N,) its index in the scene's list.
     box: (N, 4) x0, y0, x1, y1 in whole pixels, half open, of the outline as if nothing stood in front. visible: (N,) area in
     pixels that shows; share: (N,) that area over the outline's, 1 where nothing hides the object.
     """
@@ -52,7 +52,7 @@ def render(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: s
 
 
 def draw(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: str | torch.device | None = None) -> Drawing:
-    """As `render`, with each object's box and visible area beside the pictures."""
+    """As `render`, with each object's box and visible area as well."""
     parts = list(stream(scenes, pixels, device)) or [(0, _draw_chunk([], pixels, _device(device)))]
     scene = np.concatenate([part.scene + start for start, part in parts])
     rest = (np.concatenate([getattr(part, name) for _, part in parts]) for name in ("object", "box", "visible", "share"))
@@ -106,7 +106,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 @lru_cache(maxsize=4)
 def _canvas(pixels: int, device: torch.device) -> dict[str, Tensor]:
-    """What every picture of a size shares: rays, depth and position of the ground, and its colour in light and shade."""
+    """What every picture of a size shares: rays, depth and position of the ground, and its color in light and shade."""
     w = pixels * SAMPLES
     grid = (torch.arange(w, dtype=torch.float64) + 0.5) / w
     y, x = (v.reshape(-1) for v in torch.meshgrid(grid, grid, indexing="ij"))
@@ -140,7 +140,7 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
         for i, obj in enumerate(objects):
             if obj.get("color") not in COLORS or obj.get("size") not in SIZES:
                 raise DataError(
-                    f"render: scene {s}, object {i}: expected a colour of {', '.join(COLORS)} and a size of "
+                    f"render: scene {s}, object {i}: expected a color of {', '.join(COLORS)} and a size of "
                     f"{', '.join(SIZES)}; found {dict(obj)}"
                 )
             y, x = obj["pos"]
@@ -149,7 +149,7 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
             shape, scale = SHAPES.index(shape_of(obj)), 1.0 if obj["size"] == "large" else rays.SMALL
             half = rays.HALF_HEIGHT[shape] * scale
             dx, dy, dz = rays.ray(float(x), float(y))
-            t = (half - rays.EYE[2]) / dz  # the ray through pos meets the plane of the object's centre
+            t = (half - rays.EYE[2]) / dz  # the ray through pos meets the plane of the object's center
             rows.append((s, i, shape, t * dx, rays.EYE[1] + t * dy, half, rays.RADIUS[shape] * scale, *rays.RGB[obj["color"]]))
     table = np.array(rows, dtype=np.float64).reshape(-1, 10)
     whole = table[:, :3].astype(np.int64)
@@ -175,13 +175,13 @@ class _Patch:
     """The windows around a group of n objects of one shape, all of one size, kept inside the canvas."""
 
     shape: int
-    member: Tensor  # (n, 1, 1) place among the chunk's objects
+    member: Tensor  # (n, 1, 1) index among the chunk's objects
     columns: Tensor  # (n, 1, width)
     rows: Tensor  # (n, height, 1)
     place: Tensor  # (n, height, width) sample of the canvas
     index: Tensor  # (n, height, width) sample of the chunk
     d: tuple[Tensor, Tensor, Tensor]  # rays
-    eye: tuple[Tensor, Tensor, Tensor]  # the camera, seen from the object's centre
+    eye: tuple[Tensor, Tensor, Tensor]  # the camera, seen from the object's center
     size: tuple[Tensor, Tensor]  # radius, half height
 
 

@@ -1,8 +1,8 @@
-"""The scene world of synthetic CSS, no pixels: random scenes, modifications, and which modification meets which reference.
+"""Synthetic CSS before drawing: random scenes, modifications, and which modification is used on which reference.
 
-Scenes of a split are held as three arrays (R, 9) of indices, one number a cell, -1 for an empty cell; they become the
+Scenes of a split are three arrays (R, 9) of indices, one number per cell, -1 for an empty cell; they become the
 published dicts at the end. All randomness comes from `RandomState.random_sample`, whose stream numpy keeps frozen, so a
-seed gives the same scenes on every platform and numpy.
+seed gives the same scenes on every platform and with every numpy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GROUP_A, _GROUP_B = ("gray", "blue", "brown", "yellow"), ("red", "green", "purp
 
 
 def allowed_pairs(split: str) -> np.ndarray:
-    """Colour-shape pairs of a split: (shapes, colours) bool. A cube's colours in one split are a cylinder's in the other."""
+    """Color-shape pairs of a split: (shapes, colors) bool. A cube's colors in one split are a cylinder's in the other."""
     cubes, cylinders = (_GROUP_A, _GROUP_B) if split == "train" else (_GROUP_B, _GROUP_A)
     colors = {"cube": cubes, "cylinder": cylinders, "sphere": COLORS}
     return np.array([[color in colors[shape] for color in COLORS] for shape in SHAPES])
@@ -46,38 +46,38 @@ class Scenes:
         return Scenes(self.shape[rows].copy(), self.color[rows].copy(), self.size[rows].copy())
 
 
-def draw_scenes(dice: RandomStream, n: int, pairs: np.ndarray) -> Scenes:
+def draw_scenes(rng: RandomStream, n: int, pairs: np.ndarray) -> Scenes:
     """`n` reference scenes with 2 to 7 objects."""
-    count = 2 + (dice.uniform(n) * 6).astype(int)
-    filled = dice.uniform(n, 9).argsort(1, kind="stable").argsort(1, kind="stable") < count[:, None]
-    shape = (dice.uniform(n, 9) * len(SHAPES)).astype(int)
+    count = 2 + (rng.uniform(n) * 6).astype(int)
+    filled = rng.uniform(n, 9).argsort(1, kind="stable").argsort(1, kind="stable") < count[:, None]
+    shape = (rng.uniform(n, 9) * len(SHAPES)).astype(int)
     colors = [np.flatnonzero(row) for row in pairs]
     width = np.array([len(c) for c in colors])
     table = np.array([np.resize(c, len(COLORS)) for c in colors])
-    color = table[shape, (dice.uniform(n, 9) * width[shape]).astype(int)]
-    size = (dice.uniform(n, 9) * 2).astype(int)
+    color = table[shape, (rng.uniform(n, 9) * width[shape]).astype(int)]
+    size = (rng.uniform(n, 9) * 2).astype(int)
     return Scenes(*(np.where(filled, a, -1) for a in (shape, color, size)))
 
 
-def draw_modification(dice: RandomStream, kind: str, pairs: np.ndarray) -> Modification:
-    """A random modification of a kind, within the split's pairs. A change or a remove names attributes or a position."""
-    if kind != "add" and dice.chance(0.25):
-        described: dict[str, Any] = {"cell": dice.below(9)}
+def draw_modification(rng: RandomStream, kind: str, pairs: np.ndarray) -> Modification:
+    """A random modification of one type, within the split's pairs. A change or a remove names attributes or a position."""
+    if kind != "add" and rng.chance(0.25):
+        described: dict[str, Any] = {"cell": rng.below(9)}
     else:
-        described = _draw_description(dice, pairs, bare=kind == "add")
+        described = _draw_description(rng, pairs, bare=kind == "add")
     if kind == "add":
-        described["cell"] = dice.below(9)
+        described["cell"] = rng.below(9)
     if kind == "change":
-        described["value"] = dice.pick(SIZES) if dice.chance(0.5) else dice.pick(COLORS)
+        described["value"] = rng.pick(SIZES) if rng.chance(0.5) else rng.pick(COLORS)
     return Modification(kind, **described)
 
 
-def _draw_description(dice: RandomStream, pairs: np.ndarray, bare: bool) -> dict[str, Any]:
+def _draw_description(rng: RandomStream, pairs: np.ndarray, bare: bool) -> dict[str, Any]:
     while True:
-        shape = dice.below(len(SHAPES))
-        color = dice.pick(np.flatnonzero(pairs[shape]))
-        words = {"size": dice.pick(SIZES), "color": COLORS[color], "shape": SHAPES[shape]}
-        words = {key: word for key, word in words.items() if not dice.chance(LEAVE_OUT)}
+        shape = rng.below(len(SHAPES))
+        color = rng.pick(np.flatnonzero(pairs[shape]))
+        words = {"size": rng.pick(SIZES), "color": COLORS[color], "shape": SHAPES[shape]}
+        words = {key: word for key, word in words.items() if not rng.chance(LEAVE_OUT)}
         if words or bare:
             return words
 
@@ -108,8 +108,8 @@ def usable(scenes: Scenes, mod: Modification, pairs: np.ndarray) -> np.ndarray:
     return (fit & (scenes.color != color)).any(1) & stays.all(1)
 
 
-def modify(dice: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> Scenes:
-    """The scenes after `mod`; what an add leaves out is drawn for each scene."""
+def modify(rng: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> Scenes:
+    """The scenes after `mod`; attributes that an add leaves out are random in each scene."""
     new = scenes.take(np.arange(len(scenes.shape)))
     if mod.kind == "add":
         for row in range(len(new.shape)):
@@ -118,10 +118,10 @@ def modify(dice: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndar
                 fits &= (np.arange(len(SHAPES)) == SHAPES.index(mod.shape))[:, None]
             if mod.color is not None:
                 fits &= np.arange(len(COLORS)) == COLORS.index(mod.color)
-            shape = dice.pick(np.flatnonzero(fits.any(1)))
+            shape = rng.pick(np.flatnonzero(fits.any(1)))
             new.shape[row, mod.cell] = shape
-            new.color[row, mod.cell] = dice.pick(np.flatnonzero(fits[shape]))
-            new.size[row, mod.cell] = SIZES.index(mod.size) if mod.size is not None else dice.below(2)
+            new.color[row, mod.cell] = rng.pick(np.flatnonzero(fits[shape]))
+            new.size[row, mod.cell] = SIZES.index(mod.size) if mod.size is not None else rng.below(2)
         return new
     fit = _matches(scenes, mod)
     if mod.kind == "remove":
@@ -134,9 +134,9 @@ def modify(dice: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndar
     return new
 
 
-def shifted(scenes: Scenes, dice: RandomStream) -> np.ndarray:
-    """Where objects stand, each with a fresh shift in its cell: (R, 9, 2) y, x. Four decimals: they are the whole truth."""
-    shift = (dice.uniform(len(scenes.shape), 9, 2) * 2 - 1) * MAX_SHIFT
+def shifted(scenes: Scenes, rng: RandomStream) -> np.ndarray:
+    """Where objects stand, each shifted anew in its cell: (R, 9, 2) y, x. Rounded to four decimals, here, for good."""
+    shift = (rng.uniform(len(scenes.shape), 9, 2) * 2 - 1) * MAX_SHIFT
     return np.round((np.stack(np.divmod(np.arange(9), 3), 1) + 0.5 + shift) / 3, 4)
 
 
@@ -166,7 +166,7 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
     """One split's annotation: `objects_img` (references first, then one target a query), `mods`, `labels`.
 
     Each modification is given to about 8 references and each reference is used equally often, so neither the image nor
-    the text alone tells the answer. The three kinds share the queries about equally.
+    the text alone determines the target. The three modification types have about equally many queries.
     """
     scenes, pos, mods = draw_split(split, size, seed)
     numbers: dict[str, int] = {}
@@ -189,7 +189,7 @@ def shipped_split(split: str, size: str, seed: int) -> Drawn | None:
 
 
 def save_split(path: str | Path, drawn: Drawn) -> None:
-    """What `shipped_split` reads."""
+    """Write the file that `shipped_split` reads."""
     scenes, pos, mods = drawn
     small = {name: getattr(scenes, name).astype(np.int8) for name in ("shape", "color", "size")}
     there = np.where(scenes.shape[..., None] >= 0, np.round(pos * 10_000), 0).astype(np.uint16)
@@ -197,22 +197,22 @@ def save_split(path: str | Path, drawn: Drawn) -> None:
 
 
 def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
-    """What `make_split` publishes, before it is written out."""
+    """A split's scenes, positions and modifications, before `make_split` turns them into dicts."""
     if split not in SPLITS or size not in SIZES_OF_SET:
         raise ConfigError(
             f"synthetic CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}"
         )
     n, uses = SIZES_OF_SET[size]
-    dice, pairs = RandomStream(seed, SPLITS.index(split)), allowed_pairs(split)
-    references = draw_scenes(dice, n, pairs)
+    rng, pairs = RandomStream(seed, SPLITS.index(split)), allowed_pairs(split)
+    references = draw_scenes(rng, n, pairs)
     left = np.full(n, uses)
-    used: dict[str, np.ndarray] = {}  # by text: references that have had it
+    used: dict[str, np.ndarray] = {}  # text -> references that already have it
     placed = dict.fromkeys(KINDS, 0)
     failures = 0
     mods, targets = [], []
     while left.any():
-        kind = min(KINDS, key=placed.get) if failures < 200 else dice.pick(KINDS)
-        mod = draw_modification(dice, kind, pairs)
+        kind = min(KINDS, key=placed.get) if failures < 200 else rng.pick(KINDS)
+        mod = draw_modification(rng, kind, pairs)
         seen = used.setdefault(mod.text, np.zeros(n, bool))
         ready = np.flatnonzero(usable(references, mod, pairs) & (left > 0) & ~seen)
         # Early on, a modification that few references can take is left for later draws, so that groups stay near 8.
@@ -220,19 +220,19 @@ def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
             failures += 1
             continue
         failures = 0
-        order = np.lexsort((dice.uniform(len(ready)), -left[ready]))
+        order = np.lexsort((rng.uniform(len(ready)), -left[ready]))
         rows = np.sort(ready[order[:REFERENCES_PER_MODIFICATION]])
         seen[rows] = True
         left[rows] -= 1
         placed[kind] += len(rows)
         first = n + sum(placed.values()) - len(rows)
         mods.append({"from": rows.tolist(), "to": list(range(first, first + len(rows))), "to_str": mod.text})
-        targets.append(modify(dice, references.take(rows), mod, pairs))
+        targets.append(modify(rng, references.take(rows), mod, pairs))
     every = [references, *targets]
     scenes = Scenes(*(np.concatenate([getattr(s, name) for s in every]) for name in ("shape", "color", "size")))
-    return scenes, shifted(scenes, dice), mods
+    return scenes, shifted(scenes, rng), mods
 
 
 def css_annotations(size: str = "full", seed: int = 0) -> dict[str, Any]:
-    """The whole annotation in the published form, {"train": ..., "test": ...}, in seconds and with no pixels."""
+    """The whole annotation in the published form, {"train": ..., "test": ...}, in seconds, without drawing."""
     return {split: make_split(split, size, seed) for split in SPLITS}

@@ -1,4 +1,4 @@
-"""Garments of synthetic Fashion IQ and Fashion200k, no pixels: attributes, random garments, small changes of them.
+"""Garments of synthetic Fashion IQ and Fashion200k before drawing: attributes, random garments, small changes of them.
 
 A `Garment` is plain words. `settle` says which words go together (no belt under a strapless top with buttons, and so on), so
 that every garment can be drawn and every word of it shows. All randomness comes from `RandomStream`.
@@ -48,7 +48,7 @@ _SLEEVE_SHOWS = {"none": 0.8, "short": 0.3, "elbow": 0.1, "long": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Garment:
-    """One garment. `second` is "" where the pattern has one colour; `detail` a direction, a motif or ""; `neck` is "none" for
+    """One garment. `second` is "" where the pattern has one color; `detail` a direction, a motif or ""; `neck` is "none" for
     pants and skirts; `straps` is "none" unless there are no sleeves and the neckline hangs on straps."""
 
     kind: str
@@ -70,7 +70,7 @@ class Garment:
 
 ATTRIBUTES = tuple(field.name for field in fields(Garment))[1:]
 
-# How often each word is drawn, by kind. What a kind's table leaves out does not occur in it.
+# How often each word is drawn, by kind of garment. A word that is not in a kind's table does not occur in it.
 _COLOR_SHARES = dict(zip(COLORS, (15, 12, 8, 8, 3, 7, 4, 4, 6, 3, 4, 5, 9, 6, 5, 4, 4)))
 _SHARES: dict[str, dict[str, dict[str, float]]] = {
     "dress": {
@@ -141,43 +141,43 @@ _CHANGES = {
 }
 
 
-def sample(kind: str, dice: RandomStream) -> Garment:
-    """A random garment of a kind, by the kind's own shares."""
+def sample(kind: str, rng: RandomStream) -> Garment:
+    """A random garment of a kind, with the kind's own frequencies."""
     rest = {name: False for name in SWITCHES}
-    drawn = {name: _draw(kind, name, dice) for name in ("color", "pattern", "sleeve", "length", "neck", "fit", "straps")}
+    drawn = {name: _draw(kind, name, rng) for name in ("color", "pattern", "sleeve", "length", "neck", "fit", "straps")}
     garment = Garment(kind=kind, second="", detail="", **drawn, **rest)
-    garment = replace(garment, **{name: bool(_draw(kind, name, dice)) for name in SWITCHES})
-    return settle(garment, dice)
+    garment = replace(garment, **{name: bool(_draw(kind, name, rng)) for name in SWITCHES})
+    return settle(garment, rng)
 
 
-def vary(garment: Garment, changes: int, dice: RandomStream) -> Garment:
+def vary(garment: Garment, changes: int, rng: RandomStream) -> Garment:
     """A garment of the same kind that differs in about `changes` attributes, at least one of them."""
     new = garment
     touched: set[str] = set()
     while len(touched) < changes or new == garment:
-        name = weighted(_CHANGES, dice)
+        name = weighted(_CHANGES, rng)
         if name in touched and new != garment:
             continue
-        changed = settle(replace(new, **{name: _draw(garment.kind, name, dice, new)}), dice)
+        changed = settle(replace(new, **{name: _draw(garment.kind, name, rng, new)}), rng)
         if getattr(changed, name) != getattr(garment, name):
             touched.add(name)
             new = changed
     return new
 
 
-def settle(garment: Garment, dice: RandomStream) -> Garment:
-    """The garment with words that cannot go together changed: what is drawn anew comes from `dice`."""
+def settle(garment: Garment, rng: RandomStream) -> Garment:
+    """The garment with words that cannot go together redrawn from `rng`."""
     g, kind = garment, garment.kind
     if kind in ("pants", "skirt"):
         g = replace(g, sleeve="none", neck="none", straps="none", logo=False)
     if kind == "pants":
         g = replace(g, ruffles=False, buttons=False)
     if g.sleeve != "none" and g.neck in ("halter", "strapless"):
-        g = replace(g, neck=dice.pick(("round", "scoop", "v")))
+        g = replace(g, neck=rng.pick(("round", "scoop", "v")))
     if g.sleeve != "none" or g.neck not in ("round", "scoop", "v") or kind == "jacket":
         g = replace(g, straps="none")
     elif g.straps == "none":
-        g = replace(g, straps=_draw(kind, "straps", dice))
+        g = replace(g, straps=_draw(kind, "straps", rng))
     if g.straps == "thin" and g.neck == "round":
         g = replace(g, neck="scoop")
     if kind == "jacket":
@@ -192,9 +192,9 @@ def settle(garment: Garment, dice: RandomStream) -> Garment:
         g = replace(g, logo=False)
     if g.belt and kind == "toptee" and g.length == "short":
         g = replace(g, belt=False)
-    second = "" if g.pattern == "solid" else g.second if g.second in contrasts(g.color) else dice.pick(contrasts(g.color))
+    second = "" if g.pattern == "solid" else g.second if g.second in contrasts(g.color) else rng.pick(contrasts(g.color))
     details: Sequence[str] = {"striped": DIRECTIONS, "graphic": MOTIFS}.get(g.pattern, ("",))
-    return replace(g, second=second, detail=g.detail if g.detail in details else dice.pick(details))
+    return replace(g, second=second, detail=g.detail if g.detail in details else rng.pick(details))
 
 
 def differences(a: Garment, b: Garment) -> tuple[str, ...]:
@@ -203,29 +203,29 @@ def differences(a: Garment, b: Garment) -> tuple[str, ...]:
 
 
 def contrasts(color: str) -> tuple[str, ...]:
-    """Colours that stand out on a garment of `color`."""
+    """Colors that stand out on a garment of `color`."""
     return _CONTRASTS[color]
 
 
 def covers(garment: Garment) -> float:
-    """The share of the garment that shows the second colour, about."""
+    """The share of the garment that shows the second color, about."""
     return _COVER[garment.pattern]
 
 
 def lightness(garment: Garment) -> float:
-    """How light the whole garment looks, 0 (black) to 1 (white), both colours weighed by the share that shows."""
+    """How light the whole garment looks, 0 (black) to 1 (white), both colors weighed by the share that shows."""
     share = _COVER[garment.pattern]
     return (1 - share) * luminance(garment.color) + (share * luminance(garment.second) if share else 0.0)
 
 
 def luminance(color: str) -> float:
-    """How light a named colour looks, 0 to 1."""
+    """How light a named color looks, 0 to 1."""
     r, g, b = RGB[color]
     return (0.299 * r + 0.587 * g + 0.114 * b) / 255
 
 
 def takes_light_trim(color: str) -> bool:
-    """Whether belts and buttons on a garment of this colour are light; they are dark otherwise."""
+    """Whether belts and buttons on a garment of this color are light; they are dark otherwise."""
     return luminance(color) < 0.5
 
 
@@ -240,9 +240,9 @@ def reveals(garment: Garment) -> float:
     )
 
 
-def weighted(shares: dict[Any, float], dice: RandomStream) -> Any:
-    """A key, as often as its share says."""
-    at = dice.uniform()[()] * sum(shares.values())
+def weighted(shares: dict[Any, float], rng: RandomStream) -> Any:
+    """A random key, with probability proportional to its share."""
+    at = rng.uniform()[()] * sum(shares.values())
     for key, share in shares.items():
         at -= share
         if at < 0:
@@ -250,7 +250,7 @@ def weighted(shares: dict[Any, float], dice: RandomStream) -> Any:
     return next(key for key, share in reversed(shares.items()) if share)
 
 
-def _draw(kind: str, name: str, dice: RandomStream, other: Garment | None = None) -> Any:
+def _draw(kind: str, name: str, rng: RandomStream, other: Garment | None = None) -> Any:
     """A word for one attribute; with `other`, one that differs from it where there is a choice."""
     shares: dict[Any, float]
     if name == "color":
@@ -261,15 +261,15 @@ def _draw(kind: str, name: str, dice: RandomStream, other: Garment | None = None
         if other is not None:
             return not getattr(other, name) if p else False
     elif name == "second":
-        return dice.pick(contrasts(other.color)) if other is not None and other.second else ""
+        return rng.pick(contrasts(other.color)) if other is not None and other.second else ""
     elif name == "detail":
         options = {"striped": DIRECTIONS, "graphic": MOTIFS}.get(other.pattern, ("",)) if other is not None else ("",)
-        return dice.pick(options)
+        return rng.pick(options)
     else:
         shares = _SHARES[kind].get(name, {"none": 1})
     if other is not None and len(shares) > 1:
         shares = {key: share for key, share in shares.items() if key != getattr(other, name)}
-    return weighted(shares, dice)
+    return weighted(shares, rng)
 
 
 def _far(a: str, b: str) -> bool:

@@ -1,7 +1,7 @@
 """Relative captions for pairs of garments, in the manner of Fashion IQ: two people say how the target differs.
 
-Each person names one or two things that are true of the pair, now and then an impression that nobody can check ("more casual")
-or something that stayed the same. Words are in `garment_words`, grammar is here.
+Each person names one or two things that are true of the pair, sometimes a subjective impression ("more casual") or something
+that stayed the same. Words are in `words`, grammar is here.
 """
 
 from __future__ import annotations
@@ -59,29 +59,29 @@ class Claim(NamedTuple):
     text: str
 
 
-def captions(reference: Garment, target: Garment, dice: RandomStream) -> tuple[str, str]:
-    """Two captions for one pair, by two people: what the first one said the second repeats less often."""
-    first, said = _caption(reference, target, dice, ())
-    second, _ = _caption(reference, target, dice, said)
+def captions(reference: Garment, target: Garment, rng: RandomStream) -> tuple[str, str]:
+    """Two captions for one pair, by two people; the second seldom repeats the first."""
+    first, said = _caption(reference, target, rng, ())
+    second, _ = _caption(reference, target, rng, said)
     if second == first:
-        second, _ = _caption(reference, target, dice, said)
+        second, _ = _caption(reference, target, rng, said)
     return first, second
 
 
-def _caption(reference: Garment, target: Garment, dice: RandomStream, said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _caption(reference: Garment, target: Garment, rng: RandomStream, said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     topics = {topic: _SALIENCE[topic] * (0.4 if topic in said else 1.0) for topic in _topics(reference, target)}
-    number = weighted({1: 52, 2: 45, 3: 3}, dice)
+    number = weighted({1: 52, 2: 45, 3: 3}, rng)
     claims: list[Claim] = []
     while topics and len(claims) < number:
-        topic = weighted(topics, dice)
+        topic = weighted(topics, rng)
         del topics[topic]
-        claim = _say(topic, reference, target, dice)
+        claim = _say(topic, reference, target, rng)
         claims.append(claim)
-        if topic in ("color", "lightness"):  # "darker and black" is said by few
+        if topic in ("color", "lightness"):  # few people say "darker and black"
             topics = {t: share * (0.15 if t in ("color", "lightness") else 1) for t, share in topics.items()}
         if topic == "same":
             topics.pop("vague", None)
-    return _finish(_sentence(claims, target, dice), dice), tuple(claim.topic for claim in claims)
+    return _finish(_sentence(claims, target, rng), rng), tuple(claim.topic for claim in claims)
 
 
 def _topics(a: Garment, b: Garment) -> Iterator[str]:
@@ -115,16 +115,16 @@ def _unchanged(a: Garment, b: Garment) -> tuple[str, ...]:
     return tuple(same)
 
 
-def _say(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Claim:
-    options = _VOICES.get(topic, _switch)(topic, a, b, dice)
-    form, phrases = weighted(dict(options), dice)
-    return Claim(topic, form, _filled(topic, _pick(phrases, dice), a, b, dice))
+def _say(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Claim:
+    options = _VOICES.get(topic, _switch)(topic, a, b, rng)
+    form, phrases = weighted(dict(options), rng)
+    return Claim(topic, form, _filled(topic, _pick(phrases, rng), a, b, rng))
 
 
 Options = list[tuple[tuple[str, str], float]]  # ((form, phrases), share)
 
 
-def _color(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _color(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     options: Options = []
     if a.color != b.color:
         options.append((("is", words.COLOR_IS), 5.0))
@@ -137,7 +137,7 @@ def _color(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return options
 
 
-def _pattern(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _pattern(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     if a.pattern == b.pattern == "graphic":
         return [(("has", words.GRAPHIC_NEW), 1.0)]
     if a.pattern == b.pattern:  # the stripes turned
@@ -149,7 +149,7 @@ def _pattern(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return options
 
 
-def _sleeve(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _sleeve(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     longer = SLEEVES.index(b.sleeve) > SLEEVES.index(a.sleeve)
     options = [(("is", words.SLEEVE_IS[b.sleeve]), 2.0), (("has", words.SLEEVE_HAS[b.sleeve]), 3.0)]
     if b.sleeve != "none":
@@ -159,7 +159,7 @@ def _sleeve(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return options
 
 
-def _length(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _length(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     longer = LENGTHS.index(b.length) > LENGTHS.index(a.length)
     return [
         (("is", words.LENGTH_LONGER if longer else words.LENGTH_SHORTER), 6.0),
@@ -168,7 +168,7 @@ def _length(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     ]
 
 
-def _neck(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _neck(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     options = [(("has", words.NECK_HAS[b.neck]), 5.0), (("is", words.NECK_IS[b.neck]), 1.3), (("has", words.NECK_OTHER), 0.5)]
     if a.neck in _DEPTH and b.neck in _DEPTH and _DEPTH[a.neck] != _DEPTH[b.neck]:
         options.append((("has", words.NECK_LOWER if _DEPTH[b.neck] > _DEPTH[a.neck] else words.NECK_HIGHER), 1.2))
@@ -177,7 +177,7 @@ def _neck(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return options
 
 
-def _fit(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _fit(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     tighter = FITS.index(b.fit) < FITS.index(a.fit)
     options = [
         (("is", words.FIT_TIGHTER if tighter else words.FIT_LOOSER), 5.0),
@@ -190,32 +190,32 @@ def _fit(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
     return options
 
 
-def _straps(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
-    # "wider straps" needs straps to compare with; without, the plain words do
+def _straps(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
+    # "wider straps" needs straps to compare with; otherwise the plain words are used
     plain = "|".join(p for p in words.STRAPS_HAS[b.straps].split("|") if a.straps != "none" or not p.split()[0].endswith("er"))
     return [(("has", plain), 1.0)]
 
 
-def _switch(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _switch(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     if not getattr(b, topic):
         return [(("has", words.SWITCH_GONE[topic]), 1.0)]
     return [(("has", words.SWITCH_HAS[topic]), 3.0), (("is", words.SWITCH_IS[topic]), 1.0)]
 
 
-def _lightness(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _lightness(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     return [(("is", words.DARKER if lightness(b) < lightness(a) else words.LIGHTER), 1.0)]
 
 
-def _revealing(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _revealing(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     return [(("is", words.MORE_REVEALING if reveals(b) > reveals(a) else words.LESS_REVEALING), 1.0)]
 
 
-def _same(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
-    what = dice.pick(_unchanged(a, b))
+def _same(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
+    what = rng.pick(_unchanged(a, b))
     return [((form, table[what]), 1.0) for form, table in (("is", words.SAME_IS), ("has", words.SAME_HAS)) if what in table]
 
 
-def _vague(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
+def _vague(topic: str, a: Garment, b: Garment, rng: RandomStream) -> Options:
     changed, cues = differences(a, b), {"any": 1.0}
     if "pattern" in changed:
         cues[b.pattern] = 1.5
@@ -227,7 +227,7 @@ def _vague(topic: str, a: Garment, b: Garment, dice: RandomStream) -> Options:
         cues["bare" if reveals(b) > reveals(a) else "covered"] = 0.8
     if abs(lightness(a) - lightness(b)) > LIGHTNESS_STEP:
         cues["dark" if lightness(b) < lightness(a) else "light"] = 0.8
-    return [(("is", words.VAGUE[weighted(cues, dice)]), 1.0)]
+    return [(("is", words.VAGUE[weighted(cues, rng)]), 1.0)]
 
 
 _VOICES: dict[str, Callable[[str, Garment, Garment, RandomStream], Options]] = {
@@ -253,30 +253,30 @@ def _split(phrases: str) -> tuple[str, ...]:
     return tuple(phrases.split("|"))
 
 
-def _pick(phrases: str, dice: RandomStream) -> str:
+def _pick(phrases: str, rng: RandomStream) -> str:
     """One of the synonyms, the first ones more often."""
     options = _split(phrases)
-    return options[int(len(options) * dice.uniform()[()] ** 1.7)]
+    return options[int(len(options) * rng.uniform()[()] ** 1.7)]
 
 
-def _name(color: str, dice: RandomStream) -> str:
+def _name(color: str, rng: RandomStream) -> str:
     options = _split(words.COLOR_NAMES[color])
-    return options[0] if dice.chance(0.6) else dice.pick(options)
+    return options[0] if rng.chance(0.6) else rng.pick(options)
 
 
-def _filled(topic: str, phrase: str, a: Garment, b: Garment, dice: RandomStream) -> str:
+def _filled(topic: str, phrase: str, a: Garment, b: Garment, rng: RandomStream) -> str:
     """The phrase with its slots filled."""
     slots: dict[str, Callable[[], str]] = {
-        "c": lambda: _name(b.color, dice),
+        "c": lambda: _name(b.color, rng),
         "plain": lambda: _split(words.COLOR_NAMES[b.color])[0],
-        "d": lambda: _name(b.second, dice),
-        "second": lambda: _name(b.second, dice),
+        "d": lambda: _name(b.second, rng),
+        "second": lambda: _name(b.second, rng),
         "direction": lambda: b.detail,
-        "way": lambda: dice.pick(_split(words.WAYS[b.detail])),
-        "motif": lambda: _pick(words.MOTIFS[b.detail], dice),
-        "old": lambda: _pick(words.MOTIFS[a.detail], dice),
-        "belt": lambda: dice.pick(_split(_BELTS[garments.takes_light_trim(b.color)])),
-        "much": lambda: dice.pick(_split(_much(topic, a, b))),
+        "way": lambda: rng.pick(_split(words.WAYS[b.detail])),
+        "motif": lambda: _pick(words.MOTIFS[b.detail], rng),
+        "old": lambda: _pick(words.MOTIFS[a.detail], rng),
+        "belt": lambda: rng.pick(_split(_BELTS[garments.takes_light_trim(b.color)])),
+        "much": lambda: rng.pick(_split(_much(topic, a, b))),
     }
     text = re.sub(r"\{(\w+)\}", lambda match: slots[match[1]](), phrase)
     text = re.sub(r"\bno an? ", "no ", text)
@@ -295,27 +295,27 @@ def _much(topic: str, a: Garment, b: Garment) -> str:
     return words.MUCH if steps >= 2 else words.A_LITTLE
 
 
-def _sentence(claims: list[Claim], target: Garment, dice: RandomStream) -> str:
-    """One or more claims as a person strings them together: fragments, mostly."""
-    claims = sorted(claims, key=lambda claim: claim.form == "has") if dice.chance(0.55) else claims
+def _sentence(claims: list[Claim], target: Garment, rng: RandomStream) -> str:
+    """One or more claims joined as people join them, mostly as fragments."""
+    claims = sorted(claims, key=lambda claim: claim.form == "has") if rng.chance(0.55) else claims
     text, form = claims[0].text, claims[0].form
     for claim in claims[1:]:
         if claim.form == form:
-            joint = weighted({" and ": 14, ", ": 1, " but ": 1, " and also ": 0.4}, dice)
-            again = f"{claim.form} " if dice.chance(0.15) else ""
+            joint = weighted({" and ": 14, ", ": 1, " but ": 1, " and also ": 0.4}, rng)
+            again = f"{claim.form} " if rng.chance(0.15) else ""
             text += f"{joint}{again}{claim.text}"
         elif claim.form == "has":
-            joint = weighted({" with ": 5, " and has ": 5, " and ": 0.7, " and with ": 0.3, " but has ": 0.5}, dice)
+            joint = weighted({" with ": 5, " and has ": 5, " and ": 0.7, " and with ": 0.3, " but has ": 0.5}, rng)
             text += f"{joint}{claim.text}"
         else:
-            text += f"{dice.pick((' and is ', ' and is ', ' and ', ' but is '))}{claim.text}"
+            text += f"{rng.pick((' and is ', ' and is ', ' and ', ' but is '))}{claim.text}"
         form = claim.form
-    return _opened(text, claims[0].form, len(claims), target, dice)
+    return _opened(text, claims[0].form, len(claims), target, rng)
 
 
-def _opened(text: str, form: str, number: int, target: Garment, dice: RandomStream) -> str:
-    """With a verb and perhaps a subject in front, or bare. A single claim is filled up more often than two."""
-    noun = dice.pick(_split(words.NOUNS[target.kind]))
+def _opened(text: str, form: str, number: int, target: Garment, rng: RandomStream) -> str:
+    """The text with a verb and perhaps a subject in front, or bare. One claim is completed more often than two."""
+    noun = rng.pick(_split(words.NOUNS[target.kind]))
     single = 2.2 if number == 1 else 0.8
     if form == "is":
         opening = weighted(
@@ -331,7 +331,7 @@ def _opened(text: str, form: str, number: int, target: Garment, dice: RandomStre
                 f"this {noun} is ": single,
                 f"the desired {noun} is ": 0.7 * single,
             },
-            dice,
+            rng,
         )
         if text.startswith(("a ", "an ", "in ", "the ", "without ", "down ")) and opening in ("looks ", "appears "):
             opening = "is "
@@ -350,17 +350,17 @@ def _opened(text: str, form: str, number: int, target: Garment, dice: RandomStre
                 f"this {noun} has ": single,
                 "there is " if text.startswith("a ") else "with ": 0.5,
             },
-            dice,
+            rng,
         )
     return re.sub(r"\ba (?=[aeio])", "an ", opening) + text
 
 
-def _finish(text: str, dice: RandomStream) -> str:
-    """A person's typing: capitals, full stops, slips."""
-    if dice.chance(0.014):
+def _finish(text: str, rng: RandomStream) -> str:
+    """How people type: capitals, periods, typos."""
+    if rng.chance(0.014):
         text = " ".join(words.MISSPELT.get(word, word) for word in text.split())
-    if dice.chance(0.12):
+    if rng.chance(0.12):
         text = text[0].upper() + text[1:]
-    if dice.chance(0.09):
+    if rng.chance(0.09):
         text += "."
     return text

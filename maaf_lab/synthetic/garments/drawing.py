@@ -25,8 +25,8 @@ _BESIDE = np.array((0.022, 0.004))  # from a fold's shade to its light
 class Pose:
     """What differs between two photos of one garment. Drawn without looking at the garment.
 
-    size: factor. shift: (x, y) as shares of the side. tilt: radians. lean: shear. tint: added to the colours. backdrop: two
-    colours, above and below. light: -1 from the left to 1 from the right. wave, luck: how the cloth hangs and is printed.
+    size: factor. shift: (x, y) as shares of the side. tilt: radians. lean: shear. tint: added to the colors. backdrop: two
+    colors, above and below. light: -1 from the left to 1 from the right. wave, luck: how the cloth hangs and is printed.
     """
 
     size: float
@@ -40,9 +40,9 @@ class Pose:
     luck: np.ndarray
 
 
-def draw_pose(dice: RandomStream) -> Pose:
-    """A random photo."""
-    u = dice.uniform(40)
+def draw_pose(rng: RandomStream) -> Pose:
+    """A random pose."""
+    u = rng.uniform(40)
     signed = u * 2 - 1
     ground = 226 + 22 * u[8] + 7 * signed[9:12]
     backdrop = np.stack([ground, ground - 18 * u[12] + 3 * signed[13:16]])
@@ -71,7 +71,7 @@ def save(garment: Garment, pose: Pose, pixels: int, path: str) -> None:
 
 
 class _Drawing:
-    """One picture in the making; lengths in px of the finer canvas."""
+    """One picture being drawn; lengths in px of the finer canvas."""
 
     def __init__(self, g: Garment, pose: Pose, pixels: int, finer: int) -> None:
         self.g, self.pose, self.pixels, self.finer = g, pose, pixels, finer
@@ -163,7 +163,7 @@ class _Drawing:
             self._logo()
 
     def _accent(self) -> Color:
-        """For belts and buttons: plainly unlike the cloth."""
+        """A color for belts and buttons that contrasts with the cloth."""
         return (236, 228, 214) if takes_light_trim(self.g.color) else (58, 38, 30)
 
     def _belt(self) -> None:

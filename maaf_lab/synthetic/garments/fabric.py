@@ -1,4 +1,4 @@
-"""Fabrics and prints: a colour and a pattern as a square of pixels, and the motifs that stand on a chest."""
+"""Fabrics and prints: a color and a pattern as a square of pixels, and the motifs printed on a chest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pen = ImageDraw.ImageDraw
 
 
 def tinted(rgb: Color, tint: np.ndarray) -> Color:
-    """A colour as one photo shows it: `tint` is added to its three channels."""
+    """A color as one photo shows it: `tint` is added to its three channels."""
     r, g, b = (int(min(max(c + t, 0), 255)) for c, t in zip(rgb, tint))
     return r, g, b
 
@@ -77,7 +77,7 @@ def _polka(base: Color, second: Color, detail: str, scale: float, side: int, luc
 
 
 def _scattered(side: int, step: float, luck: np.ndarray) -> np.ndarray:
-    """Points of a shaken grid: (N, 4) x, y and two more numbers in [0, 1)."""
+    """Points of a jittered grid: (N, 4) x, y and two more numbers in [0, 1)."""
     n = int(side / step) + 1
     grid = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1).reshape(-1, 2).astype(float)
     noise = RandomStream(int(luck[3] * 2**31)).uniform(len(grid), 4)
@@ -154,7 +154,7 @@ def _heart(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luc
     _shape(pen, x, y, r, points, ink)
 
 
-_LETTERS = {  # 3 x 5, a row a number
+_LETTERS = {  # 3 x 5 pixels, one number per row
     "A": (2, 5, 7, 5, 5),
     "E": (7, 4, 6, 4, 7),
     "H": (5, 5, 7, 5, 5),

@@ -3,7 +3,7 @@
     out/labels/{dress,jacket,pants,skirt,top}_{train,test}_detect_all.txt   path <tab> detection score <tab> caption
     out/women/{folder}/{type}/{product}/{product}_{view}.jpeg   out/test_queries.txt   out/attributes.json   out/made.json
 
-A line of products starts from one garment; its further ones change one word of the caption, so each has partners.
+A line of products starts from one garment; the others change one word of the caption, so each product has partners.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _FIT = {
     "skirt": ("pencil", "a-line", "flared"),
 }
 _NECK = {"round": "crewneck", "scoop": "scoop-neck", "v": "v-neck", "boat": "boatneck", "collar": "collared"}
-_MENTIONS = {  # which attributes a line's captions mention besides colour and pattern, in this order, and how often
+_MENTIONS = {  # which attributes a line's captions mention besides color and pattern, in this order, and how often
     "dress": {
         ("sleeve",): 20,
         ("length",): 20,
@@ -81,35 +81,35 @@ class Picture:
 
 
 def make_split(split: str, size: str = "full", seed: int = 0) -> list[Picture]:
-    """The pictures of a split, with no pixels, category by category."""
+    """The pictures of a split, not yet drawn, category by category."""
     pictures = []
     wanted = SIZES_OF_SET[size][split]
     for number, category in enumerate(CATEGORIES):
-        dice, kind = RandomStream(seed, SPLITS.index(split), number), _KINDS.get(category, category)
+        rng, kind = RandomStream(seed, SPLITS.index(split), number), _KINDS.get(category, category)
         share = (wanted * (number + 1)) // len(CATEGORIES) - (wanted * number) // len(CATEGORIES)
         own: list[Picture] = []
         taken: set[int] = set()
         while len(own) < share:
-            mentions, line = weighted(_MENTIONS[kind], dice), [sample(kind, dice)]
+            mentions, line = weighted(_MENTIONS[kind], rng), [sample(kind, rng)]
             while len(line) < LINE:
-                line.append(_partner(line, mentions, dice))
+                line.append(_partner(line, mentions, rng))
             for garment in line:
-                own += _product(category, split, garment, caption(garment, mentions), taken, dice)
+                own += _product(category, split, garment, caption(garment, mentions), taken, rng)
         pictures += own[:share]
     return pictures
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
-    """The texts of one epoch's training queries, with no pixels."""
+    """The texts of one epoch's training queries, without drawing."""
     queries = Partners([picture.caption for picture in make_split("train", size, seed)]).queries(np.random.default_rng(0))
     return [text for query in queries for text in query.texts]
 
 
 def caption(garment: Garment, mentions: Sequence[str] = ()) -> str:
-    """A product's caption: colour, pattern, the attributes of `mentions`, and what it is, each one word."""
+    """A product's caption, one word each: color, pattern, the attributes of `mentions`, and what the product is."""
     kind = garment.kind
     level = {"short": 0, "medium": 1, "long": 2, "tight": 0, "regular": 1, "loose": 2}
-    told: dict[str, Callable[[], str]] = {
+    word_of: dict[str, Callable[[], str]] = {
         "sleeve": lambda: _SLEEVE[garment.sleeve],
         "length": lambda: _LENGTH[kind][level[garment.length]],
         "neck": lambda: _NECK.get(garment.neck, garment.neck),
@@ -118,18 +118,18 @@ def caption(garment: Garment, mentions: Sequence[str] = ()) -> str:
     words = [
         _COLOR.get(garment.color, garment.color),
         _PATTERN.get(garment.pattern, garment.pattern),
-        *(told[name]() for name in mentions),
+        *(word_of[name]() for name in mentions),
         "top" if kind == "toptee" else kind,
     ]
     return " ".join(word for word in words if word)
 
 
-def draw_queries(pictures: Sequence[Picture], number: int, dice: RandomStream) -> list[tuple[str, str]]:
+def draw_queries(pictures: Sequence[Picture], number: int, rng: RandomStream) -> list[tuple[str, str]]:
     """Different pairs of pictures (source path, target path) whose captions differ by exactly one word."""
     by_caption: dict[str, list[str]] = {}
     for picture in pictures:
         by_caption.setdefault(picture.caption, []).append(picture.path)
-    parents: dict[str, list[str]] = {}  # a caption with one place left open -> the captions that fill it
+    parents: dict[str, list[str]] = {}  # a caption with one word left out -> the captions that fill the gap
     for text in by_caption:
         for gap in _gaps(text):
             parents.setdefault(gap, []).append(text)
@@ -138,8 +138,8 @@ def draw_queries(pictures: Sequence[Picture], number: int, dice: RandomStream) -
     pairs: dict[tuple[str, str], None] = {}
     tries = 0
     while sources and len(pairs) < number and tries < 20 * number:
-        for i in dice.uniform(len(sources)).argsort(kind="stable"):
-            target = dice.pick(by_caption[dice.pick(partners[sources[i].caption])])
+        for i in rng.uniform(len(sources)).argsort(kind="stable"):
+            target = rng.pick(by_caption[rng.pick(partners[sources[i].caption])])
             pairs.setdefault((sources[i].path, target))
             tries += 1
             if len(pairs) == number:
@@ -153,8 +153,8 @@ def make_fashion200k(
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (12,000 training and 4,000 test pictures, 4,000 test queries) or "tiny" (200, 100, 60). The same settings give
-    the same bytes, whatever the number of `workers` (processes; all cores by default). What a folder keeps when a making
-    stops, and what is refused, is in `made/folder.py`.
+    the same bytes, whatever the number of `workers` (processes; all cores by default). Refusals and interrupted runs: see
+    `synthetic/folder.py`.
     """
     settings = checked_settings("fashion200k", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=LEAST_PIXELS)
 
@@ -183,28 +183,28 @@ def make_fashion200k(
     return make_set(out, settings, ("labels", "women", QUERIES, SIDECAR), fill, progress)
 
 
-def _partner(line: Sequence[Garment], mentions: Sequence[str], dice: RandomStream) -> Garment:
+def _partner(line: Sequence[Garment], mentions: Sequence[str], rng: RandomStream) -> Garment:
     """A garment whose caption differs by one word from one of the line's."""
     for _ in range(200):
-        start = dice.pick(line)
-        new = vary(start, 1, dice)
+        start = rng.pick(line)
+        new = vary(start, 1, rng)
         words, others = caption(new, mentions).split(), caption(start, mentions).split()
         if len(words) == len(others) and sum(a != b for a, b in zip(words, others)) == 1:
             return new
-    return sample(line[0].kind, dice)  # a line of its own: hardly ever
+    return sample(line[0].kind, rng)  # a line of its own: hardly ever
 
 
-def _product(category: str, split: str, garment: Garment, text: str, taken: set[int], dice: RandomStream) -> list[Picture]:
+def _product(category: str, split: str, garment: Garment, text: str, taken: set[int], rng: RandomStream) -> list[Picture]:
     """The pictures of one product. Train and test numbers differ in their last digit, categories in their folder."""
     while True:
-        number = 50_000_000 + 2 * dice.below(20_000_000) + SPLITS.index(split)
+        number = 50_000_000 + 2 * rng.below(20_000_000) + SPLITS.index(split)
         if number not in taken:
             taken.add(number)
             break
     place = f"women/{_FOLDERS[category]}/{_type(category, garment)}/{number}"
     return [
-        Picture(category, f"{place}/{number}_{view}.jpeg", 0.6 + 0.4 * float(dice.uniform()[()]), text, garment)
-        for view in range(weighted(_VIEWS, dice))
+        Picture(category, f"{place}/{number}_{view}.jpeg", 0.6 + 0.4 * float(rng.uniform()[()]), text, garment)
+        for view in range(weighted(_VIEWS, rng))
     ]
 
 

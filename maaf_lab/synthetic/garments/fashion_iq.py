@@ -1,10 +1,10 @@
-"""Writes synthetic Fashion IQ in the published layout: galleries of garments, pairs of similar ones, two captions a pair.
+"""Writes synthetic Fashion IQ in the published layout: galleries of garments, pairs of similar ones, two captions per pair.
 
     out/captions/cap.{dress,shirt,toptee}.{train,val,test}.json   out/image_splits/split.{...}.{...}.json
     out/images/{asin}.jpg   out/attributes.json (what each picture shows)   out/made.json
 
 A gallery is made of families. A family grows from one garment: each further member is a small change of an earlier one, and
-that step is a query. So a target's rivals are its near relatives, and only picture and captions together tell them apart.
+that step is a query. So the images most like a target are its relatives, and only image and captions together single it out.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ SIZES_OF_SET = {
     "tiny": {"train": (6, 60), "val": (4, 30), "test": (2, 15)},
 }
 _CHANGES = {1: 35, 2: 45, 3: 20}  # attributes that a step changes
-_SHARED = 4  # every so many families of toptee start from a shirt, whose picture then stands in both galleries
+_SHARED = 4  # every so many families of toptee start from a shirt, whose picture is then in both galleries
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 @dataclass(frozen=True)
 class Query:
-    """One query: two asins and what two people said."""
+    """One query: two asins and two people's captions."""
 
     candidate: str
     target: str
@@ -62,13 +62,13 @@ class Shop:
 
 
 def make_split(split: str, size: str = "full", seed: int = 0) -> Shop:
-    """One split of the synthetic set, with no pixels: seconds for the largest."""
+    """One split of the synthetic set, not yet drawn; takes seconds for the largest."""
     families, wanted = SIZES_OF_SET[size][split]
     garments: dict[str, Garment] = {}
     galleries: dict[str, list[str]] = {}
     queries: dict[str, list[Query]] = {}
     for number, category in enumerate(CATEGORIES):
-        dice = RandomStream(seed, SPLITS.index(split), number)
+        rng = RandomStream(seed, SPLITS.index(split), number)
         seen: set[Garment] = set()
         gallery, steps = [], []
         lent = iter([asin for asin in galleries.get("shirt", ())] if category == "toptee" else [])
@@ -78,16 +78,16 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> Shop:
                 members.append(next(lent))
                 seen.add(garments[members[0]])
             while len(members) < FAMILY:
-                parent = dice.pick(members) if members else None
-                garment = _member(category, garments[parent] if parent else None, seen, dice)
-                members.append(_asin(dice, split, garments))
+                parent = rng.pick(members) if members else None
+                garment = _member(category, garments[parent] if parent else None, seen, rng)
+                members.append(_asin(rng, split, garments))
                 garments[members[-1]] = garment
                 if parent is not None:
                     steps.append((parent, members[-1]))
             gallery += members
-        galleries[category] = _shuffled(gallery, dice)
-        pairs = _shuffled(steps, dice)[:wanted]
-        queries[category] = [Query(a, b, captions(garments[a], garments[b], dice)) for a, b in pairs]
+        galleries[category] = _shuffled(gallery, rng)
+        pairs = _shuffled(steps, rng)[:wanted]
+        queries[category] = [Query(a, b, captions(garments[a], garments[b], rng)) for a, b in pairs]
     return Shop(garments, galleries, queries)
 
 
@@ -108,7 +108,7 @@ def shipped_split(split: str, size: str, seed: int) -> Shop | None:
 
 
 def save_split(path: str | Path, shop: Shop) -> None:
-    """What `shipped_split` reads."""
+    """Write the file that `shipped_split` reads."""
     place, names = {asin: i for i, asin in enumerate(shop.garments)}, ("kind", *ATTRIBUTES)
     kept = {
         "garments": [[asin, *(getattr(garment, name) for name in names)] for asin, garment in shop.garments.items()],
@@ -126,8 +126,8 @@ def make_fashion_iq(
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (a category: 6,000 training and 2,000 validation queries) or "tiny" (60 and 30). The same settings give the
-    same bytes, whatever the number of `workers` (processes; all cores by default). What a folder keeps when a making stops,
-    and what is refused, is in `made/folder.py`.
+    same bytes, whatever the number of `workers` (processes; all cores by default). Refusals and interrupted runs: see
+    `synthetic/folder.py`.
     """
     settings = checked_settings("fashion_iq", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=LEAST_PIXELS)
 
@@ -166,7 +166,7 @@ def redraw(asins: Sequence[str], split: str, size: str = "full", pixels: int = 2
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
-    """The training captions, with no pixels."""
+    """The training captions, without drawing."""
     return [text for own in make_split("train", size, seed).queries.values() for query in own for text in query.captions]
 
 
@@ -186,35 +186,35 @@ def read_attributes(path: str | Path) -> dict[str, Garment]:
     return {key: Garment(**dict(zip(data["attributes"], values))) for key, values in data["images"].items()}
 
 
-def _member(category: str, parent: Garment | None, seen: set[Garment], dice: RandomStream) -> Garment:
-    """A garment that the gallery has not yet: a new one, or a small change of `parent`."""
+def _member(category: str, parent: Garment | None, seen: set[Garment], rng: RandomStream) -> Garment:
+    """A garment that is not yet in the gallery: a new one, or a small change of `parent`."""
     while True:
         if parent is None:
-            garment = sample(category, dice)
+            garment = sample(category, rng)
         else:
-            start = parent if parent.kind == category else settle(replace(parent, kind=category), dice)
-            garment = vary(start, weighted(_CHANGES, dice), dice)
+            start = parent if parent.kind == category else settle(replace(parent, kind=category), rng)
+            garment = vary(start, weighted(_CHANGES, rng), rng)
         if garment not in seen:
             seen.add(garment)
             return garment
 
 
-def _asin(dice: RandomStream, split: str, taken: Iterable[str]) -> str:
+def _asin(rng: RandomStream, split: str, taken: Iterable[str]) -> str:
     """A product number like B00AZGHX7M; its fourth character differs from split to split, so that no two are the same."""
     own = _LETTERS[SPLITS.index(split) :: len(SPLITS)]
     while True:
-        asin = "B00" + dice.pick(own) + "".join(_LETTERS[int(u * len(_LETTERS))] for u in dice.uniform(6))
+        asin = "B00" + rng.pick(own) + "".join(_LETTERS[int(u * len(_LETTERS))] for u in rng.uniform(6))
         if asin not in taken:
             return asin
 
 
-def _shuffled(items: Sequence[Any], dice: RandomStream) -> list[Any]:
-    return [items[i] for i in dice.uniform(len(items)).argsort(kind="stable")]
+def _shuffled(items: Sequence[Any], rng: RandomStream) -> list[Any]:
+    return [items[i] for i in rng.uniform(len(items)).argsort(kind="stable")]
 
 
 def _entry(query: Query, split: str) -> dict[str, Any]:
-    answer = {} if split == "test" else {"target": query.target}
-    return {**answer, "candidate": query.candidate, "captions": list(query.captions)}
+    target = {} if split == "test" else {"target": query.target}
+    return {**target, "candidate": query.candidate, "captions": list(query.captions)}
 
 
 def _draw(folder: str, pixels: int, job: tuple[str, Garment, tuple[int, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""Synthetic Fashion IQ without files: a split, and its garments drawn when somebody looks at them."""
+"""Synthetic Fashion IQ without files: a split whose garments are drawn on first use."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, siz
         for asin in shop.galleries[category]:
             stands_in.setdefault(asin, []).append(category)
     images = [Image(asin, Path("images") / f"{asin}.jpg", asin, tuple(within)) for asin, within in stands_in.items()]
-    place, number = ({asin: i for i, asin in enumerate(of)} for of in (stands_in, shop.garments))
-    answers = split != "test"
+    index, number = ({asin: i for i, asin in enumerate(of)} for of in (stands_in, shop.garments))
+    has_targets = split != "test"
     queries = []
     for category in fashion_iq.CATEGORIES:
         for q in shop.queries[category]:
-            answer = (q.target, place[q.target]) if answers else (None, None)
-            queries.append(Query(place[q.candidate], q.captions, *answer, category))
+            target = (q.target, index[q.target]) if has_targets else (None, None)
+            queries.append(Query(index[q.candidate], q.captions, *target, category))
 
     def larger(of: Sequence[int], side: int) -> np.ndarray:
         stream = seed, 100 + fashion_iq.SPLITS.index(split)
@@ -48,7 +48,7 @@ def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, siz
 
 
 def _through_jpeg(picture: np.ndarray) -> np.ndarray:
-    """As `wardrobe.save` writes it and the loader reads it."""
+    """The picture as `drawing.save` writes it and the reader reads it."""
     file = io.BytesIO()
     PILImage.fromarray(picture).save(file, format="JPEG", quality=90)
     return np.asarray(PILImage.open(file).convert("RGB"))

@@ -82,7 +82,7 @@ class Cut:
 
 
 def arc(a: tuple[float, float], control: tuple[float, float], b: tuple[float, float], n: int = 9) -> Points:
-    """A curve from a to b that is drawn towards `control`: (n, 2)."""
+    """A curve from a to b that is drawn toward `control`: (n, 2)."""
     t = np.linspace(0, 1, n)[:, None]
     return (1 - t) ** 2 * np.array(a) + 2 * t * (1 - t) * np.array(control) + t**2 * np.array(b)
 

@@ -1,4 +1,4 @@
-"""The words people use for garments: what each attribute may be called, synonyms separated by "|".
+"""The words people use for garments: synonyms for each attribute, separated by "|".
 
 Phrases come in two forms: "is" ones follow *is* ("striped", "more fitted"), "has" ones follow *has* ("stripes", "a v neck").
 A phrase may hold {second}, {belt}, {motif} and the like, which the caption maker fills in.
@@ -28,7 +28,7 @@ COLOR_NAMES = {  # the first, plain name is used most
 COLOR_IS = "{c}|{c} colored|{c} in color|{c} coloured|in {c}|{c} toned|a {c} color|more {plain}"
 SOLID_IS = "solid {c}|all {c}|plain {c}|completely {c}|{c} all over|entirely {c}|just plain {c}"
 TWO_IS = "{c} and {d}|{c} with {d}|mostly {c} with some {d}|{c} and {d} colored"
-TWO_IS_EVEN = "{c} and {d}|{c} with {d}|both {c} and {d}|{c} and {d} colored"  # where neither colour is the ground
+TWO_IS_EVEN = "{c} and {d}|{c} with {d}|both {c} and {d}|{c} and {d} colored"  # where neither color is the ground
 SECOND_HAS = "{d} accents|some {d} in it|{d} details|{d} coloring|touches of {d}"
 
 PATTERN_IS = {
@@ -61,7 +61,7 @@ GRAPHIC_NEW = (
     "{motif} on it|another graphic on the chest|a different design on the front|a new print|different artwork|"
     "a different print with {motif}"
 )
-NO_PATTERN = {  # what the other one has and this one has not
+NO_PATTERN = {  # what the other garment has and this one lacks
     "striped": "no stripes|stripes removed",
     "plaid": "no plaid|no checks|no squares",
     "floral": "no flowers|no floral print|flowers removed",
@@ -225,7 +225,7 @@ SAME_HAS = {
     "fit": "a similar fit",
 }
 
-# Impressions: by what a person may have had in mind, though nobody can check it.
+# Subjective impressions, by what may have prompted them.
 VAGUE = {
     "any": "more casual|more elegant|more stylish|more modern|more fun|more feminine|trendier|more unique|nicer|"
     "more fashionable|prettier|"

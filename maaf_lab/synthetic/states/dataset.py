@@ -2,8 +2,8 @@
 
     out/images/{adjective} {noun}/{number:05d}.jpg   states.json   made.json
 
-Test nouns are from MIT-States's own list of them, training nouns are not; every adjective of the test stands in the training.
-`states.json` holds of every picture its adjective, its noun, the noun's colour, place and size.
+Test nouns are from MIT-States's own test list, training nouns are not; every test adjective also occurs in training.
+`states.json` holds each picture's adjective and noun, and the noun's color, position and size.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_mit_states(out: str | Path, size: str = "full", pixels: int = 224, seed
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (36 nouns with 7 adjectives each, 6,048 pictures) or "tiny" (15 nouns, 210 pictures). The same settings give the
-    same bytes. What is refused, and what a stopped making leaves: `made/folder.py`.
+    same bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
     settings = checked_settings("mit_states", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
 
@@ -68,7 +68,7 @@ def make_mit_states(out: str | Path, size: str = "full", pixels: int = 224, seed
 
 
 def plan(size: str) -> list[tuple[str, str, str, int]]:
-    """(path below images/, adjective, noun, number) of every picture; the number settles its chance."""
+    """(path below images/, adjective, noun, number) of every picture; the number seeds its randomness."""
     train, test, each = SIZES_OF_SET[size]
     nouns = [*spread(list(TRAIN_NOUNS), train), *spread(list(TEST_NOUNS), test)]
     folders = [(adjective, noun) for noun in nouns for adjective in STATES[NOUNS[noun].stuff]]
@@ -77,7 +77,7 @@ def plan(size: str) -> list[tuple[str, str, str, int]]:
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
-    """The adjectives that training asks for, one for each training picture (the texts depend on no seed)."""
+    """The adjectives of the training queries, one per training picture (they depend on no seed)."""
     return [adjective for _, adjective, noun, _ in plan(size) if noun in TRAIN_NOUNS]
 
 
@@ -86,49 +86,49 @@ def spread(names: list[str], n: int) -> list[str]:
     return [names[i * len(names) // n] for i in range(n)]
 
 
-def draw_state(adjective: str, noun: str, pixels: int, dice: RandomStream) -> tuple[np.ndarray, dict[str, Any]]:
-    """-> the picture, uint8 (pixels, pixels, 3), and what chance chose: color, x, y, size (in picture sides), turn.
+def draw_state(adjective: str, noun: str, pixels: int, rng: RandomStream) -> tuple[np.ndarray, dict[str, Any]]:
+    """-> the picture, uint8 (pixels, pixels, 3), and what was random: color, x, y, size (in picture sides), turn.
 
-    Raises DataError for a noun or an adjective that nobody has drawn.
+    Raises DataError for an unknown noun or adjective.
     """
     if noun not in NOUNS or adjective not in {*EFFECTS, *SIZES}:
         raise DataError(
             f"synthetic mit_states: cannot draw {adjective!r} {noun!r}; nouns: {', '.join(NOUNS)}; adjectives: "
             f"{', '.join([*EFFECTS, *SIZES])}"
         )
-    color = jitter(dice, dice.pick(NOUNS[noun].colors), 14)
-    unit = SIZES.get(adjective, USUAL) * between(dice, 0.94, 1.06)
+    color = jitter(rng, rng.pick(NOUNS[noun].colors), 14)
+    unit = SIZES.get(adjective, USUAL) * between(rng, 0.94, 1.06)
     room = 0.5 * (1 - unit) * 0.45
-    x, y, turn = 0.5 + between(dice, -room, room), 0.52 + between(dice, -room, room) * 0.7, between(dice, -7, 7)
+    x, y, turn = 0.5 + between(rng, -room, room), 0.52 + between(rng, -room, room) * 0.7, between(rng, -7, 7)
     drawn = Canvas(pixels, "RGBA", (*color, 0))
-    drawn.frame = Frame(x, y, unit, turn, dice.chance(0.5))
+    drawn.frame = Frame(x, y, unit, turn, rng.chance(0.5))
     NOUNS[noun].draw(drawn, Ink(color))
     alpha = drawn.image.getchannel("A")
     canvas = Canvas(pixels)
     canvas.image.paste(drawn.image.convert("RGB"))
     if adjective in EFFECTS:
-        EFFECTS[adjective](Subject(canvas, alpha, color, dice))
-    scene = _room(pixels, dice)
+        EFFECTS[adjective](Subject(canvas, alpha, color, rng))
+    scene = _room(pixels, rng)
     _shadow(scene, alpha)
     scene.image.paste(canvas.image, (0, 0), alpha)
     look = {"color": list(color), "x": round(x, 4), "y": round(y, 4), "size": round(unit, 4), "turn": round(turn, 2)}
-    return photographed(scene.array(), dice), look
+    return photographed(scene.array(), rng), look
 
 
 def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
-    """Of every picture (path below images/): adjective, noun, color, x, y, size, turn. Raises DataError where there is none."""
+    """Each picture's (path below images/) adjective, noun, color, x, y, size, turn. Raises DataError without a sidecar."""
     path = Path(out) / SIDECAR
     if not path.is_file():
         raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make mit_states --out DIR` makes one")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _room(pixels: int, dice: RandomStream) -> Canvas:
+def _room(pixels: int, rng: RandomStream) -> Canvas:
     """A wall and a floor, out of focus."""
-    wall = dice.pick(((206, 210, 214), (214, 204, 190), (186, 200, 206), (204, 208, 190), (196, 190, 204)))
-    floor = dice.pick(((170, 158, 140), (150, 156, 162), (182, 172, 160), (158, 150, 132)))
-    wall, floor = jitter(dice, wall, 10), jitter(dice, floor, 10)
-    return Canvas(pixels).on(soft(dice, [wall, wall, floor, floor], 9, 6))
+    wall = rng.pick(((206, 210, 214), (214, 204, 190), (186, 200, 206), (204, 208, 190), (196, 190, 204)))
+    floor = rng.pick(((170, 158, 140), (150, 156, 162), (182, 172, 160), (158, 150, 132)))
+    wall, floor = jitter(rng, wall, 10), jitter(rng, floor, 10)
+    return Canvas(pixels).on(soft(rng, [wall, wall, floor, floor], 9, 6))
 
 
 def _shadow(scene: Canvas, alpha: PILImage.Image) -> None:

@@ -1,7 +1,7 @@
 """The adjectives of synthetic MIT-States: what a state does to the picture of any noun.
 
-A `Subject` is a noun drawn large: its colours, its outline, and the box that it fills. An effect paints on it, reshapes it, or
-both; `small` and `large` are only a size. Fields of chance are made coarse and enlarged, so effects cost little.
+A `Subject` is a noun drawn large: its colors, its outline, and the box that it fills. An effect paints on it, reshapes it, or
+both; `small` and `large` are only a size. Random fields are made coarse and enlarged, so effects cost little.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ USUAL = 0.6
 
 
 class Subject:
-    """canvas: the noun's colours (also beyond its outline). alpha: its outline, an "L" picture. box: left, top, right, bottom."""
+    """canvas: the noun's colors (also beyond its outline). alpha: its outline, an "L" picture. box: left, top, right, bottom."""
 
-    def __init__(self, canvas: Canvas, alpha: PILImage.Image, color: Color, dice: RandomStream) -> None:
-        self.canvas, self.alpha, self.color, self.dice = canvas, alpha, color, dice
+    def __init__(self, canvas: Canvas, alpha: PILImage.Image, color: Color, rng: RandomStream) -> None:
+        self.canvas, self.alpha, self.color, self.rng = canvas, alpha, color, rng
         side = canvas.side
         found = alpha.getbbox() or (0, 0, side, side)
         self.box = tuple(v / side for v in found)
@@ -32,13 +32,13 @@ class Subject:
         self.wide, self.high = self.box[2] - self.box[0], self.box[3] - self.box[1]
 
     def tint(self, cover: np.ndarray, color: Color) -> None:
-        """Paint `color` where `cover` (n, n), from 0 to 1, says so."""
+        """Blend in `color` by `cover` (n, n), from 0 to 1."""
         mask = PILImage.fromarray((np.clip(cover, 0, 1) * 255).astype(np.uint8)).resize((self.canvas.side,) * 2)
         self.canvas.image.paste(color, (0, 0), mask)
 
     def field(self, cells: int) -> np.ndarray:
         """A smooth random field over the picture, coarse: (96, 96), 0 to 1."""
-        return blotches(self.dice, 96, cells)
+        return blotches(self.rng, 96, cells)
 
     def down(self) -> np.ndarray:
         """0 at the top of the noun, 1 at its bottom: (96, 1)."""
@@ -46,7 +46,7 @@ class Subject:
 
     def somewhere(self) -> tuple[float, float]:
         """A point in the noun's box."""
-        return between(self.dice, self.box[0], self.box[2]), between(self.dice, self.box[1], self.box[3])
+        return between(self.rng, self.box[0], self.box[2]), between(self.rng, self.box[1], self.box[3])
 
     def shape(self) -> ImageDraw.ImageDraw:
         """A pen on the outline: 255 adds to it, 0 takes away."""
@@ -72,7 +72,7 @@ def dirty(s: Subject) -> None:
     s.tint(0.8 * _step(mud, 0.48, 0.12), (92, 74, 48))
     for _ in range(36):
         x, y = s.somewhere()
-        r = between(s.dice, 0.002, 0.008)
+        r = between(s.rng, 0.002, 0.008)
         s.canvas.oval(x, y, r, r, (62, 48, 30))
 
 
@@ -85,11 +85,11 @@ def mossy(s: Subject) -> None:
 def moldy(s: Subject) -> None:
     for _ in range(11):
         x, y = s.somewhere()
-        r = between(s.dice, 0.025, 0.06)
+        r = between(s.rng, 0.025, 0.06)
         s.canvas.oval(x, y, r * 1.25, r * 1.2, (226, 232, 222, 220))
         s.canvas.oval(x, y, r, r, (134, 164, 146, 235))
         for _ in range(7):
-            dx, dy = (float(v) * 2 - 1 for v in s.dice.uniform(2))
+            dx, dy = (float(v) * 2 - 1 for v in s.rng.uniform(2))
             s.canvas.oval(x + dx * r * 0.7, y + dy * r * 0.7, 0.006, 0.006, (70, 104, 92))
 
 
@@ -106,10 +106,10 @@ def frozen(s: Subject) -> None:
     tall = np.asarray(s.alpha) > 128
     pen, side = s.shape(), s.canvas.side
     for k in range(9):
-        x = s.box[0] + s.wide * (k + 0.5 + between(s.dice, -0.3, 0.3)) / 9
+        x = s.box[0] + s.wide * (k + 0.5 + between(s.rng, -0.3, 0.3)) / 9
         column = np.flatnonzero(tall[:, min(side - 1, int(x * side))])
         if len(column):
-            low, long = column[-1] / side, between(s.dice, 0.05, 0.15)
+            low, long = column[-1] / side, between(s.rng, 0.05, 0.15)
             drop = [(x - 0.016, low - 0.01), (x + 0.016, low - 0.01), (x + 0.002, min(0.99, low + long))]
             pen.polygon(s.flat(drop), fill=255)
             s.canvas.polygon(drop, (214, 236, 250))
@@ -125,9 +125,9 @@ def wet(s: Subject) -> None:
     pen = s.shape()
     for k in range(46):
         x, y = s.somewhere()
-        r = between(s.dice, 0.008, 0.02)
+        r = between(s.rng, 0.008, 0.02)
         if k < 9:  # falling below the noun
-            x, y = s.box[0] + s.wide * between(s.dice, 0.1, 0.9), min(0.97, s.box[3] + between(s.dice, 0.0, 0.1))
+            x, y = s.box[0] + s.wide * between(s.rng, 0.1, 0.9), min(0.97, s.box[3] + between(s.rng, 0.0, 0.1))
             pen.polygon(s.flat([(x - r, y), (x, y - 2.6 * r), (x + r, y), (x, y + 1.1 * r)]), fill=255)
         s.canvas.polygon(
             [(x - r, y), (x, y - 2.6 * r), (x + r, y), (x + 0.7 * r, y + 0.8 * r), (x - 0.7 * r, y + 0.8 * r)],
@@ -138,18 +138,18 @@ def wet(s: Subject) -> None:
 
 def painted(s: Subject) -> None:
     bright = ((236, 60, 150), (40, 190, 200), (250, 200, 30), (130, 70, 210), (60, 200, 90), (250, 120, 30))
-    one, two = s.dice.pick(bright[:3]), s.dice.pick(bright[3:])
+    one, two = s.rng.pick(bright[:3]), s.rng.pick(bright[3:])
     rows = 7
     for k in range(rows):
         y = s.box[1] + s.high * (k + 0.4) / rows
-        x0, x1 = s.box[0] - 0.02 + between(s.dice, 0, 0.2) * s.wide, s.box[2] + 0.02 - between(s.dice, 0, 0.2) * s.wide
+        x0, x1 = s.box[0] - 0.02 + between(s.rng, 0, 0.2) * s.wide, s.box[2] + 0.02 - between(s.rng, 0, 0.2) * s.wide
         color = one if k % 3 else two
-        bend = between(s.dice, -0.02, 0.02)
+        bend = between(s.rng, -0.02, 0.02)
         s.canvas.line([(x0, y), ((x0 + x1) / 2, y + bend), (x1, y - bend)], 0.85 * s.high / rows, (*color, 235))
         for d in (-0.25, 0.1, 0.3):
             hair = y + d * s.high / rows
             s.canvas.line([(x0, hair), (x1, hair - bend)], 0.004, (*mix(color, (255, 255, 255), 0.5), 200))
-        x = between(s.dice, x0, x1)
+        x = between(s.rng, x0, x1)
         s.canvas.line([(x, y), (x, y + 1.2 * s.high / rows)], 0.018, color)
 
 
@@ -161,7 +161,7 @@ def shiny(s: Subject) -> None:
     pen = s.shape()
     for at in ((0.2, 0.2), (0.75, 0.3), (0.5, 0.7)):
         x, y = s.box[0] + at[0] * s.wide, s.box[1] + at[1] * s.high
-        r = between(s.dice, 0.05, 0.09)
+        r = between(s.rng, 0.05, 0.09)
         star = [
             (x, y - r),
             (x + 0.16 * r, y - 0.16 * r),
@@ -177,12 +177,12 @@ def shiny(s: Subject) -> None:
 
 
 def old(s: Subject) -> None:
-    grey = s.canvas.image.convert("L").convert("RGB")
-    s.canvas.image.paste(PILImage.blend(s.canvas.image, grey, 0.75))
+    gray = s.canvas.image.convert("L").convert("RGB")
+    s.canvas.image.paste(PILImage.blend(s.canvas.image, gray, 0.75))
     s.tint(0.3 + 0.3 * s.field(8), (170, 150, 116))
     for _ in range(12):
         x, y = s.somewhere()
-        dx, dy = between(s.dice, -0.08, 0.08), between(s.dice, -0.04, 0.04)
+        dx, dy = between(s.rng, -0.08, 0.08), between(s.rng, -0.04, 0.04)
         s.canvas.line([(x, y), (x + dx, y + dy)], 0.004, (96, 84, 68))
     x, y, pen = s.box[0] - 0.03, s.box[1] - 0.03, s.shape()
     thick = max(1, s.canvas.side // 160)
@@ -194,12 +194,12 @@ def old(s: Subject) -> None:
 
 
 def cracked(s: Subject) -> None:
-    x0, y0 = s.mid[0] + between(s.dice, -0.06, 0.06), s.mid[1] + between(s.dice, -0.06, 0.06)
+    x0, y0 = s.mid[0] + between(s.rng, -0.06, 0.06), s.mid[1] + between(s.rng, -0.06, 0.06)
     for k in range(6):
-        a = 2 * np.pi * (k + between(s.dice, 0, 0.8)) / 6
+        a = 2 * np.pi * (k + between(s.rng, 0, 0.8)) / 6
         path = [(x0, y0)]
         for _ in range(5):
-            a += between(s.dice, -0.7, 0.7)
+            a += between(s.rng, -0.7, 0.7)
             path.append((path[-1][0] + 0.09 * np.cos(a), path[-1][1] + 0.09 * np.sin(a)))
         s.canvas.line(path, 0.014, (24, 22, 24))
         s.canvas.line(np.array(path) + 0.006, 0.004, (250, 250, 250, 170))
@@ -210,7 +210,7 @@ def cracked(s: Subject) -> None:
 def wrinkled(s: Subject) -> None:
     for k in range(15):
         x, y = s.somewhere()
-        a, r = between(s.dice, 0, np.pi), between(s.dice, 0.06, 0.16)
+        a, r = between(s.rng, 0, np.pi), between(s.rng, 0.06, 0.16)
         path = np.array([(x + t * r * np.cos(a) + 0.02 * np.sin(5 * t + k), y + t * r * np.sin(a)) for t in (-1, -0.4, 0.2, 1)])
         s.canvas.line(path, 0.014, (*mix(s.color, (0, 0, 0), 0.55), 220))
         s.canvas.line(path + 0.011, 0.01, (*mix(s.color, (255, 255, 255), 0.6), 220))
@@ -219,7 +219,7 @@ def wrinkled(s: Subject) -> None:
 def torn(s: Subject) -> None:
     pen, (left, top, right, bottom) = s.shape(), s.box
     for side, deep in ((0, 0.5), (1, 0.45), (2, 0.35), (1, 0.3)):
-        at = between(s.dice, 0.25, 0.75)
+        at = between(s.rng, 0.25, 0.75)
         x, y = ((left, top + at * s.high), (left + at * s.wide, bottom), (right, top + at * s.high))[side]
         dx, dy = ((1, 0), (0, -1), (-1, 0))[side]
         long, half = deep * (s.wide if dx else s.high), 0.09
@@ -251,7 +251,7 @@ def broken(s: Subject) -> None:
     """Three pieces along two ragged lines, turned and pushed apart."""
     xs = [s.box[0] + s.wide * share for share in (0.36, 0.68)]
     ys = np.linspace(s.box[1] - 0.2, s.box[3] + 0.2, 12)
-    lines = [[(x + between(s.dice, -0.045, 0.045) + 0.12 * (y - s.mid[1]), y) for y in ys] for x in xs]
+    lines = [[(x + between(s.rng, -0.045, 0.045) + 0.12 * (y - s.mid[1]), y) for y in ys] for x in xs]
     edges = [[(-1, ys[0]), (-1, ys[-1])], lines[0], lines[1], [(2, ys[0]), (2, ys[-1])]]
     _pieces(s, edges, ((-0.075, 0.03, -16), (0.0, -0.03, 4), (0.08, 0.05, 18)))
 

@@ -1,7 +1,7 @@
-"""The nouns of synthetic MIT-States: flat drawings with silhouettes that tell them apart.
+"""The nouns of synthetic MIT-States: flat drawings with distinct silhouettes.
 
 A drawing fills about the square from (-0.5, -0.5) to (0.5, 0.5) of its own coordinates, y down. `Ink` holds the tones of the
-colour that the picture's chance has chosen from the noun's.
+picture's color, chosen at random from the noun's.
 """
 
 from __future__ import annotations

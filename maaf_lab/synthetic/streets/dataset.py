@@ -2,8 +2,8 @@
 
     out/annotations/{train,val,test}.json   resized_images/{id}.png   resized_images/{id}_2.png   scenes.json   made.json
 
-Pairs come in clips: all frames of a clip vary one scene of one view, so they resemble each other, and the pair's second frame
-is found only by who reads the sentence. No two frames of a clip show the same. `scenes.json` says what every frame shows.
+Pairs come in clips: all frames of a clip vary one scene of one view, so they resemble each other, and only the sentence
+singles out a pair's second frame. No two frames of a clip show the same. `scenes.json` says what every frame shows.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SIZES_OF_SET = {  # size -> split -> clips, pairs a clip
     "full": {"train": (150, 20), "val": (25, 20), "test": (25, 20)},
     "tiny": {"train": (9, 5), "val": (3, 5), "test": (3, 5)},
 }
-_TWICE, _SILENT = 0.1, 150  # share of pairs that two people described; one entry in so many is an empty sentence
+_TWICE, _SILENT = 0.1, 150  # share of pairs with two annotators; one entry in so many is an empty sentence
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two frames of one view. entries: lists of sentences, one for each who described the pair."""
+    """Two frames of one view. entries: lists of sentences, one per annotator."""
 
     id: str
     view: int
@@ -52,7 +52,7 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
     """Make the dataset in folder `out` and return the folder.
 
     size: "full" (3,000, 500 and 500 pairs in train, val and test) or "tiny" (45, 15 and 15). The same settings give the same
-    bytes. What is refused, and what a stopped making leaves: `made/folder.py`.
+    bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
     settings = checked_settings("spot_the_diff", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
 
@@ -81,24 +81,24 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
 
 
 def plan(size: str, seed: int) -> dict[str, list[Pair]]:
-    """No pixels: split -> its pairs, ids running through all splits."""
+    """Without drawing: split -> its pairs, with ids unique over all splits."""
     pairs: dict[str, list[Pair]] = {}
     number = 0
     for split, (clips, length) in SIZES_OF_SET[size].items():
         pairs[split] = []
         for clip in range(clips):
-            dice = RandomStream(seed, SPLIT_NUMBERS[split], 1, clip)
+            rng = RandomStream(seed, SPLIT_NUMBERS[split], 1, clip)
             v = view(seed, (clip + SPLIT_NUMBERS[split]) % VIEWS)
-            base, seen = random_scene(v, dice), set()
+            base, seen = random_scene(v, rng), set()
             while len(seen) < 2 * length:
-                before, _ = changed(base, v, 1 + dice.below(3), dice)
-                after, changes = changed(before, v, 1 + dice.below(3), dice)
+                before, _ = changed(base, v, 1 + rng.below(3), rng)
+                after, changes = changed(before, v, 1 + rng.below(3), rng)
                 if not changes or _shown(before) in seen or _shown(after) in seen or _shown(before) == _shown(after):
                     continue
                 seen |= {_shown(before), _shown(after)}
-                entries = [_sentences(before, after, changes, v, dice)]
-                if dice.chance(_TWICE):
-                    entries.append(_sentences(before, after, changes, v, dice))
+                entries = [_sentences(before, after, changes, v, rng)]
+                if rng.chance(_TWICE):
+                    entries.append(_sentences(before, after, changes, v, rng))
                 if number % _SILENT == 3 or (size == "tiny" and len(seen) == 2 and clip == 1):
                     entries.append(("",))
                 pairs[split].append(Pair(str(number), v.number, clip, before, after, tuple(changes), tuple(entries)))
@@ -107,7 +107,7 @@ def plan(size: str, seed: int) -> dict[str, list[Pair]]:
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
-    """The training captions, with no pixels."""
+    """The training captions, without drawing."""
     return [text for pair in plan(size, seed)["train"] for entry in pair.entries for text in entry if text]
 
 
@@ -124,14 +124,14 @@ def load_sidecar(out: str | Path) -> dict[str, list[dict[str, Any]]]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _sentences(before: Scene, after: Scene, changes: list[Change], v: View, dice: RandomStream) -> tuple[str, ...]:
-    texts = [sentence(change, before, after, v, dice) for change in changes]
-    counted = count_sentence(before, after, dice) if dice.chance(0.08) else None
+def _sentences(before: Scene, after: Scene, changes: list[Change], v: View, rng: RandomStream) -> tuple[str, ...]:
+    texts = [sentence(change, before, after, v, rng) for change in changes]
+    counted = count_sentence(before, after, rng) if rng.chance(0.08) else None
     return tuple([*texts, counted] if counted else texts)
 
 
 def _shown(scene: Scene) -> tuple:
-    """What a frame shows as far as a text can tell it."""
+    """What a text can say about a frame."""
     return tuple(sorted((t.spot, t.kind, t.color, t.extra) for t in scene))
 
 

@@ -1,4 +1,4 @@
-"""What happens between two frames of a made street scene, and sentences that say it in the manner of Spot-the-Diff."""
+"""What happens between two frames of a synthetic street scene, and sentences that say it in the manner of Spot-the-Diff."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Change:
     after: Thing | None
 
 
-def random_thing(view: View, spot: int, dice: RandomStream) -> Thing:
-    facing, look = dice.pick(("left", "right")), dice.below(1_000_000)
+def random_thing(view: View, spot: int, rng: RandomStream) -> Thing:
+    facing, look = rng.pick(("left", "right")), rng.below(1_000_000)
     if view.spots[spot].holds == "car":
-        kind = "car" if dice.chance(0.5) else dice.pick(CAR_KINDS[1:])
-        return Thing(kind, dice.pick(tuple(CAR_COLORS)), spot, "", facing, look)
-    return Thing(dice.pick(PERSON_KINDS), dice.pick(tuple(SHIRTS)), spot, dice.pick(EXTRAS), facing, look)
+        kind = "car" if rng.chance(0.5) else rng.pick(CAR_KINDS[1:])
+        return Thing(kind, rng.pick(tuple(CAR_COLORS)), spot, "", facing, look)
+    return Thing(rng.pick(PERSON_KINDS), rng.pick(tuple(SHIRTS)), spot, rng.pick(EXTRAS), facing, look)
 
 
-def random_scene(view: View, dice: RandomStream) -> Scene:
+def random_scene(view: View, rng: RandomStream) -> Scene:
     """A scene with about a third of its spots taken."""
-    share = 0.25 + 0.2 * float(dice.uniform(1)[0])
-    taken = shuffled(dice, range(len(view.spots)))[: max(4, round(share * len(view.spots)))]
-    return tuple(random_thing(view, spot, dice) for spot in sorted(taken))
+    share = 0.25 + 0.2 * float(rng.uniform(1)[0])
+    taken = shuffled(rng, range(len(view.spots)))[: max(4, round(share * len(view.spots)))]
+    return tuple(random_thing(view, spot, rng) for spot in sorted(taken))
 
 
-def changed(scene: Scene, view: View, count: int, dice: RandomStream) -> tuple[Scene, list[Change]]:
+def changed(scene: Scene, view: View, count: int, rng: RandomStream) -> tuple[Scene, list[Change]]:
     """`count` changes (at least 1) to different things, each visible: -> the new scene and what changed."""
     now, changes, touched = list(scene), [], set()
     for _ in range(20 * count):
@@ -46,13 +46,13 @@ def changed(scene: Scene, view: View, count: int, dice: RandomStream) -> tuple[S
             break
         free = [i for i in range(len(view.spots)) if i not in {t.spot for t in now} and i not in touched]
         old = [t for t in now if t.spot not in touched]
-        kind = dice.pick(("gone", "new", "moved"))
+        kind = rng.pick(("gone", "new", "moved"))
         if kind == "gone" and len(old) > 3:
-            change = Change(dice.pick(old), None)
+            change = Change(rng.pick(old), None)
         elif kind == "new" and free and len(now) < 0.6 * len(view.spots):
-            change = Change(None, random_thing(view, dice.pick(free), dice))
+            change = Change(None, random_thing(view, rng.pick(free), rng))
         elif kind == "moved" and old:
-            thing = dice.pick(old)
+            thing = rng.pick(old)
             there = [
                 i
                 for i in free
@@ -60,7 +60,7 @@ def changed(scene: Scene, view: View, count: int, dice: RandomStream) -> tuple[S
             ]
             if not there:
                 continue
-            change = Change(thing, replace(thing, spot=dice.pick(there)))
+            change = Change(thing, replace(thing, spot=rng.pick(there)))
         else:
             continue
         later = [t for t in now if t != change.before] + ([change.after] if change.after else [])
@@ -97,11 +97,11 @@ def seen_share(thing: Thing, scene: Sequence[Thing], view: View) -> float:
     return sum(0 <= x <= 1 and not any(a <= x <= c and b <= y <= d for a, b, c, d in boxes) for x, y in points) / 64
 
 
-def sentence(change: Change, before: Scene, after: Scene, view: View, dice: RandomStream) -> str:
-    """One sentence on one change. It names the thing so that it can be told from the others, where that can be said."""
+def sentence(change: Change, before: Scene, after: Scene, view: View, rng: RandomStream) -> str:
+    """One sentence on one change. Where words allow, it names the thing so that it fits no other."""
     old, new = change.before, change.after
     if old is None:
-        name, where = _named(new, after, view, dice)
+        name, where = _named(new, after, view, rng)
         forms = (
             "there is a {} {} now",
             "a {} has appeared {}",
@@ -111,8 +111,8 @@ def sentence(change: Change, before: Scene, after: Scene, view: View, dice: Rand
             "a {} appeared {}",
             "there is a {} {} that was not there before",
         )
-        return " ".join(dice.pick(forms).format(name, where or dice.pick(places(view.spots[new.spot]))).split())
-    name, where = _named(old, before, view, dice)
+        return " ".join(rng.pick(forms).format(name, where or rng.pick(places(view.spots[new.spot]))).split())
+    name, where = _named(old, before, view, rng)
     unique = sum(fits((name, where), other, view) for other in before) == 1
     if new is None:
         forms = [
@@ -128,33 +128,33 @@ def sentence(change: Change, before: Scene, after: Scene, view: View, dice: Rand
             forms.append("there is no longer a {} {}")
         if not unique:
             forms = ["a {} {} is gone", "a {} {} is missing"]
-        return " ".join(dice.pick(forms).format(name, where).split())
+        return " ".join(rng.pick(forms).format(name, where).split())
     a, b = view.spots[old.spot], view.spots[new.spot]
     side = "right" if b.x > a.x else "left"
-    forms = [f"the {{}} {{}} is {dice.pick(places(b))} now", f"the {{}} {{}} has moved and is now {dice.pick(places(b))}"]
+    forms = [f"the {{}} {{}} is {rng.pick(places(b))} now", f"the {{}} {{}} has moved and is now {rng.pick(places(b))}"]
     if abs(b.x - a.x) > 0.2:
         forms += [f"the {{}} {{}} {verb} the {side}" for verb in ("has moved to", "moved to", "is further to")]
     if abs(b.y - a.y) > 0.15:
         forms.append("the {} {} is closer to the camera" if b.y > a.y else "the {} {} is farther away")
-    text = dice.pick(forms)
+    text = rng.pick(forms)
     return " ".join((text if unique else text.replace("the", "a", 1)).format(name, where).split())
 
 
-def count_sentence(before: Scene, after: Scene, dice: RandomStream) -> str | None:
-    """A sentence on numbers alone, where there are more or fewer people or cars."""
+def count_sentence(before: Scene, after: Scene, rng: RandomStream) -> str | None:
+    """A sentence on numbers only, where there are more or fewer people or cars."""
     options = []
     for word, one, is_car in (("people", "person", False), ("cars", "car", True)):
         more = sum(t.is_car == is_car for t in after) - sum(t.is_car == is_car for t in before)
         if more:
-            how = "more" if more > 0 else "less" if dice.chance(0.3) else "fewer"
+            how = "more" if more > 0 else "less" if rng.chance(0.3) else "fewer"
             options.append(f"there are {how} {word}")
             many = ("one", "two", "three")[abs(more) - 1]
             options.append(f"there is one {how} {one}" if abs(more) == 1 else f"there are {many} {how} {word}")
-    return dice.pick(options) if options else None
+    return rng.pick(options) if options else None
 
 
 def places(spot: Spot) -> list[str]:
-    """Phrases that are true of a spot, the most telling first."""
+    """Phrases that are true of a spot, the most specific first."""
     side = "left" if spot.x < 0.38 else "right" if spot.x > 0.62 else "middle"
     out = [f"near {mark}" if mark != "the crosswalk" else "on the crosswalk" for mark in spot.landmarks]
     far = "back" if spot.y < 0.56 else "front" if spot.y > 0.82 else ""
@@ -164,24 +164,24 @@ def places(spot: Spot) -> list[str]:
     return out
 
 
-def _named(thing: Thing, scene: Scene, view: View, dice: RandomStream) -> tuple[str, str]:
-    """A noun phrase without article and a place ("" where none is said) that fit `thing` and, if possible, no other."""
+def _named(thing: Thing, scene: Scene, view: View, rng: RandomStream) -> tuple[str, str]:
+    """A noun phrase without article and a location ("" if none) that fit `thing` and, if possible, no other."""
     one = "car" if thing.is_car else "person"
     if thing.is_car:
         names = [f"{thing.color} {thing.kind}", f"{thing.color} {thing.kind}", f"{thing.color} vehicle", thing.kind]
     else:
-        who = thing.kind if dice.chance(0.6) else one
+        who = thing.kind if rng.chance(0.6) else one
         with_extra = [f"{who} with {'an' if thing.extra == 'umbrella' else 'a'} {thing.extra}"] * 2 if thing.extra else []
         names = [f"{who} in a {thing.color} shirt", f"{who} in {thing.color}", *with_extra, who]
     choices = [(name, where) for name in names for where in ("", *places(view.spots[thing.spot]))]
-    choices = shuffled(dice, choices)
+    choices = shuffled(rng, choices)
     telling = [c for c in choices if sum(fits(c, other, view) for other in scene) == 1]
     return (telling or sorted(choices, key=lambda c: sum(fits(c, other, view) for other in scene)))[0]
 
 
-def fits(told: tuple[str, str], thing: Thing, view: View) -> bool:
-    """Whether a noun phrase and a place, as `_named` gives them, are true of a thing."""
-    words, where = told[0].split(), told[1]
+def fits(named: tuple[str, str], thing: Thing, view: View) -> bool:
+    """Whether a noun phrase and a location, as `_named` gives them, are true of a thing."""
+    words, where = named[0].split(), named[1]
     if where and where not in places(view.spots[thing.spot]):
         return False
     colors, kinds = {*CAR_COLORS, *SHIRTS}, {*CAR_KINDS, *PERSON_KINDS}

@@ -1,4 +1,4 @@
-"""Cars and people of made street scenes, and a scene's picture."""
+"""Cars and people of synthetic street scenes, and a scene's picture."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HAIR = ((44, 32, 24), (96, 64, 36), (20, 18, 18), (168, 130, 76))
 
 @dataclass(frozen=True)
 class Thing:
-    """A car or a person on a spot of its view. look: a number that settles what no text tells (skin, hair, trousers)."""
+    """A car or a person on a spot of its view. look: a number that decides what no text mentions (skin, hair, trousers)."""
 
     kind: str  # of CAR_KINDS or PERSON_KINDS
     color: str
@@ -53,8 +53,8 @@ class Thing:
         return self.kind in CAR_KINDS
 
 
-def draw_scene(things: Sequence[Thing], seed: int, number: int, pixels: int, dice: RandomStream) -> np.ndarray:
-    """The view `number` with things in it: uint8 (pixels, pixels, 3). dice: light, grain, and a camera that shakes a little."""
+def draw_scene(things: Sequence[Thing], seed: int, number: int, pixels: int, rng: RandomStream) -> np.ndarray:
+    """The view `number` with things in it: uint8 (pixels, pixels, 3). rng: light, grain, and a camera that shakes a little."""
     canvas, spots = Canvas(pixels), view(seed, number).spots
     canvas.image.paste(background(seed, number, pixels))
     for thing in sorted(things, key=lambda t: (spots[t.spot].y, t.spot)):
@@ -66,9 +66,9 @@ def draw_scene(things: Sequence[Thing], seed: int, number: int, pixels: int, dic
             canvas.frame = Frame(spot.x, spot.y, person_height(spot.y), 0, thing.facing == "left")
             _person(canvas, thing)
     most = max(1, pixels // 112)
-    down, right = (int(v) for v in dice.uniform(2) * (2 * most + 1))
+    down, right = (int(v) for v in rng.uniform(2) * (2 * most + 1))
     shaken = np.pad(canvas.array(), ((most, most), (most, most), (0, 0)), mode="edge")
-    return photographed(shaken[down : down + pixels, right : right + pixels], dice, light=0.07, cast=0.02, noise=4, block=4)
+    return photographed(shaken[down : down + pixels, right : right + pixels], rng, light=0.07, cast=0.02, noise=4, block=4)
 
 
 def _car(canvas: Canvas, thing: Thing) -> None:
@@ -117,9 +117,9 @@ def _car(canvas: Canvas, thing: Thing) -> None:
 
 def _person(canvas: Canvas, thing: Thing) -> None:
     """One unit is the person's height, the origin between the feet."""
-    dice = RandomStream(thing.look, 2)
-    skin, hair = dice.pick(_SKIN), dice.pick(_HAIR)
-    legs = jitter(dice, dice.pick(((44, 52, 80), (60, 56, 54), (96, 88, 76))), 8)
+    rng = RandomStream(thing.look, 2)
+    skin, hair = rng.pick(_SKIN), rng.pick(_HAIR)
+    legs = jitter(rng, rng.pick(((44, 52, 80), (60, 56, 54), (96, 88, 76))), 8)
     shirt = SHIRTS[thing.color]
     shade, wide = mix(shirt, (0, 0, 0), 0.25), 1.25  # wider than life, so that a small picture shows it
     canvas.oval(0.05, 0.0, 0.2, 0.045, (10, 10, 12, 110))
@@ -134,7 +134,7 @@ def _person(canvas: Canvas, thing: Thing) -> None:
     canvas.oval(0.01, -0.88, 0.085, 0.1, skin)
     canvas.oval(-0.015, -0.925, 0.088, 0.065, hair)
     if thing.extra == "umbrella":
-        cloth = dice.pick(((180, 40, 120), (50, 60, 150), (40, 130, 130)))
+        cloth = rng.pick(((180, 40, 120), (50, 60, 150), (40, 130, 130)))
         canvas.line([(0.24, -0.5), (0.22, -1.15)], 0.03, (60, 60, 60))
         canvas.polygon(
             [

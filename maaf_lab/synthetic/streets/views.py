@@ -1,4 +1,4 @@
-"""The fixed viewpoints of made street scenes: parking lots, streets and plazas, each with the spots where things may stand.
+"""The fixed viewpoints of synthetic street scenes: parking lots, streets and plazas, each with the spots where things may stand.
 
 A view is seen from a height: far things stand high in the picture and are small. Views come from the seed alone; all splits
 share them, as the published set's come from a few cameras.
@@ -23,7 +23,7 @@ _NEAR = 0.115  # of a landmark, in picture sides
 
 @dataclass(frozen=True)
 class Spot:
-    """A place for one thing: where it touches the ground, who may stand there ("car" or "person"), landmarks beside it."""
+    """A spot for one thing: where it touches the ground, who may stand there ("car" or "person"), landmarks beside it."""
 
     x: float
     y: float
@@ -61,27 +61,27 @@ def person_height(y: float) -> float:
 @lru_cache(maxsize=64)
 def view(seed: int, number: int) -> View:
     """The view with this number, 0 to VIEWS - 1, of a set's seed."""
-    dice = RandomStream(seed, 7, number)
-    kind, door, crossing = _KINDS[number % 3], between(dice, 0.2, 0.8), between(dice, 0.25, 0.75)
+    rng = RandomStream(seed, 7, number)
+    kind, door, crossing = _KINDS[number % 3], between(rng, 0.2, 0.8), between(rng, 0.25, 0.75)
     trees: tuple[tuple[float, float], ...] = ()
     if kind == "lot":
-        cars = [(x, 0.525) for x in _row(dice, 6)] + [(x, 0.7) for x in _row(dice, 5)] + [(x, 0.9) for x in _row(dice, 4)]
-        people = [(x, 0.425) for x in _row(dice, 5)] + [(x, 0.61) for x in _row(dice, 4)] + [(x, 0.79) for x in _row(dice, 4)]
-        people += [(x, 0.985) for x in _row(dice, 3)]
+        cars = [(x, 0.525) for x in _row(rng, 6)] + [(x, 0.7) for x in _row(rng, 5)] + [(x, 0.9) for x in _row(rng, 4)]
+        people = [(x, 0.425) for x in _row(rng, 5)] + [(x, 0.61) for x in _row(rng, 4)] + [(x, 0.79) for x in _row(rng, 4)]
+        people += [(x, 0.985) for x in _row(rng, 3)]
         trees = ((0.05 if door > 0.5 else 0.95, 0.44), (1 - door, 0.42))
-        lamps: tuple[tuple[float, float], ...] = ((between(dice, 0.3, 0.7), 0.62),)
+        lamps: tuple[tuple[float, float], ...] = ((between(rng, 0.3, 0.7), 0.62),)
     elif kind == "street":
-        cars = [(x, 0.53) for x in _row(dice, 5)] + [(x, 0.66) for x in _row(dice, 4)] + [(x, 0.8) for x in _row(dice, 4)]
-        people = [(x, 0.455) for x in _row(dice, 6)] + [(x, 0.95) for x in _row(dice, 5)]
+        cars = [(x, 0.53) for x in _row(rng, 5)] + [(x, 0.66) for x in _row(rng, 4)] + [(x, 0.8) for x in _row(rng, 4)]
+        people = [(x, 0.455) for x in _row(rng, 6)] + [(x, 0.95) for x in _row(rng, 5)]
         people += [(crossing - 0.03, 0.6), (crossing + 0.02, 0.73), (crossing - 0.02, 0.85)]
-        trees = ((1 - door, 0.45), (dice.pick((0.08, 0.92)), 0.92))
-        lamps = ((between(dice, 0.1, 0.9), 0.46),)
+        trees = ((1 - door, 0.45), (rng.pick((0.08, 0.92)), 0.92))
+        lamps = ((between(rng, 0.1, 0.9), 0.46),)
     else:
-        cars = [(x, 0.46) for x in _row(dice, 6)]
-        people = [(x, 0.57) for x in _row(dice, 6)] + [(x, 0.71) for x in _row(dice, 5)] + [(x, 0.86) for x in _row(dice, 5)]
-        people += [(x, 0.98) for x in _row(dice, 4)]
-        trees = ((dice.pick((0.1, 0.9)), 0.62), (dice.pick((0.06, 0.94)), 0.88))
-        lamps = ((between(dice, 0.3, 0.7), 0.6),)
+        cars = [(x, 0.46) for x in _row(rng, 6)]
+        people = [(x, 0.57) for x in _row(rng, 6)] + [(x, 0.71) for x in _row(rng, 5)] + [(x, 0.86) for x in _row(rng, 5)]
+        people += [(x, 0.98) for x in _row(rng, 4)]
+        trees = ((rng.pick((0.1, 0.9)), 0.62), (rng.pick((0.06, 0.94)), 0.88))
+        lamps = ((between(rng, 0.3, 0.7), 0.6),)
     marks = [("the entrance", door, 0.42), *(("the tree", *at) for at in trees), *(("the lamp post", *at) for at in lamps)]
 
     def spot(x: float, y: float, holds: str) -> Spot:
@@ -94,20 +94,20 @@ def view(seed: int, number: int) -> View:
     return View(number, kind, door, trees, lamps, crossing, seed, spots)
 
 
-def _row(dice: RandomStream, n: int) -> list[float]:
-    """n places from left to right, none too near to its neighbours."""
-    return [(i + 0.5 + between(dice, -0.1, 0.1)) / n for i in range(n)]
+def _row(rng: RandomStream, n: int) -> list[float]:
+    """n places from left to right, none too near to its neighbors."""
+    return [(i + 0.5 + between(rng, -0.1, 0.1)) / n for i in range(n)]
 
 
 @lru_cache(maxsize=32)
 def background(seed: int, number: int, pixels: int) -> PILImage.Image:
     """The empty view, at the size at which things are drawn into it."""
-    v, dice = view(seed, number), RandomStream(seed, 8, number)
+    v, rng = view(seed, number), RandomStream(seed, 8, number)
     canvas = Canvas(pixels)
-    asphalt, paving = jitter(dice, (112, 114, 118), 8), jitter(dice, (186, 178, 166), 8)
+    asphalt, paving = jitter(rng, (112, 114, 118), 8), jitter(rng, (186, 178, 166), 8)
     ground = paving if v.kind == "plaza" else asphalt
-    canvas.on(soft(dice, [ground, mix(ground, (255, 255, 255), 0.08)], 12, 5))
-    _house(canvas, v, dice)
+    canvas.on(soft(rng, [ground, mix(ground, (255, 255, 255), 0.08)], 12, 5))
+    _house(canvas, v, rng)
     if v.kind == "lot":
         _lot(canvas, v, paving)
     elif v.kind == "street":
@@ -120,18 +120,18 @@ def background(seed: int, number: int, pixels: int) -> PILImage.Image:
         canvas.line([(x, y - tall), (x + 0.04, y - tall - 0.005)], 0.01, (70, 74, 80))
         canvas.oval(x + 0.045, y - tall + 0.005, 0.018, 0.01, (244, 236, 200))
     for x, y in v.trees:
-        _tree(canvas, x, y, dice)
+        _tree(canvas, x, y, rng)
     return canvas.image
 
 
-def _house(canvas: Canvas, v: View, dice: RandomStream) -> None:
-    canvas.box(0, 0, 1, 0.12, jitter(dice, (170, 196, 218), 10))
-    wall = jitter(dice, _WALLS[(v.number * 2 + v.number // 3) % len(_WALLS)], 8)
-    split = between(dice, 0.35, 0.65)
-    other = jitter(dice, dice.pick(_WALLS), 8)
-    canvas.box(0, between(dice, 0.03, 0.1), split, 0.385, wall)
-    canvas.box(split, between(dice, 0.0, 0.1), 1, 0.385, mix(wall, other, 0.6))
-    panes = 4 + dice.below(4)
+def _house(canvas: Canvas, v: View, rng: RandomStream) -> None:
+    canvas.box(0, 0, 1, 0.12, jitter(rng, (170, 196, 218), 10))
+    wall = jitter(rng, _WALLS[(v.number * 2 + v.number // 3) % len(_WALLS)], 8)
+    split = between(rng, 0.35, 0.65)
+    other = jitter(rng, rng.pick(_WALLS), 8)
+    canvas.box(0, between(rng, 0.03, 0.1), split, 0.385, wall)
+    canvas.box(split, between(rng, 0.0, 0.1), 1, 0.385, mix(wall, other, 0.6))
+    panes = 4 + rng.below(4)
     for i in range(2 * panes):
         x = (i + 0.25) / (2 * panes)
         for y in (0.14, 0.245):
@@ -141,7 +141,7 @@ def _house(canvas: Canvas, v: View, dice: RandomStream) -> None:
     canvas.box(v.door - 0.05, 0.25, v.door + 0.05, 0.385, (70, 56, 50))
     canvas.box(v.door - 0.04, 0.265, v.door - 0.004, 0.385, (150, 178, 190))
     canvas.box(v.door + 0.004, 0.265, v.door + 0.04, 0.385, (150, 178, 190))
-    canvas.box(v.door - 0.07, 0.225, v.door + 0.07, 0.252, dice.pick(((150, 40, 40), (40, 90, 60), (40, 60, 120))))
+    canvas.box(v.door - 0.07, 0.225, v.door + 0.07, 0.252, rng.pick(((150, 40, 40), (40, 90, 60), (40, 60, 120))))
 
 
 def _lot(canvas: Canvas, v: View, paving: tuple) -> None:
@@ -186,12 +186,12 @@ def _plaza(canvas: Canvas, v: View, paving: tuple, asphalt: tuple) -> None:
             canvas.box(x + 0.04, 0.64, x + 0.05, 0.66, (60, 56, 52))
 
 
-def _tree(canvas: Canvas, x: float, y: float, dice: RandomStream) -> None:
+def _tree(canvas: Canvas, x: float, y: float, rng: RandomStream) -> None:
     unit = 1.9 * person_height(y)
     canvas.frame = Frame(x, y, unit)
     canvas.oval(0.1, 0.0, 0.4, 0.07, (20, 24, 20, 70))
     canvas.polygon([(-0.05, 0), (-0.03, -0.5), (0.03, -0.5), (0.05, 0)], (92, 70, 52))
-    green = jitter(dice, (72, 116, 58), 14)
+    green = jitter(rng, (72, 116, 58), 14)
     crown = ((0, -0.72, 0.36, 0.0), (-0.2, -0.62, 0.24, 0.06), (0.2, -0.64, 0.24, 0.05), (-0.06, -0.86, 0.22, 0.16))
     for dx, dy, r, light in crown:
         canvas.oval(dx, dy, r, r * 0.85, mix(green, (220, 236, 150), light))

@@ -315,9 +315,9 @@ objects = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(objects, st.randoms(use_true_random=False))
-def test_a_label_is_the_scene(scene, dice: random.Random):
-    moved = [{**o, "pos": tuple(p + dice.uniform(-0.15, 0.15) for p in o["pos"])} for o in scene]
-    dice.shuffle(moved)
+def test_a_label_is_the_scene(scene, rng: random.Random):
+    moved = [{**o, "pos": tuple(p + rng.uniform(-0.15, 0.15) for p in o["pos"])} for o in scene]
+    rng.shuffle(moved)
     assert scene_label(moved) == scene_label(scene)
     if scene:
         changed = [{**scene[0], "size": "small" if scene[0]["size"] == "large" else "large"}, *scene[1:]]
