@@ -1,6 +1,6 @@
 """Records: what finished runs rest on, many in a few files that are small enough to commit.
 
-folder/runs.parquet                    a line a run: run (name), config, environment, metrics (JSON), log (CSV), ranks (a file)
+folder/runs.parquet                    a line a run: run (its name), config, environment, metrics (JSON), log (CSV), ranks (file)
        ranks-{dataset}-{hash}.parquet  a line a query, a column of ranks a run (see `Rankings.save_ranks`)
        figures.npz                     arrays that figures are drawn from: {figure}-{hash}/{array}
 
@@ -97,13 +97,14 @@ def add_figure(folder: Path, file: Path) -> None:
         raise RunError(f"{file}: expected a figure's arrays, found none; run its notebook first")
     with _alone(folder):
         kept = {key: array for key, array in _arrays(folder / FIGURES).items() if not key.startswith(f"{file.stem}/")}
-        save_arrays(folder / FIGURES, kept | {f"{file.stem}/{key}": array for key, array in arrays.items()})
+        kept |= {f"{file.stem}/{key}": array for key, array in arrays.items()}
+        save_arrays(folder / FIGURES, {key: kept[key] for key in sorted(kept, key=lambda key: key.split("/")[0])})
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     def write(beside: Path) -> None:
         with open(beside, "wb") as stream:
-            np.savez_compressed(stream, **dict(sorted(arrays.items())))
+            np.savez_compressed(stream, **arrays)
 
     write_atomically(path, write)
 

@@ -149,14 +149,14 @@ def test_two_writers_lose_nothing(tmp_path, runs):
 def test_the_command_adds_runs_and_figures(shell, tmp_path, runs):
     code, out, _ = shell("record", runs[0].folder, "--out", tmp_path / "records")
     assert code == 0 and out.strip() == runs[0].name and list(records(tmp_path / "records")) == [runs[0].name]
-    arrays = {"maps": np.arange(6.0).reshape(2, 3), "names": np.array(["a", "bc"])}
+    arrays = {"names": np.array(["a", "bc"]), "maps": np.arange(6.0).reshape(2, 3)}
     for name in ("heads-1", "heads-11"):
         save_arrays(tmp_path / "figures" / f"{name}.npz", {**arrays, "name": np.array([name])})
         code, out, _ = shell("record", tmp_path / "figures" / f"{name}.npz", "--out", tmp_path / "records")
         assert code == 0 and out.strip() == name
     for folder in (tmp_path, tmp_path / "records"):
         found = figure_arrays(folder, "heads-1")
-        assert set(found) == {"maps", "names", "name"} and found["name"].tolist() == ["heads-1"]
+        assert list(found) == ["names", "maps", "name"] and found["name"].tolist() == ["heads-1"]
         assert all((found[key] == arrays[key]).all() and found[key].dtype == arrays[key].dtype for key in arrays)
     assert figure_arrays(tmp_path, "heads-2") is None and figure_arrays(tmp_path / "records", "heads-") is None
     for damaged in (b"", b"PK", (tmp_path / "records" / "figures.npz").read_bytes()[:-30]):
