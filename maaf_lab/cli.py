@@ -33,7 +33,8 @@ Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when 
 @app.callback()
 def your_modules(
     with_: Annotated[
-        list[str] | None, typer.Option("--with", help="a module of yours that registers datasets, systems or encoders")
+        list[str] | None,
+        typer.Option("--with", help="a module of yours that registers datasets, systems or encoders; stands before the command"),
     ] = None,
 ) -> None:
     if with_:

@@ -196,7 +196,7 @@ class ModelConfig(Settings):
     reads_text: ClassVar[bool] = False  # whether there is a text encoder, which `train.text_learning_rate` is for
 
     name: str
-    """The system (`registry.MODELS` has them all)."""
+    """The system (`utils.registry.MODELS` has them all)."""
     width: Count = 512
     """D of every token and embedding."""
     scale: Annotated[float, Field(gt=0)] = 4.0
@@ -217,7 +217,7 @@ class ModelConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """How a model is trained (paper 2.4; PAPER_NOTES for what the paper leaves out)."""
+    """How a model is trained (paper 2.4; where it is silent, as the authors' code)."""
 
     part = "train"
 

@@ -96,6 +96,8 @@ class Split:
     def __post_init__(self) -> None:
         n, labels = len(self.images), {image.label for image in self.images}
         for i, q in enumerate(self.queries):
+            if isinstance(q.texts, str):
+                raise DataError(f"{self.title}: query {i}: expected texts as a tuple of captions, found the text {q.texts!r}")
             if not all(0 <= index < n for index in (q.source, 0 if q.target is None else q.target, *q.exclude)):
                 raise DataError(f"{self.title}: query {i} points at image {q.source} -> {q.target}; the split has {n} images")
             if q.target_label is not None and q.target_label not in labels:

@@ -42,6 +42,9 @@ class Run:
     folder: Path
     record: Record | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))  # people pass text
+
     @property
     def name(self) -> str:
         return self.folder.name

@@ -7,7 +7,7 @@ from pathlib import Path
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.synthetic.registry import make, synthetic_origin
-from maaf_lab.utils.registry import DATASETS
+from maaf_lab.utils.registry import DATASETS, SYNTHETIC
 
 SYNTHETIC_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from synthetic data, and how much of it
 
@@ -20,12 +20,13 @@ def drawn_pixels(dataset: str, pixels: int) -> int:
 def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop") -> Path:
     """Where a dataset stands: `data_root` itself where it is that dataset's folder, else the folder of its name in it.
 
-    The smoke profile's tiny set has a folder of its own, `{dataset}-tiny`.
+    The tiny set that the smoke profile draws has a folder of its own, `{dataset}-tiny`.
     """
     data_root, layout = Path(data_root), datasets.open_dataset(dataset, data_root)
     if layout.looks_right():
         return data_root
-    return data_root / (layout.synthetic_as() + ("-tiny" if profile == "smoke" else ""))
+    drawn = layout.synthetic_as() in SYNTHETIC
+    return data_root / (layout.synthetic_as() + ("-tiny" if drawn and profile == "smoke" else ""))
 
 
 def dataset_origin(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0) -> str:

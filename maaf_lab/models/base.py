@@ -68,7 +68,7 @@ class ComposedModel(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """FolderGallery vectors (B, D), not yet normalized, and on request their attention."""
+        """Gallery vectors (B, D), not yet normalized, and on request their attention."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it represents a gallery image")
 
     def embed_query(
@@ -83,7 +83,7 @@ class ComposedModel(nn.Module):
         return (vectors, record) if return_attention else vectors
 
     def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
-        """FolderGallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
+        """Gallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
         vectors, record = self.project(self.encode(images), return_attention)
         vectors = normalize(vectors.float(), dim=-1)
         return (vectors, record) if return_attention else vectors

@@ -28,7 +28,7 @@ def _import_all(modules: str) -> None:
             import_module(name)
         except ImportError as error:
             raise ConfigError(
-                f"{YOUR_MODULES}: expected modules that Python finds, {name!r} could not be imported ({error}); "
+                f"--with (or {YOUR_MODULES}): expected modules that Python finds, {name!r} could not be imported ({error}); "
                 "run from the folder that holds it, or put that folder on PYTHONPATH"
             ) from error
 

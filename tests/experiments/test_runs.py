@@ -78,6 +78,7 @@ def _texts(value):
 
 
 def test_unfinished_and_damaged_runs(tmp_path, run):
+    assert Run(str(run.folder)).metrics == run.metrics and Run(str(run.folder)).name == run.name, "text is a folder too"
     empty = Run(tmp_path / "none")
     assert not empty.finished and "unfinished" in repr(empty)
     for name in ("config", "environment", "metrics"):

@@ -58,7 +58,7 @@ def test_rows_are_settings(key, profile):
 
 
 def test_the_papers_own_settings():
-    """PAPER_NOTES, line by line: what the `paper` profile trains."""
+    """The paper's recipe, line by line: what the `paper` profile trains."""
 
     def settings(key, label, dataset=None):
         return row_configs(key, label, "paper", "published", (0,), dataset)[0]

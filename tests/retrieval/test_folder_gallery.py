@@ -14,7 +14,7 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.retrieval import folder_gallery as module
-from maaf_lab.retrieval import gallery_store as catalogue_store
+from maaf_lab.retrieval import gallery_store
 from maaf_lab.retrieval.folder_gallery import SUFFIXES, FolderGallery, model_key, open_folder, square
 
 PIXELS = 56
@@ -441,7 +441,7 @@ def test_a_full_disk(folder, opened, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "SAVE_EVERY", 2)
-    monkeypatch.setattr(catalogue_store, "write_lines", full)
+    monkeypatch.setattr(gallery_store, "write_lines", full)
     with pytest.warns(UserWarning, match="No space left") as told:
         assert len(opened(folder, chunk=2)) == 6
     assert len(told) == 1 and not kept_files(folder)

@@ -96,7 +96,7 @@ def head_name(head: int) -> str:
 
 
 def paint(data: Mapping[str, Any], weights: list[np.ndarray], selection: Mapping[str, Any]) -> Paint:
-    """Every attribute that the selection decides. data: `attention_state.page_data`; weights: `unpacked`, one per record."""
+    """Every attribute that the selection decides. data: `state.page_data`; weights: `unpacked`, one per record."""
     made: Paint = {}
     for s, side in enumerate(selection["sides"]):
         shown = s == 0 or selection["compare"] != "off"

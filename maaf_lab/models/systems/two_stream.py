@@ -98,7 +98,7 @@ class StreamBlock(nn.Module):
 class TwoStream(FusedTokens):
     """Separate streams of image and word tokens in blocks of `config.two_stream`, then a norm for each, pooled as MAAF is.
 
-    FolderGallery images under ITA pass through the same blocks with one dummy word of zeros, as in the authors' code. There,
+    Gallery images under ITA pass through the same blocks with one dummy word of zeros, as in the authors' code. There,
     softmax over that word alone gives it all the attention although it is masked; and it stays among the tokens that are
     pooled: without RP as one more token, with RP in the place of the first of the 7x7. `pooling_weights` "code" keeps that,
     "paper" pools the image's own tokens. Position encodings are for the image's tokens only.

@@ -93,7 +93,7 @@ class VAL(ComposedModel):
         return self._vector(composed), self._record(features, found, text) if return_attention else None
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, None]:
-        """FolderGallery images are not changed, so they have no attention."""
+        """Gallery images are not changed, so they have no attention."""
         return self._vector(features), None
 
     def _record(self, features: Features, found: list[Tensor], text: TextBatch) -> AttentionRecord:

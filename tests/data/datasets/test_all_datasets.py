@@ -3,11 +3,13 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import Feed
+from maaf_lab.data.split import Image, Query, Split
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.experiments.sources import dataset_folder
@@ -164,6 +166,12 @@ def test_profiles_know_every_dataset():
 def test_folders_below_a_root(tmp_path):
     assert dataset_folder("css2d", tmp_path) == tmp_path / "css"
     assert dataset_folder("mit_states", tmp_path, "smoke") == tmp_path / "mit_states-tiny"
+
+
+def test_a_text_is_no_tuple_of_captions():
+    image = Image("a", Path("a.png"), "a")
+    with pytest.raises(DataError, match=r"query 0: expected texts as a tuple of captions, found the text 'is red'"):
+        Split("test", [image], [Query(0, "is red", "a", 0)])
 
 
 @pytest.mark.parametrize("name", NAMES)
