@@ -98,7 +98,7 @@ def train(
         changes |= {"train.steps": steps}
     config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
     run = train_and_evaluate(config, data_root, runs_root, device=device, workers=workers, recompute=recompute)
-    print(_told(run), file=sys.stderr)
+    print(_summary(run), file=sys.stderr)
     print(run.folder)
 
 
@@ -123,7 +123,7 @@ def evaluate(
 
     opened = Run(run)
     config = opened.config
-    print(_told(again(opened, dataset_folder(config.data.dataset, data_root, config.profile), device=device)))
+    print(_summary(again(opened, dataset_folder(config.data.dataset, data_root, config.profile), device=device)))
 
 
 @app.command()
@@ -341,7 +341,7 @@ def _settings(pairs: list[str]) -> dict[str, object]:
     return made
 
 
-def _told(run: object) -> str:
+def _summary(run: object) -> str:
     metrics = run.metrics
     vectors = run.environment.get("word_vectors", "") if run.text("environment.json") is not None else ""
     values = ", ".join(f"{name} {m['value']:.1f} [{m['low']:.1f}, {m['high']:.1f}]" for name, m in metrics["metrics"].items())

@@ -182,7 +182,7 @@ class DataConfig(Settings):
     pixels: Annotated[int, Field(ge=8)] = 224
     """Side of the model's input."""
     transform: Literal["plain", "crops"] = "plain"
-    """Resize and centre crop (CSS, MIT-States, Fashion200k), or random crops, flips, noise (Fashion IQ, Birds, Spot)."""
+    """Resize and center crop (CSS, MIT-States, Fashion200k), or random crops, flips, noise (Fashion IQ, Birds, Spot)."""
     missing: Literal["error", "skip"] = "error"
     """What to do about queries whose images are missing: stop, or drop them."""
     cache: Literal["raw", "jpeg"] = "raw"
@@ -230,7 +230,7 @@ class TrainConfig(Settings):
     single_category: Switch = False
     """All queries of a batch are of one category (Fashion IQ)."""
     grayscale: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of references that a step shows in grey, their targets with them (shape must then be told without colour)."""
+    """Share of references that a step shows in gray, their targets with them (shape must then be recognized without color)."""
     learning_rate: Rate = 0.01
     """Of everything but the image model's backbone."""
     image_learning_rate: Rate = 0.001

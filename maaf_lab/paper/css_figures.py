@@ -39,7 +39,7 @@ class CSSFigures(FigureExperiment):
         return PositionMaps(*self._kept_words("positions", "maps", np.float32, compute))
 
     def colors(self) -> ColorImages:
-        """Figure 5: what colour words ignore."""
+        """Figure 5: what color words ignore."""
 
         def compute() -> tuple[dict[str, np.ndarray], dict[str, int]]:
             found = color_images(self.model, self.split, self.cache)

@@ -1,4 +1,4 @@
-"""What attention analyzes found, as matplotlib figures: same input, same picture. Signed values stand on a diverging scale."""
+"""Matplotlib figures of the attention analyses: same input, same picture. Signed values are on a diverging scale."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What CSS talks about, in words and plain dicts, with no pixels: objects, cells, scenes and the three modifications.
 
 A scene is a list of objects in the published form, `{"shape", "color", "size", "pos": (y, x)}`, `pos` as fractions of
-the image; the cell of the 3x3 grid is floor(3 * pos). The loader, the generator and the analyzes all read scenes here.
+the image; the cell of the 3x3 grid is floor(3 * pos). The loader, the generator and the analyses all read scenes here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a selection shows: numbers, colours and words of the attention explorer, as attributes of the drawing's elements.
+"""What a selection shows: numbers, colors and words of the attention explorer, as attributes of the drawing's elements.
 
-`paint` in `explorer.js` does the same for a page without a kernel, with numbers and colours of its own; every name and sentence
+`paint` in `explorer.js` does the same for a page without a kernel, with numbers and colors of its own; every name and sentence
 (`TEXTS`) is written here and handed to it. A browser test compares the two, attribute by attribute.
 Shapes: N tokens (image tokens of every grid, then words), H heads.
 """

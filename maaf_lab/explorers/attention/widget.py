@@ -200,21 +200,21 @@ class AttentionExplorer(Explorer):
 
     # --- a query ------------------------------------------------------------------------------------------------------
 
-    def _state(self, query: int, text: str, labelled: int | None) -> AttentionState:
-        """labelled: the query whose target is asked for, None for a text of one's own."""
+    def _state(self, query: int, text: str, labeled: int | None) -> AttentionState:
+        """labeled: the query whose target is searched, None for the user's own text."""
         model, asked = self.models[0], self.models[0].split.queries[query]
         looks = [m.look(asked.source, text) for m in self.models]
         boxes, named = np.zeros((0, 4)), {}
         if isinstance(model.pixels, LazyPixels) and (found := model.pixels.boxes(asked.source)) is not None:
             side = min(grid_side(span) for name, span in looks[0].spans.items() if name != "text") if looks[0].spans else 7
             boxes, named = referents(text, model.split.images[asked.source].label, found, side)
-        seen = tuple(self._seen(m, look, labelled, named) for m, look in zip(self.models, looks, strict=True))
+        seen = tuple(self._seen(m, look, labeled, named) for m, look in zip(self.models, looks, strict=True))
         unknown = looks[0].unknown
         self.say(f"{model.name} has never seen {', '.join(map(repr, unknown))}: read as the unknown word" if unknown else "")
-        target = None if labelled is None or asked.target is None else model.picture(asked.target)
+        target = None if labeled is None or asked.target is None else model.picture(asked.target)
         note = "dashed: what the text names" if len(boxes) else ""
         caption = f"query {query:,} of {self.models[0].caption()}" + (
-            "" if labelled is not None else "; the text is your own, so no target is known"
+            "" if labeled is not None else "; the text is your own, so no target is known"
         )
         if len(self.models) > 1:
             caption += f"; the second model: {self.models[1].name}"
@@ -229,15 +229,15 @@ class AttentionExplorer(Explorer):
             candidates=int(model.candidates(query).sum()),
         )
 
-    def _seen(self, model: Session, look: Look, labelled: int | None, named: dict[int, np.ndarray]) -> Seen:
+    def _seen(self, model: Session, look: Look, labeled: int | None, named: dict[int, np.ndarray]) -> Seen:
         if look.weights is None:
             raise ConfigError(
                 f"{model.name} is {model.run.config.model.name}, a system without attention; take one that attends, such as maaf"
             )
         grids = {name: span for name, span in look.spans.items() if name != "text"}
         words = look.tokens[: look.weights.shape[-1] - max(stop for _, stop in grids.values())]
-        place = None if labelled is None else model.rank_of(look.vector, labelled)
-        places = None if labelled is None else model.ranks_without_each(labelled)
+        place = None if labeled is None else model.rank_of(look.vector, labeled)
+        places = None if labeled is None else model.ranks_without_each(labeled)
         if places is not None and len(places) != len(look.weights):
             places = None  # a system whose operations are not one attention each
         return Seen(model.name, look.weights, grids, words, not look.normalized, look.operations, place, places, named)

@@ -1,6 +1,6 @@
 """Pieces of SVG that every explorer is drawn with: text that fits, pictures inside, scales. Same input, same bytes, no network.
 
-Colours of paper, ink and lines are presentation attributes on classes (`ink`, `soft`, `line`, `card`), so that a file shows as
+Colors of paper, ink and lines are presentation attributes on classes (`ink`, `soft`, `line`, `card`), so that a file shows as
 it is and a page's style sheet can turn it dark.
 """
 
@@ -62,7 +62,7 @@ def label(
     weight: str | None = None,
     **more: object,
 ) -> str:
-    """A line of text; y is its baseline. kind: "ink", "soft" or a colour."""
+    """A line of text; y is its baseline. kind: "ink", "soft" or a color."""
     fill = {"ink": INK, "soft": SOFT}.get(kind, kind)
     known = kind if kind in ("ink", "soft") else {ORANGE: "first", BLUE: "second", GREEN: "right"}.get(kind)
     return tag(
@@ -253,12 +253,12 @@ def to_png(svg: str, scale: float = 2) -> bytes:
     )
 
 
-# --- numbers as colours -------------------------------------------------------------------------------------------------
+# --- numbers as colors -------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=2)
 def palette(signed: bool) -> tuple[str, ...]:
-    """256 colours: sequential from 0 to the largest (cividis), or diverging around 0 (red more, blue less).
+    """256 colors: sequential from 0 to the largest (cividis), or diverging around 0 (red more, blue less).
 
     They are matplotlib's, kept in a file because importing it takes half a second; a test compares.
     """
@@ -266,7 +266,7 @@ def palette(signed: bool) -> tuple[str, ...]:
 
 
 def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], title: str) -> str:
-    """A legend: colours from left to right; below them the ends' values (`ids`: of those text elements), above them a title."""
+    """A legend: colors from left to right; below them the ends' values (`ids`: of those text elements), above them a title."""
     colors, count = palette(signed), 64
     step = width / count
     cells = [

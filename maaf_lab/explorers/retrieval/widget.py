@@ -68,7 +68,7 @@ class RetrievalExplorer(Explorer):
         self.galleries: dict[str, FolderGallery] = {}
         self._pictures = Pictures()
         self._source: int | None = None  # of the split or the gallery, None for a picture of one's own
-        self._labelled: int | None = None  # the query whose answers are known
+        self._labeled: int | None = None  # the query whose answers are known
         self._square: np.ndarray | None = None
         self._turns: list[Turn] = []
         self._number = number_box(query, 0, last, "query")
@@ -150,7 +150,7 @@ class RetrievalExplorer(Explorer):
 
     def take(self, picture: np.ndarray, name: str = "your own picture") -> None:
         """Take any picture, uint8 (H, W, 3), as the reference; a new dialogue begins."""
-        self._source, self._labelled, self._square = None, None, to_square(picture, 320)
+        self._source, self._labeled, self._square = None, None, to_square(picture, 320)
         self._name = name
         self._turns = [self._turn("")]
         self._show_text("")
@@ -159,7 +159,7 @@ class RetrievalExplorer(Explorer):
 
     def refine(self, image: int) -> None:
         """Go on from a result, by its number in the gallery: it becomes the reference, and the text is typed anew."""
-        self._labelled, self._source, self._square = None, image, None
+        self._labeled, self._source, self._square = None, image, None
         self._turns.append(self._turn(""))
         self._show_text("")
         self.say("type how this image should change; turns before it stand above the results")
@@ -198,7 +198,7 @@ class RetrievalExplorer(Explorer):
         self._pictures.clear()
         one = next(iter(found.values()))
         self._show_broken(one)
-        self._labelled, self._source, self._square, self._turns = None, 0, None, []
+        self._labeled, self._source, self._square, self._turns = None, 0, None, []
         self._turns = [self._turn("")]
         self._show_text("")
         self.put(self._folder, str(folder))
@@ -229,7 +229,7 @@ class RetrievalExplorer(Explorer):
         self.put(self, query, "query")
 
     def _begin(self, image: int, query: int | None, text: str = "") -> None:
-        self._source, self._labelled, self._square = image, query, None
+        self._source, self._labeled, self._square = image, query, None
         self._turns = [self._turn(text)]
         self._show_text(text)
         self.say("" if text else "type how this image should change")
@@ -273,17 +273,17 @@ class RetrievalExplorer(Explorer):
             right = np.zeros(len(hits.images), bool)
             place, names = None, gallery.names
         else:
-            labelled = (
-                self._labelled
-                if self._labelled is not None and from_people(text).strip() == model.text_of(self._labelled).strip()
+            labeled = (
+                self._labeled
+                if self._labeled is not None and from_people(text).strip() == model.text_of(self._labeled).strip()
                 else None
             )
-            among = model.candidates(self._labelled) if self._labelled is not None else model.candidates()
+            among = model.candidates(self._labeled) if self._labeled is not None else model.candidates()
             if self._source is not None:
-                among[self._source] = True  # shown in grey, not counted
+                among[self._source] = True  # shown in gray, not counted
             hits = model.search(look.vector, self.k + 1, among)
-            right = model.right(hits.images, labelled) if labelled is not None else np.zeros(len(hits.images), bool)
-            place = model.rank_of(look.vector, labelled) if labelled is not None else None
+            right = model.right(hits.images, labeled) if labeled is not None else np.zeros(len(hits.images), bool)
+            place = model.rank_of(look.vector, labeled) if labeled is not None else None
             names = model.split.images
         results = []
         self._fetch(hits.images.tolist(), SHOWN)
@@ -318,7 +318,7 @@ class RetrievalExplorer(Explorer):
         one = next(iter(self.galleries.values()), None)
         if one is not None:
             return len(one)
-        return int(self.models[0].candidates(self._labelled).sum())
+        return int(self.models[0].candidates(self._labeled).sum())
 
     def _progressed(self, done: int, total: int) -> None:
         self._progress.max, self._progress.value = max(total, 1), done
