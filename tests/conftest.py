@@ -9,11 +9,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client: 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from training_runs import SHORT
 
 from maaf_lab import cli
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
+from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.explorers.session import open_session
 from maaf_lab.models.registry import build_model
 from maaf_lab.profiles import profile_config
@@ -90,6 +92,12 @@ def made_model(smoke, css_vocabulary):
         return build_model(smoke(model, where_read, **changes).model, css_vocabulary).eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory, smoke, tiny_css):
+    """A run of 12 steps that nothing interrupted."""
+    return train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path_factory.mktemp("straight"), device="cpu", progress=False)
 
 
 @pytest.fixture(scope="session")

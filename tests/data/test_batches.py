@@ -1,9 +1,6 @@
 """The feed: every step's batch from the seed alone, in one process or several, with readers ahead or without."""
 
 import math
-import os
-import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 
@@ -14,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maaf_lab.config import TrainConfig
-from maaf_lab.data.batches import Feed, GroupSampler, batches
+from maaf_lab.data.batches import Collator, Feed, GroupSampler, batches
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Image, Query, Split
-from maaf_lab.data.text import Vocabulary
+from maaf_lab.data.text import Vocabulary, join
 from maaf_lab.errors import ConfigError
 
 
@@ -167,96 +164,102 @@ def test_readers_ahead_change_nothing(draw):
         assert all(same(a, b) and (x == y).all() for (a, x), (b, y) in zip(plain, ahead, strict=True))
 
 
-TWO = """
-import os, sys, torch
-from torch import distributed, nn
-from maaf_lab.training.fit import batch_softmax_loss, spread_softmax_loss
-distributed.init_process_group("gloo")
-rank = distributed.get_rank()
-torch.manual_seed(0)
-x, y = torch.randn(6, 5), torch.randn(6, 5)
-net, scale = nn.Linear(5, 4), torch.tensor(2.0, requires_grad=True)
-whole = batch_softmax_loss(nn.functional.normalize(net(x), dim=1), nn.functional.normalize(net(y), dim=1), scale)
-wanted = torch.autograd.grad(whole, [net.weight, net.bias, scale])
-mine = slice(3 * rank, 3 * rank + 3)
-loss = spread_softmax_loss(nn.functional.normalize(net(x[mine]), dim=1), nn.functional.normalize(net(y[mine]), dim=1), scale)
-found = torch.autograd.grad(loss, [net.weight, net.bias, scale])
-for a, b in zip(wanted, found):
-    distributed.all_reduce(b)
-    torch.testing.assert_close(b / 2, a, rtol=1e-5, atol=1e-6)
-distributed.all_reduce(loss.detach_())
-torch.testing.assert_close(loss / 2, whole)
-print("equal", rank)
-"""
+EVEN = np.repeat(np.arange(10), 8)  # 10 references with 8 queries each
+UNEVEN = np.repeat(np.arange(9), [1, 2, 3, 4, 5, 6, 7, 8, 9])
 
 
-def launch(script, *arguments, processes=2):
-    """Run a script in several processes, as `torchrun` and `accelerate launch` do."""
-    port = str(29500 + os.getpid() % 2000)
-    started = []
-    for rank in range(processes):
-        around = {
-            **os.environ,
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(processes),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "OMP_NUM_THREADS": "1",
-        }
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", script, *map(str, arguments)],
-                env=around,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        )
-    ended = [process.communicate(timeout=300) for process in started]
-    assert all(process.returncode == 0 for process in started), ended
-    return [out for out, _ in ended]
+def epoch(sampler, number=0):
+    first = number * sampler.batches_per_epoch
+    return [sampler.batch(first + i) for i in range(sampler.batches_per_epoch)]
 
 
-def test_two_processes_have_the_gradient_of_one():
-    assert [out.strip() for out in launch(TWO)] == ["equal 0", "equal 1"]
+@pytest.mark.parametrize("number", [0, 3])
+def test_an_epoch_deals_every_query_once(number):
+    sampler = GroupSampler(EVEN, 16, 4, seed=0)
+    batches = epoch(sampler, number)
+    assert len(batches) == 5 and all(batch.shape == (16,) for batch in batches)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(80))
 
 
-TRAIN = """
-import sys
-from maaf_lab.profiles import profile_config
-from maaf_lab.data import registry as datasets
-from maaf_lab.experiments.train import train_and_evaluate
-root, runs, steps, model = sys.argv[1:]
-config = profile_config("smoke", "css", **{"model.name": model, "data.origin": datasets.origin("css", root),
-                                           "train.checkpoint_every": 2, "train.steps": 6, "train.warmup_steps": 1})
-if int(steps) < 6:
-    import maaf_lab.training.fit as training
-    real, count = training.save_state, []
-    def save_state(*args):
-        real(*args)
-        count.append(1)
-        if len(count) == int(steps) // 2:
-            import os, signal
-            os.kill(os.getpid(), signal.SIGKILL)
-    training.save_state = save_state
-run = train_and_evaluate(config, root, runs, device="cpu", progress=False)
-print(run.name)
-"""
+@pytest.mark.parametrize("sources", [EVEN, np.random.default_rng(0).permutation(EVEN)], ids=["sorted", "mixed"])
+def test_groups_share_a_reference(sources):
+    for batch in epoch(GroupSampler(sources, 16, 4, seed=1)):
+        for group in sources[batch].reshape(-1, 4):
+            assert len(set(group.tolist())) == 1
 
 
-def test_two_processes_train_a_system_that_leaves_parameters_unused(tmp_path, tiny_css):
-    name = launch(TRAIN, tiny_css, tmp_path, 6, "locally_bounded")[0].strip()  # its words are not pooled: their norm is idle
-    assert (tmp_path / name / "metrics.json").is_file()
+def test_references_that_do_not_divide():
+    """1+2+3 queries make one joined group of 4 and leave 2; 5 to 9 queries fill up their last group with their own."""
+    sampler = GroupSampler(UNEVEN, 4, 4, seed=0)
+    seen = Counter(np.concatenate(epoch(sampler)).tolist())
+    groups = sum(math.ceil(n / 4) for n in range(4, 10)) + (1 + 2 + 3) // 4
+    assert sampler.batches_per_epoch == groups
+    assert all(seen[i] >= 1 for i in range(len(UNEVEN)) if UNEVEN[i] >= 3)
+    assert sum(seen[i] for i in range(6)) == 4
+    for group in epoch(sampler):
+        assert len(set(group.tolist())) == 4  # never one query twice in a group
 
 
-def test_a_run_of_two_processes_resumes_exactly(tmp_path, tiny_css):
-    names = launch(TRAIN, tiny_css, tmp_path / "whole", 6, "maaf")
-    assert names[0] == names[1]
-    whole = tmp_path / "whole" / names[0].strip()
-    assert (whole / "metrics.json").is_file() and math.isfinite(float((whole / "log.csv").read_text().split()[-1].split(",")[1]))
-    with pytest.raises(AssertionError):  # the first process kills itself after the checkpoint of step 4
-        launch(TRAIN, tiny_css, tmp_path / "cut", 4, "maaf")
-    launch(TRAIN, tiny_css, tmp_path / "cut", 6, "maaf")
-    cut = tmp_path / "cut" / names[0].strip()
-    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+def test_group_size_one_is_plain_shuffling():
+    sampler = GroupSampler(UNEVEN, 5, 1, seed=0)
+    assert sorted(np.concatenate(epoch(sampler)).tolist()) == list(range(45))
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    sampler = GroupSampler(EVEN, 16, 4, seed=7)
+    forward = [sampler.batch(step).tolist() for step in range(12)]
+    fresh = GroupSampler(EVEN, 16, 4, seed=7)
+    backward = [fresh.batch(step).tolist() for step in reversed(range(12))][::-1]
+    assert forward == backward
+    assert GroupSampler(EVEN, 16, 4, seed=7).batch(11).tolist() == forward[11]
+    other = [GroupSampler(EVEN, 16, 4, seed=8).batch(step).tolist() for step in range(12)]
+    assert all(a != b for a, b in zip(forward, other, strict=True))
+    assert forward[:5] != forward[5:10]  # the next epoch is dealt anew
+
+
+def test_a_batch_needs_enough_queries():
+    with pytest.raises(ConfigError, match="batch of 32 queries, found 10"):
+        GroupSampler(EVEN[:10], 32, 4, seed=0)
+    assert GroupSampler(EVEN[:16], 16, 4, seed=0).batches_per_epoch == 1
+
+
+def toy_split():
+    images = [Image(f"i{n}", None, f"label {n}") for n in range(6)]
+    pairs = [(0, 3), (0, 4), (1, 0), (1, 3), (5, 5)]
+    return Split("train", images, [Query(a, (f"first{n}", f"second{n} word"), f"label {b}", b) for n, (a, b) in enumerate(pairs)])
+
+
+def test_collator_names_each_image_once():
+    split = toy_split()
+    vocabulary = Vocabulary.build(split.texts)
+    collate = Collator(split.queries, vocabulary)
+    rows = np.array([3, 0, 2, 1, 4])
+    batch = collate(rows)
+    assert batch.images.tolist() == [0, 1, 3, 4, 5]
+    for place, row in enumerate(rows):
+        q = split.queries[row]
+        assert batch.images[batch.source[place]] == q.source
+        assert batch.images[batch.target[place]] == q.target
+        assert batch.text.ids[place][batch.text.mask[place]].tolist() == vocabulary.ids(join(q.texts))
+    assert collate.sources.tolist() == [0, 0, 1, 1, 5]
+
+
+def test_captions_in_random_order_when_training():
+    split = toy_split()
+    vocabulary = Vocabulary.build(split.texts)
+    collate, orders = Collator(split.queries, vocabulary), {join(q.texts[::way]): way for q in split.queries for way in (1, -1)}
+    spelled = {tuple(vocabulary.ids(text)): way for text, way in orders.items()}
+    found = set()
+    for seed in range(5):
+        batch = collate(np.arange(5), np.random.default_rng(seed))
+        found |= {spelled[tuple(ids[mask].tolist())] for ids, mask in zip(batch.text.ids, batch.text.mask, strict=True)}
+        again = collate(np.arange(5), np.random.default_rng(seed))
+        assert torch.equal(batch.text.ids, again.text.ids)
+    assert found == {1, -1}
+
+
+def test_a_query_without_a_target_is_refused():
+    split = toy_split()
+    lacking = Split("train", split.images, [*split.queries, Query(0, ("x",), None)])
+    with pytest.raises(ConfigError, match="found 1 without one"):
+        Collator(lacking.queries, Vocabulary.build(lacking.texts))

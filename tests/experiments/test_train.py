@@ -1,0 +1,63 @@
+"""A run is trained once, by one process, and goes on where it stopped."""
+
+import errno
+
+import pytest
+from filelock import FileLock
+from training_runs import SHORT, Stopped, curve, loss_that, stop, weights
+
+from maaf_lab.errors import RunError
+from maaf_lab.experiments.train import train_and_evaluate
+
+
+def test_another_seed_gives_other_weights(tmp_path, smoke, tiny_css, straight):
+    run = train_and_evaluate(smoke(**SHORT, **{"train.seed": 1}), tiny_css, tmp_path, device="cpu", progress=False)
+    assert run.name != straight.name and weights(run.folder) != weights(straight.folder)
+
+
+def test_killed_between_training_and_evaluation(tmp_path, monkeypatch, smoke, tiny_css, straight):
+    with monkeypatch.context() as patch:
+        patch.setattr("maaf_lab.experiments.train.save_model", lambda *_: stop(None))
+        with pytest.raises(Stopped):
+            train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    with monkeypatch.context() as patch:
+        loss_that(patch, 0, stop)  # all steps are done: not one more is computed
+        run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    assert weights(run.folder) == weights(straight.folder) and curve(run.folder) == curve(straight.folder)
+
+
+def test_a_finished_run_is_left_alone(monkeypatch, smoke, tiny_css, straight):
+    before = {p.name: (p.stat().st_mtime_ns, p.stat().st_size) for p in straight.folder.rglob("*") if p.is_file()}
+    monkeypatch.setattr("maaf_lab.experiments.train.fit", stop)
+    monkeypatch.setattr("maaf_lab.experiments.train.evaluate", stop)
+    again = train_and_evaluate(smoke(**SHORT), tiny_css, straight.folder.parent, progress=False)
+    assert again == straight
+    assert before == {p.name: (p.stat().st_mtime_ns, p.stat().st_size) for p in straight.folder.rglob("*") if p.is_file()}
+
+
+def test_a_trained_run_without_metrics_is_only_evaluated(tmp_path, monkeypatch, smoke, tiny_css, straight):
+    folder = tmp_path / straight.name
+    folder.mkdir()
+    for name in ("config.json", "environment.json", "vocabulary.json", "model.safetensors", "log.csv"):
+        (folder / name).write_bytes((straight.folder / name).read_bytes())
+    monkeypatch.setattr("maaf_lab.experiments.train.fit", stop)
+    run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, progress=False)
+    assert run.metrics["metrics"] == straight.metrics["metrics"]
+
+
+def test_two_processes_do_not_train_one_run(tmp_path, smoke, tiny_css):
+    config = smoke(**SHORT)
+    state = tmp_path / config.name / "state"
+    state.mkdir(parents=True)
+    with FileLock(state / "lock"), pytest.raises(RunError, match="another process is training"):
+        train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+
+
+def test_a_run_where_nothing_can_be_locked(tmp_path, smoke, tiny_css, monkeypatch):
+    def none(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", none)
+    with pytest.warns(UserWarning, match="cannot be locked here.*make sure that no other process trains this run"):
+        run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    assert run.metrics and not list(run.folder.rglob("lock"))

@@ -1,0 +1,38 @@
+"""What tests of training share: a short run, where it is stopped, and what is compared of it."""
+
+import csv
+
+from maaf_lab.training import fit as training
+from maaf_lab.training.fit import batch_softmax_loss
+
+
+class Stopped(BaseException):
+    """As a KeyboardInterrupt: nothing catches it."""
+
+
+def loss_that(monkeypatch, at, act):
+    """From the call with number `at` (from 0) on, the loss is act(true loss)."""
+    calls = iter(range(10**9))
+
+    def loss(*args):
+        value = batch_softmax_loss(*args)
+        return act(value) if next(calls) >= at else value
+
+    monkeypatch.setattr(training, "batch_softmax_loss", loss)
+
+
+def stop(_value):
+    raise Stopped
+
+
+def curve(folder):
+    """log.csv without the column of seconds."""
+    with open(folder / "log.csv") as file:
+        return [(row["step"], row["loss"], row["learning_rate"]) for row in csv.DictReader(file)]
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+SHORT = {"train.steps": 12, "train.checkpoint_every": 5, "train.log_every": 3, "train.warmup_steps": 3}
