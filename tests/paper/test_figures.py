@@ -247,7 +247,8 @@ def test_notebooks_in_the_smoke_profile(name, roots, garment_roots, tmp_path):
     done = execute(FOLDER / f"{name}.ipynb", tmp_path, settings, progress=False)
     outputs = [output for cell in nbformat.read(done.ipynb, 4).cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == len(list((tmp_path / "out").glob("*.svg"))) >= 1
-    assert "synthetic data" in "".join(output.get("text", "") for output in outputs)
+    data = f"synthetic {'css' if name in ON_CSS else 'fashion_iq'} v1 size=tiny"
+    assert data in "".join(output.get("text", "") for output in outputs)
 
 
 # --- on Fashion IQ (Figures 1, 4, 6, S1, S2) ---------------------------------------------------------------------------
