@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from maaf_lab.analysis.heads import attentions, without_head
 from maaf_lab.data import registry as datasets
@@ -27,7 +26,7 @@ from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import Run, find_run
 from maaf_lab.experiments.sources import dataset_folder
-from maaf_lab.models.base import ComposedModel, Features
+from maaf_lab.models.base import ComposedModel, Features, unit
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import Gallery, Hits, rank
 from maaf_lab.retrieval.gallery_rounding import read_gallery
@@ -154,7 +153,7 @@ class Session:
         """A query. image: one of the split, or a square uint8 (S, S, 3). off: heads that add nothing, here alone."""
         with self.heads_off(off):
             vector, record = self.model.eval().fuse(self._features(image), self.model.read([text]), return_attention=attention)
-        vector = normalize(vector.float(), dim=-1)[0].cpu().numpy()
+        vector = unit(vector)[0].cpu().numpy()
         words = self.model.vocabulary
         tokens = tuple(tokenize(text)) if isinstance(words, Vocabulary) else tuple(words.pieces[i] for i in words.ids(text))
         unknown = words.unknown(text)
@@ -171,7 +170,7 @@ class Session:
     def embed_picture(self, picture: np.ndarray) -> np.ndarray:
         """A picture uint8 (S, S, 3), see `square`, as the gallery would hold it: a unit vector (D,)."""
         vector, _ = self.model.eval().project(self._features(picture))
-        return normalize(vector.float(), dim=-1)[0].cpu().numpy()
+        return unit(vector)[0].cpu().numpy()
 
     @torch.inference_mode()
     def _features(self, image: int | np.ndarray) -> Features:
@@ -296,7 +295,7 @@ class Session:
     def _rank_without(self, features: Features, text: TextBatch, query: int, head: Head) -> int:
         with self.heads_off([head]):
             vector, _ = self.model.eval().fuse(features, text)
-        return self.rank_of(normalize(vector.float(), dim=-1)[0].cpu().numpy(), query)
+        return self.rank_of(unit(vector)[0].cpu().numpy(), query)
 
     # --- what was measured --------------------------------------------------------------------------------------------
 

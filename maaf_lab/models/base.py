@@ -23,6 +23,11 @@ from maaf_lab.utils.registry import TEXT_ENCODERS
 Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
 
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., D) at length 1, in float32, whatever the precision in which they were computed; zeros stay zeros."""
+    return normalize(vectors.float(), dim=-1)
+
+
 class ComposedModel(nn.Module):
     """Base of all systems. A system writes `features_of` (images, once each), `fuse` (queries) and `project` (gallery images).
 
@@ -79,13 +84,13 @@ class ComposedModel(nn.Module):
         if len(text.ids) != len(images):
             raise ValueError(f"expected one text an image, found {len(images)} images and {len(text.ids)} texts")
         vectors, record = self.fuse(self.encode(images), text, return_attention)
-        vectors = normalize(vectors.float(), dim=-1)
+        vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
 
     def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
         """Gallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
         vectors, record = self.project(self.encode(images), return_attention)
-        vectors = normalize(vectors.float(), dim=-1)
+        vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
 
     def forward(self, images: Tensor, source: Tensor, target: Tensor, text: TextBatch) -> tuple[Tensor, Tensor]:
@@ -93,7 +98,7 @@ class ComposedModel(nn.Module):
         features = self.encode(images)
         queries, _ = self.fuse({r: tokens[source] for r, tokens in features.items()}, text)
         targets, _ = self.project({r: tokens[target] for r, tokens in features.items()})
-        return normalize(queries.float(), dim=-1), normalize(targets.float(), dim=-1)
+        return unit(queries), unit(targets)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters that learn at `image_learning_rate`."""

@@ -10,14 +10,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
-from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.base import ComposedModel, unit
 
 
 @torch.inference_mode()
@@ -49,7 +48,7 @@ def embed_split(
     for start in range(0, len(split.images), chunk):
         stop = min(start + chunk, len(split.images))
         features = model.encode(prepare.eval(cache.batch(np.arange(start, stop)).to(model.device)))
-        gallery[start:stop] = normalize(model.project(features)[0].float(), dim=-1)
+        gallery[start:stop] = unit(model.project(features)[0])
         rows = [(i, image - start) for image in range(start, stop) for i in by_source.get(image, ())]
         for low in range(0, len(rows), 2 * chunk):
             part = rows[low : low + 2 * chunk]
@@ -57,7 +56,7 @@ def embed_split(
             text = model.read([texts[i] for i, _ in part])
             vectors, _ = model.fuse({r: tokens[places] for r, tokens in features.items()}, text)
             asked = torch.tensor([i for i, _ in part], device=model.device)
-            queries[asked] = normalize(vectors.float(), dim=-1)
+            queries[asked] = unit(vectors)
         bar.update(stop - start)
         if callable(progress):
             progress(stop, len(split.images))

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
-from maaf_lab.models.base import Features, VectorModel
+from maaf_lab.models.base import Features, VectorModel, unit
 
 WIDEST = 64
 
@@ -45,6 +44,6 @@ class AttributesAsOperators(VectorModel):
         for t in range(text.ids.shape[1]):
             matrix_BSS = self.operators(text.ids[:, t]).unflatten(-1, (self.side, self.side))
             moved = torch.einsum("bij,bj->bi", matrix_BSS, x_BS)
-            moved = normalize(moved, dim=1) * length_B1  # hundreds of words must not make it vanish or explode
+            moved = unit(moved) * length_B1  # hundreds of words must not make it vanish or explode
             x_BS = torch.where(known_BT[:, t, None], moved, x_BS)
         return self.leave(x_BS), None

@@ -17,12 +17,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from maaf_lab.config import Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
-from maaf_lab.models.base import ComposedModel, Features
+from maaf_lab.models.base import ComposedModel, Features, unit
 from maaf_lab.models.encoders.text import TextConfig, last_token
 from maaf_lab.models.layers.attention import AttentionRecord, TokenNames, attention_weights
 from maaf_lab.utils.registry import TEXT_ENCODERS
@@ -82,7 +82,7 @@ class VAL(ComposedModel):
 
     def _vector(self, maps: Features) -> Tensor:
         """The three depths' unit vectors side by side -> (B, D): cosines of such vectors are the mean of three."""
-        return torch.cat([normalize(self.maps[str(r)](maps[r].mean((-2, -1))).float(), dim=-1) for r in DEPTHS], -1)
+        return torch.cat([unit(self.maps[str(r)](maps[r].mean((-2, -1)))) for r in DEPTHS], -1)
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
         text_BD = last_token(self.text(text), text.mask)
