@@ -35,6 +35,11 @@ def read_mark(path: Path) -> Any:
     return made
 
 
+def is_drawn(folder: Path) -> bool:
+    """Whether the lab has drawn a set into the folder, to its end."""
+    return (folder / MARK).is_file()
+
+
 @dataclass(frozen=True)
 class Part:
     """What the annotation of one split says, before any pictures are looked for.
@@ -224,7 +229,7 @@ class Dataset(ABC):
         if split not in self.splits:
             raise ConfigError(f"{self.title} has no split {split!r}; it has {', '.join(self.splits)}")
         self.expect_folder()
-        if (self.root / f"{MARK}.part").exists() and not (self.root / MARK).exists():
+        if (self.root / f"{MARK}.part").exists() and not is_drawn(self.root):
             raise DataError(
                 f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
                 f"`maaf-lab make {self.synthetic_as()}` again; it starts over"
@@ -278,7 +283,7 @@ class Dataset(ABC):
         except OSError:
             state = "missing or unreadable"
         lines.append((f"{self.pictures}/", state))
-        lines.append((MARK, "present: synthetic data" if (self.root / MARK).exists() else "absent: not synthetic data"))
+        lines.append((MARK, "present: synthetic data" if is_drawn(self.root) else "absent: not synthetic data"))
         return tuple(lines)
 
     def _bad_images(self, split: str, part: Part, bad: Mapping[int, str], lost: int, nothing_left: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.dataset import is_drawn
 from maaf_lab.synthetic.registry import make, synthetic_origin
 from maaf_lab.utils.registry import DATASETS, SYNTHETIC
 
@@ -32,7 +32,7 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
 def dataset_origin(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0) -> str:
     """What the data below `data_root` is; of data that the profile makes and nobody has drawn yet, what it will be."""
     root = dataset_folder(dataset, data_root, profile)
-    if profile not in SYNTHETIC_SIZE or (root / MARK).is_file():
+    if profile not in SYNTHETIC_SIZE or is_drawn(root):
         return datasets.origin(dataset, root)
     return synthetic_origin(dataset, SYNTHETIC_SIZE[profile], pixels, seed)
 
@@ -40,6 +40,6 @@ def dataset_origin(dataset: str, data_root: str | Path, profile: str, *, pixels:
 def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:
     """The folder of a dataset below `data_root`; the smoke and laptop profiles make it where it is missing."""
     root = dataset_folder(dataset, data_root, profile)
-    if profile in SYNTHETIC_SIZE and not (root / MARK).is_file():
+    if profile in SYNTHETIC_SIZE and not is_drawn(root):
         make(dataset, root, SYNTHETIC_SIZE[profile], pixels, seed, progress=progress)
     return root

@@ -14,7 +14,6 @@ from maaf_lab.analysis.heads import head_ablation
 from maaf_lab.analysis.positions import PositionMaps, position_maps
 from maaf_lab.data.datasets.css import CSS
 from maaf_lab.errors import ConfigError
-from maaf_lab.experiments.sources import SYNTHETIC_SIZE
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.paper.figure_experiment import FigureExperiment
@@ -49,7 +48,7 @@ class CSSFigures(FigureExperiment):
 
     def avoidance(self) -> pd.DataFrame:
         """Scores of every group of words and head (`analysis.avoidance`); synthetic data only."""
-        if self.profile not in SYNTHETIC_SIZE:
+        if not self.synthetic:
             raise ConfigError(
                 "the avoidance score needs each object's box, which only synthetic CSS has; take the laptop profile"
             )

@@ -13,9 +13,9 @@ import pandas as pd
 
 from maaf_lab.analysis.captions import caption_frame
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.dataset import is_drawn
 from maaf_lab.data.images import decode, to_square
-from maaf_lab.data.split import Split
+from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.paper.printed import paper_captions
 from maaf_lab.synthetic import registry as sets
 from maaf_lab.utils.paths import own_folder
@@ -40,7 +40,7 @@ class DatasetTour:
 
     @property
     def synthetic(self) -> bool:
-        return (self.root / MARK).is_file()
+        return is_synthetic(self.ranked.origin)
 
     @property
     def title(self) -> str:
@@ -110,7 +110,7 @@ def open_tour(
     if datasets.open_dataset(dataset, own).looks_right():
         return DatasetTour(dataset, own)
     drawn = data_root / f"{dataset}-{size}"
-    if not (drawn / MARK).is_file():
+    if not is_drawn(drawn):
         pixels = datasets.open_dataset(dataset, own).summary_pixels
         sets.make(dataset, drawn, size, pixels, seed, size == "full" if progress is None else progress)
     return DatasetTour(dataset, drawn)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
-from maaf_lab.data.split import Split
+from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.experiments.records import figure_arrays, save_arrays
 from maaf_lab.experiments.runs import Run, pretrained_run
 from maaf_lab.experiments.sources import dataset_origin, dataset_root, drawn_pixels
@@ -56,6 +56,11 @@ class FigureExperiment:
     def origin(self) -> str:
         """What the data is; for synthetic data known before a byte of it is drawn."""
         return dataset_origin(self.dataset, self.data_root, self.profile, pixels=self._drawn)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the lab drew the data."""
+        return is_synthetic(self.origin)
 
     @cached_property
     def folder(self) -> Path:

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.experiments.executors import Executor, first_line, get_executor, run_missing
+from maaf_lab.experiments.sources import SYNTHETIC_SIZE
 from maaf_lab.notebooks import NotebookError, declared_parameters, execute, to_article
 from maaf_lab.paper.report_page import report_html
 from maaf_lab.paper.table_experiment import TableExperiment, open_table
@@ -135,8 +136,9 @@ def run_tables(
         try:
             sources[key] = notebook_of(key, notebooks)
             if key in TABLES:
-                experiments[key] = open_table(key, **parameters)
-                wanted += experiments[key].wanted()
+                experiment = open_table(key, **parameters)
+                wanted += experiment.wanted()
+                experiments[key] = experiment
         except LabError as error:  # no notebook, or no data that could be named
             absent[key] = error
     if len(absent) == len(keys):
@@ -146,6 +148,7 @@ def run_tables(
         wanted, parameters["runs_root"], parameters["records"], executor=executor, device=device or None, progress=progress
     )
     failed = {name: first_line(error) for name, error in errors.items()}
+    synthetic = profile in SYNTHETIC_SIZE or any(experiment.synthetic for experiment in experiments.values())
 
     before = {entry.key: entry for entry in _read(out / "report.json")}
     entries, articles = dict(before), {}
@@ -170,8 +173,8 @@ def run_tables(
             articles.pop(key, None)
         except LabError as error:
             entries[key] = Entry(key, title, "failed", str(error), "", state)
-        _write(out, entries, articles, failed, parameters, notebooks)
-    _write(out, entries, articles, failed, parameters, notebooks)
+        _write(out, entries, articles, failed, parameters, synthetic, notebooks)
+    _write(out, entries, articles, failed, parameters, synthetic, notebooks)
     return [entries[key] for key in keys]
 
 
@@ -203,6 +206,7 @@ def _write(
     articles: dict[str, str],
     failed: Mapping[str, str],
     parameters: Mapping[str, Any],
+    synthetic: bool,
     notebooks: Path,
 ) -> None:
     """Write report.json and the page. articles: key -> a notebook's article; those that are missing are read and kept."""
@@ -213,4 +217,4 @@ def _write(
             with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
                 articles[entry.key] = to_article((out / entry.page).with_suffix(".ipynb"))
     write_json(out / "report.json", [asdict(entry) for entry in ordered])
-    write_text(out / "index.html", report_html(ordered, articles, failed, parameters))
+    write_text(out / "index.html", report_html(ordered, articles, failed, parameters, synthetic))

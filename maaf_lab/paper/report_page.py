@@ -12,15 +12,17 @@ from maaf_lab.paper.table_results import judged
 from maaf_lab.plots.tables import judged_by, statements_html
 
 
-def report_html(entries: Sequence[Any], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any]) -> str:
+def report_html(
+    entries: Sequence[Any], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any], synthetic: bool
+) -> str:
     """The page, one file that loads nothing else: what ran, what failed and why, the paper's orderings, every table and figure.
 
     entries: `report.Entry`s in order. articles: key -> a notebook's prose, tables and pictures (`notebooks.to_article`).
-    failed: run -> why.
+    failed: run -> why. synthetic: whether a number on it rests on data that the lab drew.
     """
     bad = [entry for entry in entries if entry.status != "done"]
     summary = f"{len(entries) - len(bad)} of {len(entries)} notebooks done"
-    label = "" if parameters["profile"] == "paper" else " <b>SYNTHETIC DATA: not comparable with the paper's numbers.</b>"
+    label = " <b>SYNTHETIC DATA: not comparable with the paper's numbers.</b>" if synthetic else ""
     links = "".join(
         f"<li><a href='#{escape(e.key)}'>{escape(e.title)}</a>{'' if e.status == 'done' else ' – failed'}</li>" for e in entries
     )

@@ -16,8 +16,9 @@ import pandas as pd
 from maaf_lab.analysis.modification_types import has_modification_type
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.dataset import is_drawn
 from maaf_lab.data.images import decode
+from maaf_lab.data.split import is_synthetic
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.executors import Executor, get_executor
 from maaf_lab.experiments.runs import find
@@ -63,8 +64,8 @@ class TableExperiment:
 
     @property
     def synthetic(self) -> bool:
-        """Whether this profile's data is drawn by the lab."""
-        return self.profile in SYNTHETIC_SIZE
+        """Whether a number of this table rests on data that the lab drew."""
+        return any(is_synthetic(self.origin(dataset)) for dataset in self.table.datasets)
 
     def origin(self, dataset: str | None = None) -> str:
         """What the data is; for synthetic data known before a byte of it is drawn."""
@@ -229,7 +230,7 @@ class TableExperiment:
         from maaf_lab.analysis.css_ceiling import best_recall, ceiling, ceiling_of_annotation
         from maaf_lab.synthetic.css.scenes import css_annotations
 
-        if self.synthetic and not (self.folder() / MARK).is_file():
+        if self.profile in SYNTHETIC_SIZE and not is_drawn(self.folder()):
             fitting = ceiling_of_annotation(css_annotations(SYNTHETIC_SIZE[self.profile], SYNTHETIC_SEED)[split])
         else:
             fitting = ceiling(datasets.load(self.table.datasets[0], self.folder(), split))
@@ -247,7 +248,7 @@ class TableExperiment:
         dataset = self._dataset(dataset)
         split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
         pixels = self.drawn(dataset)
-        lazy = None if (folder / MARK).is_file() or not self.synthetic else lazy_split(self.origin(dataset), split, pixels)
+        lazy = None if is_drawn(folder) else lazy_split(self.origin(dataset), split, pixels)
         if lazy is not None:
             loaded, show = lazy[0], lambda i: lazy[1].pictures([i], pixels)[0]
         else:

@@ -1,5 +1,6 @@
 """The figures: computed once, kept, drawn the same again; and their notebooks, from nothing, in the smoke profile."""
 
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ from maaf_lab.analysis.retrievals import Retrieval, pick_queries
 from maaf_lab.analysis.sentences import against_other_words, by_third, sentence_attention, telling_heads
 from maaf_lab.analysis.shapes import model_shapes
 from maaf_lab.data.cache import PixelCache
+from maaf_lab.data.dataset import MARK
 from maaf_lab.data.images import decode
 from maaf_lab.data.text import Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
@@ -221,9 +223,11 @@ def test_captions_say_what_the_data_is(experiment):
     assert experiment.caption().startswith("synthetic css") and experiment.config_name in experiment.caption()
 
 
-def test_the_papers_data_has_no_boxes(roots):
+def test_the_papers_data_has_no_boxes(roots, tiny_css, tmp_path):
+    published = tmp_path / "data" / "css"
+    shutil.copytree(tiny_css, published, ignore=shutil.ignore_patterns(MARK))
     with pytest.raises(ConfigError, match="only synthetic CSS has"):
-        open_figures(profile="paper", **roots).avoidance()
+        open_figures(profile="paper", **{**roots, "data_root": published.parent}).avoidance()
     with pytest.raises(ConfigError, match="unknown profile"):
         open_figures(profile="laptop top")
 

@@ -161,7 +161,7 @@ def test_a_package_without_notebooks_says_so(tmp_path):
 
 def test_the_page_escapes():
     entry = Entry("1", "a <b>", "failed", "x < y & z", "", "")
-    page = report_html([entry], {}, {"run<": "why&"}, {"profile": "paper", "seeds": [0]})
+    page = report_html([entry], {}, {"run<": "why&"}, {"profile": "paper", "seeds": [0]}, synthetic=False)
     assert "x &lt; y &amp; z" in page and "run&lt;" in page and "a &lt;b&gt;" in page and "SYNTHETIC DATA" not in page
 
 
@@ -178,10 +178,11 @@ def test_the_page_corrects_over_all_tables():
         "verdict": "holds",
     }
     entries = [Entry(key, "title", "done", "", "", "", [line]) for key in "12345"]
-    page = report_html(entries, {}, {}, {"profile": "paper", "seeds": [0]})
+    page = report_html(entries, {}, {}, {"profile": "paper", "seeds": [0]}, synthetic=True)
     assert "Of 5: 5 undecided." in page and page.count("p 0.100") == 5 and "a &lt; b" in page
     assert "Holm over the 5 statements of all tables that ran" in page
-    alone = report_html(entries[:1], {}, {}, {"profile": "paper", "seeds": [0]})
+    assert "SYNTHETIC DATA" in page
+    alone = report_html(entries[:1], {}, {}, {"profile": "paper", "seeds": [0]}, synthetic=True)
     assert "Of 1: 1 holds." in alone
 
 

@@ -1,6 +1,7 @@
 """Every table's rows as settings, run beside the paper, and what is said of their differences."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from maaf_lab.analysis.by_modification import by_modification_type, modification_counts
 from maaf_lab.analysis.modification_types import MODIFICATION_TYPES, has_modification_type, modification_types_of
 from maaf_lab.data import registry as datasets
+from maaf_lab.data.dataset import MARK
 from maaf_lab.errors import ConfigError, TrainingError
 from maaf_lab.paper.printed import TITLES, paper_table
 from maaf_lab.paper.table_experiment import open_table
@@ -144,6 +146,15 @@ def test_table_1_stands_beside_the_paper(experiment):
     assert run.config.model.name == "tirg" and frame.loc["TIRG", "here"] == run.metrics["metrics"]["R1"]["value"]
     assert frame.loc["TIRG", "runs"] == run.name and frame.loc["TIRG", "steps"] == 3
     assert experiment.run()["MAAF"][0].config.model.attention == "identity"
+
+
+def test_synthetic_is_what_the_data_is_whatever_the_profile(tiny_css, tmp_path):
+    own = tmp_path / "css"
+    shutil.copytree(tiny_css, own, ignore=shutil.ignore_patterns(MARK))
+    for root, synthetic in ((tiny_css, True), (own, False)):
+        opened = open_table("1", profile="paper", data_root=root)
+        assert opened.synthetic is synthetic
+        assert opened.title() == f"Table 1: CSS, {'synthetic' if synthetic else 'published'} data, paper profile"
 
 
 def test_printed_tables(experiment):
