@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from maaf_lab.errors import ConfigError
 from maaf_lab.utils.registry import DATASETS, MODELS, Registry
+from maaf_lab.utils.wording import did_you_mean
 
 # --- types of settings ------------------------------------------------------------------------------------------------
 
@@ -119,7 +120,8 @@ class Settings(BaseModel):
         for problem in error.errors(include_url=False, include_input=False):
             name = str(problem["loc"][0]) if problem["loc"] else ""
             if problem["type"] == "extra_forbidden":
-                why = f"{cls._owner(values)} has no such setting; it reads {', '.join(sorted(cls.model_fields))}"
+                known = sorted(cls.model_fields)
+                why = f"{cls._owner(values)} has no such setting; it reads {', '.join(known)}{did_you_mean(name, known)}"
             elif problem["type"] == "value_error":
                 why = str(problem["ctx"]["error"])
             else:
@@ -363,7 +365,7 @@ def by_part(settings: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dic
     for key, value in settings.items():
         part, dot, name = key.partition(".")
         if dot and part not in parts:
-            raise ConfigError(f"unknown part {part!r} of a run's settings; known: {', '.join(parts)}")
+            raise ConfigError(f"unknown part {part!r} of a run's settings; known: {', '.join(parts)}{did_you_mean(part, parts)}")
         (parts[part] if dot else others)[name if dot else part] = value
     return parts, others
 

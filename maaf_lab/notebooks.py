@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maaf_lab.errors import ConfigError, LabError
+from maaf_lab.utils.wording import did_you_mean
 
 if TYPE_CHECKING:
     import nbformat  # half a second, which every notebook would wait for: `check_parameters` needs none of it
@@ -87,7 +88,10 @@ def _refuse(title: str, declared: Mapping[str, Any], names: Iterable[str], value
     unknown = sorted(set(names) - set(declared))
     if unknown:
         known = ", ".join(f"{name} = {value!r}" for name, value in declared.items()) or "none (it has no parameters cell)"
-        raise ConfigError(f"{title} has no parameter {', '.join(map(repr, unknown))}; its parameters and defaults: {known}")
+        close = did_you_mean(unknown[0], declared)
+        raise ConfigError(
+            f"{title} has no parameter {', '.join(map(repr, unknown))}; its parameters and defaults: {known}{close}"
+        )
     for name, value in values.items():
         if not _fits(value, declared[name]):
             raise ConfigError(

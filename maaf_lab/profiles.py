@@ -10,6 +10,7 @@ from typing import Any
 from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError
 from maaf_lab.utils.registry import DATASETS
+from maaf_lab.utils.wording import did_you_mean
 
 _SMALL = {"data.pixels": 56, "model.image_encoder": "tiny", "model.image_weights": "none"}
 _SMOKE = {
@@ -52,7 +53,7 @@ def profile_config(profile: str, dataset: str, **changes: Any) -> RunConfig:
     Of the profile a system takes what it reads; a change that is not read is a ConfigError, as are unknown profiles and datasets.
     """
     if profile not in PROFILES:
-        raise ConfigError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+        raise ConfigError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}{did_you_mean(profile, PROFILES)}")
     own = DATASETS[dataset].settings
     base = {**PROFILES[profile], **own.get("", {}), **own.get(profile, {})}
     return RunConfig.of({"profile": profile, "data.dataset": dataset, **base}, **changes)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from maaf_lab.errors import ConfigError
-from maaf_lab.utils.registry import DATASETS, IMAGE_ENCODERS, MODELS, SYNTHETIC, TEXT_ENCODERS, Registry
+from maaf_lab.utils.registry import DATASETS, MODELS
 
 MINE = '''
 import json
@@ -158,18 +157,3 @@ def test_the_help_of_train_names_every_dataset_and_system(theirs):
     asked = lab(theirs, "--with=their_module", "train", "--help")
     told = set(re.findall(r"\w+", asked.stdout))
     assert asked.returncode == 0 and {*DATASETS, *MODELS} <= told
-
-
-@pytest.mark.parametrize("registry", [DATASETS, SYNTHETIC, MODELS, IMAGE_ENCODERS, TEXT_ENCODERS], ids=lambda r: r.kind)
-def test_every_name_is_there_and_unknown_ones_list_them(registry):
-    assert len(registry) == len(list(registry)) and all(registry[name] is not None for name in registry)
-    with pytest.raises(ConfigError, match=f"unknown {registry.kind} 'none such'; known: {next(iter(registry))}"):
-        registry["none such"]
-
-
-def test_a_name_is_given_once():
-    registry = Registry("thing", {"first": "json:loads"})
-    with pytest.raises(ConfigError, match="thing 'first' is json:loads; take another name"):
-        registry.register("first")(json.dumps)
-    assert registry.register("second")(json.dumps) is json.dumps and registry["second"] is json.dumps
-    assert list(registry) == ["first", "second"] and registry["first"] is json.loads

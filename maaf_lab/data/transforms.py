@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maaf_lab.errors import ConfigError
+from maaf_lab.utils.wording import did_you_mean
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -142,5 +143,5 @@ def build_transform(name: str, pixels: int) -> Plain | Crops:
     """The transform that `DataConfig.transform` names: "plain" or "crops". Raises ConfigError for another name."""
     known = {"plain": Plain, "crops": Crops}
     if name not in known:
-        raise ConfigError(f"unknown transform {name!r}; known: {', '.join(known)}")
+        raise ConfigError(f"unknown transform {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
     return known[name](pixels)

@@ -16,6 +16,7 @@ from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.train import train_and_evaluate
+from maaf_lab.utils.wording import did_you_mean
 
 RETRIES = 3  # how often a task is started again after its worker died
 
@@ -111,7 +112,7 @@ def get_executor(name: str | Executor, **options: Any) -> Executor:
     if not isinstance(name, str):
         return name
     if name not in EXECUTORS:
-        raise ConfigError(f"no executor {name!r}; known: {', '.join(EXECUTORS)}")
+        raise ConfigError(f"no executor {name!r}; known: {', '.join(EXECUTORS)}{did_you_mean(name, EXECUTORS)}")
     return partial(EXECUTORS[name], **options)
 
 

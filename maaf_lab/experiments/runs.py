@@ -27,6 +27,7 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_model
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.utils.paths import own_folder, records_folder
+from maaf_lab.utils.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,7 +254,7 @@ def pretrained_run(name: str = "css-laptop") -> Run:
     folder = Path(__file__).parents[1] / "pretrained"
     known = sorted(path.parent.name for path in folder.glob("*/model.safetensors"))
     if name not in known:
-        raise RunError(f"no pretrained model {name!r}; known: {', '.join(known) or 'none'}")
+        raise RunError(f"no pretrained model {name!r}; known: {', '.join(known) or 'none'}{did_you_mean(name, known)}")
     return Run(folder / name)
 
 

@@ -10,6 +10,7 @@ from maaf_lab.analysis.modification_types import MODIFICATION_TYPES
 from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError
 from maaf_lab.profiles import profile_config
+from maaf_lab.utils.wording import did_you_mean
 
 # Table 4, top to bottom. Self(x) || Self(m) is written as two steps: they do not depend on one another.
 TABLE_4 = {
@@ -82,7 +83,8 @@ class Table:
         for row in self.rows:
             if row.label == label:
                 return row
-        raise ConfigError(f"table {self.key} has no row {label!r}; rows: {', '.join(row.label for row in self.rows)}")
+        labels = [row.label for row in self.rows]
+        raise ConfigError(f"table {self.key} has no row {label!r}; rows: {', '.join(labels)}{did_you_mean(label, labels)}")
 
 
 def _system(label: str, name: str, note: str = "") -> Row:

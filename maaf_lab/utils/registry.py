@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from maaf_lab.errors import ConfigError
+from maaf_lab.utils.wording import did_you_mean
 
 YOUR_MODULES = "MAAF_LAB_MODULES"  # a variable of the environment, so that processes started from here read it too
 
@@ -43,7 +44,7 @@ class Registry(Mapping[str, Any]):
         if name not in self:
             raise ConfigError(
                 f"unknown {self.kind} {name!r}; known: {', '.join(self)}; "
-                f"if it is yours, name its module: maaf-lab --with MODULE, or {YOUR_MODULES}"
+                f"if it is yours, name its module: maaf-lab --with MODULE, or {YOUR_MODULES}{did_you_mean(name, self)}"
             )
         target = self._targets[name]
         if isinstance(target, str):
@@ -66,9 +67,17 @@ class Registry(Mapping[str, Any]):
         return len(list(iter(self)))
 
     def register(self, name: str) -> Callable[[Any], Any]:
-        """A decorator that makes a class or a function known as `name`. ConfigError where the name is another one's."""
+        """A decorator that makes a class or a function known as `name`.
+
+        ConfigError where the name is another one's, or where a class with a `key`, as datasets have, has another name there.
+        """
 
         def known(target: Any) -> Any:
+            if (key := getattr(target, "key", name)) != name:
+                raise ConfigError(
+                    f"{self.kind} {name!r}: expected {target.__qualname__}.key to be the same name, found {key!r}; "
+                    "give both one name"
+                )
             taken = self._targets.get(name, target)
             where = taken if isinstance(taken, str) else f"{taken.__module__}:{taken.__qualname__}"
             if where != f"{target.__module__}:{target.__qualname__}":  # a notebook's cell may run twice

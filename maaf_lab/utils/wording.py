@@ -1,13 +1,22 @@
-"""Wording of messages: lists of names, counted things, ranks."""
+"""Wording of messages: lists of names, unknown names, counted things, ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def first_names(names: Sequence[str], show: int = 3) -> str:
     """For messages: "a.png, b.png, c.png, ..."."""
     return ", ".join(list(names)[:show]) + (", ..." if len(names) > show else "")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: ". Did you mean 'maaf'?", or "" where no known name is close to it."""
+    import difflib  # for errors alone
+
+    lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), lower, 1)
+    return f". Did you mean {lower[close[0]]!r}?" if close else ""
 
 
 def counted(number: int, thing: str) -> str:

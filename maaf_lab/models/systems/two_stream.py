@@ -23,6 +23,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import Features, FusedTokens
 from maaf_lab.models.layers.attention import AttentionRecord, LayerNorm, MultiHeadAttention, Positions, feed_forward, xavier
 from maaf_lab.models.systems.maaf import PoolingConfig
+from maaf_lab.utils.wording import did_you_mean
 
 ATTENTION, FEED_FORWARD = ("xxx", "xmm", "mmm", "mxx"), ("xff", "mff")
 
@@ -37,7 +38,9 @@ def steps_of(block: str) -> list[tuple[str, ...]]:
     for step in steps:
         for operation in step:
             if operation not in known:
-                raise ConfigError(f"{block!r}: unknown operation {operation!r}; known: {', '.join(known)}")
+                raise ConfigError(
+                    f"{block!r}: unknown operation {operation!r}; known: {', '.join(known)}{did_you_mean(operation, known)}"
+                )
         if len({operation[0] for operation in step}) < len(step):
             raise ConfigError(
                 f'{block!r}: {".".join(step)} changes one stream twice at once; put one operation after the other, with "_"'

@@ -1,0 +1,37 @@
+"""Registries: names, what stands there, what may be registered."""
+
+import json
+
+import pytest
+
+from maaf_lab.errors import ConfigError
+from maaf_lab.utils.registry import DATASETS, IMAGE_ENCODERS, MODELS, SYNTHETIC, TEXT_ENCODERS, Registry
+
+
+@pytest.mark.parametrize("registry", [DATASETS, SYNTHETIC, MODELS, IMAGE_ENCODERS, TEXT_ENCODERS], ids=lambda r: r.kind)
+def test_every_name_is_there_and_unknown_ones_list_them(registry):
+    assert len(registry) == len(list(registry)) and all(registry[name] is not None for name in registry)
+    with pytest.raises(ConfigError, match=f"unknown {registry.kind} 'none such'; known: {next(iter(registry))}"):
+        registry["none such"]
+
+
+def test_a_name_is_given_once():
+    registry = Registry("thing", {"first": "json:loads"})
+    with pytest.raises(ConfigError, match="thing 'first' is json:loads; take another name"):
+        registry.register("first")(json.dumps)
+    assert registry.register("second")(json.dumps) is json.dumps and registry["second"] is json.dumps
+    assert list(registry) == ["first", "second"] and registry["first"] is json.loads
+
+
+def test_a_class_with_a_key_is_registered_under_it():
+    assert all(DATASETS[name].key == name for name in DATASETS)
+    registry = Registry("thing", {})
+
+    class Mine:
+        key = "mine"
+
+    with pytest.raises(
+        ConfigError, match=r"thing 'other': expected .*Mine\.key to be the same name, found 'mine'; give both one"
+    ):
+        registry.register("other")(Mine)
+    assert "other" not in registry and registry.register("mine")(Mine) is registry["mine"] is Mine
