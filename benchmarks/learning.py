@@ -16,7 +16,7 @@ from pathlib import Path
 
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.split import Split
-from maaf_lab.experiments.sources import dataset_root
+from maaf_lab.experiments.sources import Source
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.profiles import profile_config
 from maaf_lab.retrieval.metrics import paired_difference, recall
@@ -39,7 +39,7 @@ def by_chance(split: Split, k: int) -> float:
 
 
 def compare(dataset: str, data_root: Path, runs_root: Path, steps: int) -> dict:
-    folder = dataset_root(dataset, data_root, "laptop", pixels=64)
+    folder = Source(dataset, data_root, "laptop").drawn()
     split = datasets.load(dataset, folder, datasets.evaluation(dataset))
     k = split.protocol.ks[(len(split.protocol.ks) - 1) // 2]
     runs = {}

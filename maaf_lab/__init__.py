@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.explorers.open import explore, explore_attention, explore_modifiers, explore_retrieval
     from maaf_lab.models.convert import load_foreign_checkpoint
-    from maaf_lab.paper.css_figures import open_figures, untrained
+    from maaf_lab.paper.figures import open_figures, untrained
     from maaf_lab.paper.printed import paper_table
     from maaf_lab.paper.table_experiment import open_table
     from maaf_lab.paper.table_results import run_table, table_frame
@@ -21,7 +21,7 @@ __version__ = "0.2.0"
 _FROM = {
     "config": ("RunConfig",),
     "explorers.open": ("explore", "explore_attention", "explore_modifiers", "explore_retrieval"),
-    "paper.css_figures": ("open_figures", "untrained"),
+    "paper.figures": ("open_figures", "untrained"),
     "models.convert": ("load_foreign_checkpoint",),
     "paper.printed": ("paper_table",),
     "profiles": ("profile_config",),

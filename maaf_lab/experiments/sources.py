@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import is_drawn
+from maaf_lab.data.split import is_synthetic
+from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import make, synthetic_origin
 from maaf_lab.utils.registry import DATASETS, SYNTHETIC
 
 SYNTHETIC_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from synthetic data, and how much of it
-
-
-def drawn_pixels(dataset: str, pixels: int) -> int:
-    """Side of the pictures that the lab draws for a model of `pixels` (see `Dataset.drawn_pixels`)."""
-    return DATASETS[dataset].drawn_pixels(pixels)
+SYNTHETIC_SEED = 0  # of the synthetic sets that these profiles learn from
 
 
 def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop") -> Path:
@@ -29,17 +29,48 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
     return data_root / (layout.synthetic_as() + ("-tiny" if drawn and profile == "smoke" else ""))
 
 
-def dataset_origin(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0) -> str:
-    """What the data below `data_root` is; of data that the profile makes and nobody has drawn yet, what it will be."""
-    root = dataset_folder(dataset, data_root, profile)
-    if profile not in SYNTHETIC_SIZE or is_drawn(root):
-        return datasets.origin(dataset, root)
-    return synthetic_origin(dataset, SYNTHETIC_SIZE[profile], pixels, seed)
+@dataclass(frozen=True)
+class Source:
+    """The data that a profile takes of a dataset, below `data_root`. Nothing is read or drawn before it is needed."""
 
+    dataset: str
+    data_root: Path
+    profile: str
 
-def dataset_root(dataset: str, data_root: str | Path, profile: str, *, pixels: int, seed: int = 0, progress: bool = True) -> Path:
-    """The folder of a dataset below `data_root`; the smoke and laptop profiles make it where it is missing."""
-    root = dataset_folder(dataset, data_root, profile)
-    if profile in SYNTHETIC_SIZE and not is_drawn(root):
-        make(dataset, root, SYNTHETIC_SIZE[profile], pixels, seed, progress=progress)
-    return root
+    @property
+    def folder(self) -> Path:
+        """The dataset's folder, whether anything is in it yet or not."""
+        return dataset_folder(self.dataset, self.data_root, self.profile)
+
+    @property
+    def size(self) -> str | None:
+        """Which synthetic set the profile draws; None for a profile that draws none."""
+        return SYNTHETIC_SIZE.get(self.profile)
+
+    @property
+    def pixels(self) -> int:
+        """Side of the pictures that the lab draws for the profile's models (see `Dataset.drawn_pixels`)."""
+        return DATASETS[self.dataset].drawn_pixels(profile_config(self.profile, self.dataset).data.pixels)
+
+    @property
+    def to_draw(self) -> bool:
+        """Whether the profile draws the set and nobody has done it yet."""
+        return self.size is not None and not is_drawn(self.folder)
+
+    @cached_property
+    def origin(self) -> str:
+        """What the data is; of a set that is still to be drawn, what it will be. Of published data it takes a hash."""
+        if self.to_draw:
+            return synthetic_origin(self.dataset, self.size, self.pixels, SYNTHETIC_SEED)
+        return datasets.origin(self.dataset, self.folder)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the lab drew the data, or will."""
+        return is_synthetic(self.origin)
+
+    def drawn(self, progress: bool = True) -> Path:
+        """The dataset's folder; what is still to be drawn is drawn into it first."""
+        if self.to_draw:
+            make(self.dataset, self.folder, self.size, self.pixels, SYNTHETIC_SEED, progress=progress)
+        return self.folder

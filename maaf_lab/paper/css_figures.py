@@ -1,9 +1,8 @@
-"""What the figure notebooks do, in a few calls; on CSS: Figures 3 and 5, and beyond the paper avoidance and head ablation."""
+"""Figures 3 and 5, and beyond the paper avoidance and head ablation: what a MAAF trained on CSS attends to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,8 @@ from maaf_lab.analysis.heads import head_ablation
 from maaf_lab.analysis.positions import PositionMaps, position_maps
 from maaf_lab.data.datasets.css import CSS
 from maaf_lab.errors import ConfigError
-from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.paper.figure_experiment import FigureExperiment
-from maaf_lab.paper.garment_figures import GarmentFigures
-from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.css.dataset import load_sidecar
-from maaf_lab.utils.paths import own_folder, records_folder
 
 
 class CSSFigures(FigureExperiment):
@@ -48,7 +42,7 @@ class CSSFigures(FigureExperiment):
 
     def avoidance(self) -> pd.DataFrame:
         """Scores of every group of words and head (`analysis.avoidance`); synthetic data only."""
-        if not self.synthetic:
+        if not self.source.synthetic:
             raise ConfigError(
                 "the avoidance score needs each object's box, which only synthetic CSS has; take the laptop profile"
             )
@@ -80,41 +74,3 @@ class CSSFigures(FigureExperiment):
         words = kept["words"].tolist()
         arrays = dict(zip(words, kept[what].astype(np.float64), strict=True))
         return arrays, dict(zip(words, kept["counts"].tolist(), strict=True))
-
-
-EXPERIMENTS: dict[str, type[FigureExperiment]] = {experiment.dataset: experiment for experiment in (CSSFigures, GarmentFigures)}
-
-
-def open_figures(
-    dataset: str = "css",
-    *,
-    profile: str = "laptop",
-    data_root: str | Path = "data",
-    runs_root: str | Path = "runs",
-    records: str | Path = "",
-    out: str | Path = "figures",
-    steps: int = 0,
-    device: str = "",
-) -> FigureExperiment:
-    """The analyses behind the figures on a dataset, "css" or "fashion_iq".
-
-    steps: of a run that has to be trained, 0 for the profile's own. Folders: as in `open_table`; out: "" for figures/.
-    """
-    if dataset not in EXPERIMENTS:
-        raise ConfigError(f"the paper has figures on {' and '.join(EXPERIMENTS)}, found {dataset!r}")
-    profile_config(profile, dataset)  # an unknown profile is refused here
-    return EXPERIMENTS[dataset](
-        profile,
-        own_folder(data_root, "data"),
-        own_folder(runs_root, "runs"),
-        records_folder(records),
-        own_folder(out, "figures"),
-        int(steps),
-        device or None,
-    )
-
-
-def untrained(profile: str, dataset: str, text: str) -> ComposedModel:
-    """A profile's MAAF with random weights, which knows the words of `text`: enough to ask it for its shapes."""
-    config = profile_config(profile, dataset, **{"model.name": "maaf", "model.image_weights": "none"})
-    return build_model(config.model, build_vocabulary(config.model, [text])).eval()

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
-from maaf_lab.data.split import Split, is_synthetic
+from maaf_lab.data.split import Split
 from maaf_lab.experiments.records import figure_arrays, save_arrays
 from maaf_lab.experiments.runs import Run, pretrained_run
-from maaf_lab.experiments.sources import dataset_origin, dataset_root, drawn_pixels
+from maaf_lab.experiments.sources import Source
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.plots.save import save
@@ -49,23 +49,19 @@ class FigureExperiment:
     device: str | None = None
 
     @cached_property
-    def _drawn(self) -> int:
-        return drawn_pixels(self.dataset, profile_config(self.profile, self.dataset).data.pixels)
-
-    @cached_property
-    def origin(self) -> str:
-        """What the data is; for synthetic data known before a byte of it is drawn."""
-        return dataset_origin(self.dataset, self.data_root, self.profile, pixels=self._drawn)
+    def source(self) -> Source:
+        """Where the data comes from, and whether it is synthetic."""
+        return Source(self.dataset, self.data_root, self.profile)
 
     @property
-    def synthetic(self) -> bool:
-        """Whether the lab drew the data."""
-        return is_synthetic(self.origin)
+    def origin(self) -> str:
+        """What the data is; for synthetic data known before a byte of it is drawn."""
+        return self.source.origin
 
     @cached_property
     def folder(self) -> Path:
         """The dataset's folder; the smoke and laptop profiles draw it where it is missing."""
-        return dataset_root(self.dataset, self.data_root, self.profile, pixels=self._drawn)
+        return self.source.drawn()
 
     @cached_property
     def config_name(self) -> str:

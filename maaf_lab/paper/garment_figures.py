@@ -18,7 +18,6 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
-from maaf_lab.experiments.sources import SYNTHETIC_SIZE
 from maaf_lab.paper.figure_experiment import FigureExperiment
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
@@ -199,8 +198,8 @@ class GarmentFigures(FigureExperiment):
         return {}
 
     def _pictures(self, images: Sequence[int], pixels: int) -> list[np.ndarray]:
-        size = SYNTHETIC_SIZE.get(self.profile)
-        if size and self.origin == synthetic_origin(self.dataset, size, self._drawn):
+        size = self.source.size
+        if size and self.origin == synthetic_origin(self.dataset, size, self.source.pixels):
             return redraw([self.split.images[i].id for i in images], self.split.name, size, pixels)
         return [to_square(decode(self.split.images[i].path), pixels) for i in images]
 

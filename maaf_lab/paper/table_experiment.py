@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,17 @@ import pandas as pd
 from maaf_lab.analysis.modification_types import has_modification_type
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import is_drawn
 from maaf_lab.data.images import decode
-from maaf_lab.data.split import is_synthetic
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.executors import Executor, get_executor
 from maaf_lab.experiments.runs import find
-from maaf_lab.experiments.sources import SYNTHETIC_SIZE, dataset_folder, dataset_origin, dataset_root, drawn_pixels
+from maaf_lab.experiments.sources import SYNTHETIC_SEED, Source
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import Table, row_configs, table
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import lazy_split
 from maaf_lab.utils.paths import own_folder, records_folder
 from maaf_lab.utils.registry import DATASETS
-
-SYNTHETIC_SEED = 0  # of the synthetic sets that the profiles learn from
 
 
 @dataclass(eq=False)
@@ -51,41 +46,26 @@ class TableExperiment:
     executor: str | Executor = "local"
     changes: dict[str, Any] = field(default_factory=dict)
     _done: dict[str, TableRuns] = field(default_factory=dict, init=False, repr=False)
-    _origins: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
 
     def _dataset(self, dataset: str | None) -> str:
         if dataset is not None and dataset not in self.table.datasets:
             raise ConfigError(f"table {self.table.key} is about {', '.join(self.table.datasets)}; found {dataset!r}")
         return dataset or self.table.datasets[0]
 
-    def pixels(self, dataset: str | None = None) -> int:
-        """Side of the model's input."""
-        return profile_config(self.profile, self._dataset(dataset)).data.pixels
+    def source(self, dataset: str | None = None) -> Source:
+        """Where the data comes from, and whether it is synthetic."""
+        dataset = self._dataset(dataset)
+        return self._sources.setdefault(dataset, Source(dataset, self.data_root, self.profile))
 
     @property
     def synthetic(self) -> bool:
         """Whether a number of this table rests on data that the lab drew."""
-        return any(is_synthetic(self.origin(dataset)) for dataset in self.table.datasets)
+        return any(self.source(dataset).synthetic for dataset in self.table.datasets)
 
     def origin(self, dataset: str | None = None) -> str:
         """What the data is; for synthetic data known before a byte of it is drawn."""
-        dataset = self._dataset(dataset)
-        if dataset not in self._origins:  # of published data it takes a hash of the annotations
-            pixels = self.drawn(dataset)
-            self._origins[dataset] = dataset_origin(dataset, self.data_root, self.profile, pixels=pixels, seed=SYNTHETIC_SEED)
-        return self._origins[dataset]
-
-    def drawn(self, dataset: str | None = None) -> int:
-        """Side of the pictures that the lab draws for this profile."""
-        return drawn_pixels(self._dataset(dataset), self.pixels(dataset))
-
-    def folder(self, dataset: str | None = None) -> Path:
-        return dataset_folder(self._dataset(dataset), self.data_root, self.profile)
-
-    def data(self, dataset: str | None = None) -> Path:
-        """The dataset's folder; synthetic data is drawn into it where there is none."""
-        dataset = self._dataset(dataset)
-        return dataset_root(dataset, self.data_root, self.profile, pixels=self.drawn(dataset), seed=SYNTHETIC_SEED)
+        return self.source(dataset).origin
 
     def configs(self, dataset: str | None = None, rows: Sequence[str] = ()) -> list[RunConfig]:
         """The settings of every run that the table shows on a dataset. rows: labels; none for the experiment's own."""
@@ -99,7 +79,7 @@ class TableExperiment:
 
     def wanted(self) -> list[tuple[Callable[[], Path], list[RunConfig]]]:
         """What gives each dataset and every run on it that the table shows, as `executors.run_missing` takes them."""
-        return [(partial(self.data, dataset), self.configs(dataset)) for dataset in self.table.datasets]
+        return [(self.source(dataset).drawn, self.configs(dataset)) for dataset in self.table.datasets]
 
     def without(self, failed: Collection[str]) -> TableExperiment:
         """This table without the rows that have a run among `failed` (names). Raises RunError where no row is left."""
@@ -130,7 +110,7 @@ class TableExperiment:
             self._done[dataset] = run_table(
                 self.table.key,
                 self.profile,
-                partial(self.data, dataset),
+                self.source(dataset).drawn,
                 self.runs_root,
                 origin=self.origin(dataset),
                 dataset=dataset,
@@ -230,10 +210,11 @@ class TableExperiment:
         from maaf_lab.analysis.css_ceiling import best_recall, ceiling, ceiling_of_annotation
         from maaf_lab.synthetic.css.scenes import css_annotations
 
-        if self.profile in SYNTHETIC_SIZE and not is_drawn(self.folder()):
-            fitting = ceiling_of_annotation(css_annotations(SYNTHETIC_SIZE[self.profile], SYNTHETIC_SEED)[split])
+        source = self.source()
+        if source.to_draw:
+            fitting = ceiling_of_annotation(css_annotations(source.size, SYNTHETIC_SEED)[split])
         else:
-            fitting = ceiling(datasets.load(self.table.datasets[0], self.folder(), split))
+            fitting = ceiling(datasets.load(source.dataset, source.folder, split))
         return 100 * best_recall(fitting)
 
     def samples(
@@ -245,14 +226,13 @@ class TableExperiment:
         split: None for the one that is evaluated. Where the files of a synthetic set are not there, its pictures are drawn one by
         one if that can be done, else the set is written first.
         """
-        dataset = self._dataset(dataset)
-        split, folder = split or datasets.evaluation(dataset), self.folder(dataset)
-        pixels = self.drawn(dataset)
-        lazy = None if is_drawn(folder) else lazy_split(self.origin(dataset), split, pixels)
+        source = self.source(dataset)
+        dataset, pixels, split = source.dataset, source.pixels, split or datasets.evaluation(source.dataset)
+        lazy = lazy_split(source.origin, split, pixels) if source.to_draw else None
         if lazy is not None:
             loaded, show = lazy[0], lambda i: lazy[1].pictures([i], pixels)[0]
         else:
-            loaded = datasets.load(dataset, self.data(dataset), split)
+            loaded = datasets.load(dataset, source.drawn(), split)
             show = lambda i: decode(loaded.images[i].path)  # noqa: E731
         pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
         if DATASETS[dataset].first_word_is_type:

@@ -87,8 +87,13 @@ class Table:
         raise ConfigError(f"table {self.key} has no row {label!r}; rows: {', '.join(labels)}{did_you_mean(label, labels)}")
 
 
-def _system(label: str, name: str, note: str = "") -> Row:
-    return Row(label, label, {"model.name": name}, note)
+def _row(label: str, changes: dict[str, Any] | None, note: str = "", small: dict[str, Any] | None = None) -> Row:
+    """A row that the paper's table calls the same."""
+    return Row(label, label, changes, note, small or {})
+
+
+def _system(label: str, name: str) -> Row:
+    return _row(label, {"model.name": name})
 
 
 _SIX = {
@@ -105,14 +110,19 @@ def _columns(dataset: str, metrics: dict[str, str]) -> tuple[Column, ...]:
 
 
 _MAAF = {"model.name": "maaf"}
-_RELATIONSHIP = Row(
-    "Relationship",
+_RELATIONSHIP = _row(
     "Relationship",
     {"model.name": "relationship"},
     "synthetic data: its networks are 64 wide instead of 256; 2,401 pairs of places a picture take their time",
     {"model.feedforward": 64},
 )
-_STANDARD = Row("MAAF", "MAAF", _MAAF)
+_STANDARD = _row("MAAF", _MAAF)
+_BASELINES = tuple(
+    Row(label, None, {"model.name": name}, "a baseline of Table 6, shown here too")
+    for label, name in (("Image only", "image_only"), ("Text only", "text_only"))
+)
+_OVER_TIRG = Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",))
+_OVER_BASELINES = Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only"))
 
 
 def _switches() -> tuple[Row, ...]:
@@ -121,7 +131,7 @@ def _switches() -> tuple[Row, ...]:
     rows = []
     for on in ((), ("IT",), ("ITA",), ("ITA", "IT"), ("RP",), ("RP", "IT"), ("RP", "ITA"), ("RP", "ITA", "IT")):
         label = "+".join(on) or "none"
-        rows.append(Row(label, label, {**_MAAF, **{f"model.{names[n]}": n in on for n in names}}))
+        rows.append(_row(label, {**_MAAF, **{f"model.{names[n]}": n in on for n in names}}))
     return tuple(rows)
 
 
@@ -147,26 +157,25 @@ def _two_stream() -> tuple[Row, ...]:
         changes = {"model.name": "two_stream", "model.two_stream": operations, **(_HALF if unstable else {})}
         note = "at half the rates: the paper found it unstable (section S1.1)" if unstable else ""
         small = {"train.learning_rate": 0.01, "train.image_learning_rate": 0.01} if unstable else {}
-        rows.append(Row(label, label, changes, note, small))
+        rows.append(_row(label, changes, note, small))
     return tuple(rows)
 
 
 _TEXTS = (
-    Row("Embedding Layer", "Embedding Layer", {"model.text_encoder": "embedding"}),
-    Row("Linear Layer with GLOVE", "Linear Layer with GLOVE", {"model.text_encoder": "linear", **_GLOVE}),
-    Row(
-        "Linear Layer with GLOVE*",
+    _row("Embedding Layer", {"model.text_encoder": "embedding"}),
+    _row("Linear Layer with GLOVE", {"model.text_encoder": "linear", **_GLOVE}),
+    _row(
         "Linear Layer with GLOVE*",
         {"model.text_encoder": "linear", **_GLOVE, "train.text_learning_rate": 0.001},
         _SLOW,
         {"train.text_learning_rate": 0.002},
     ),
-    Row("LSTM", "LSTM", _MAAF, "the paper's row is one run; its other tables give 36.6 ± 0.4 for this model"),
-    Row("LSTM with GLOVE", "LSTM with GLOVE", {"model.text_encoder": "lstm", **_GLOVE}),
-    Row("Transformer", "Transformer", {"model.text_encoder": "transformer"}),
-    Row("Transformer with GLOVE", "Transformer with GLOVE", {"model.text_encoder": "transformer", **_GLOVE}),
-    Row("BERT", "BERT", {"model.text_encoder": "bert"}, _BERT_NOTE, _MINILM),
-    Row("BERT (frozen)", "BERT (frozen)", {"model.text_encoder": "bert", "model.freeze_text": True}, _BERT_NOTE, _MINILM),
+    _row("LSTM", _MAAF, "the paper's row is one run; its other tables give 36.6 ± 0.4 for this model"),
+    _row("LSTM with GLOVE", {"model.text_encoder": "lstm", **_GLOVE}),
+    _row("Transformer", {"model.text_encoder": "transformer"}),
+    _row("Transformer with GLOVE", {"model.text_encoder": "transformer", **_GLOVE}),
+    _row("BERT", {"model.text_encoder": "bert"}, _BERT_NOTE, _MINILM),
+    _row("BERT (frozen)", {"model.text_encoder": "bert", "model.freeze_text": True}, _BERT_NOTE, _MINILM),
 )
 
 _AD = "reported number only: trained with text that is not public"
@@ -177,22 +186,17 @@ _TABLES = (
         "CSS, recall at 1",
         (Column("R1", "R1", "css"),),
         (
-            Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
-            Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
+            *_BASELINES,
             _system("Show and Tell", "show_and_tell"),
             _system("Parameter hashing", "parameter_hashing"),
             _RELATIONSHIP,
             _system("FiLM", "film"),
             _system("TIRG", "tirg"),
             _system("Locally Bounded Features", "locally_bounded"),
-            Row("MAAF", "MAAF", {"model.name": "maaf", "model.attention": "identity"}, "f = identity (section 3.1)"),
+            _row("MAAF", {"model.name": "maaf", "model.attention": "identity"}, "f = identity (section 3.1)"),
         ),
         "MAAF",
-        (
-            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-            Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
-            Comparison("MAAF over Locally Bounded Features", ("MAAF",), ("Locally Bounded Features",)),
-        ),
+        (_OVER_TIRG, _OVER_BASELINES, Comparison("MAAF over Locally Bounded Features", ("MAAF",), ("Locally Bounded Features",))),
     ),
     Table(
         "2",
@@ -211,20 +215,15 @@ _TABLES = (
         "Fashion IQ, comparison with other systems",
         _columns("fashion_iq", _MEAN),
         (
-            Row("Image only", None, {"model.name": "image_only"}, "a baseline of Table 6, shown here too"),
-            Row("Text only", None, {"model.name": "text_only"}, "a baseline of Table 6, shown here too"),
+            *_BASELINES,
             _system("TIRG", "tirg"),
             _system("VAL", "val"),
             _STANDARD,
-            Row("Designovel", "Designovel", None, _AD),
-            Row("Designovel+augmentation", "Designovel+augmentation", None, _AD),
+            _row("Designovel", None, _AD),
+            _row("Designovel+augmentation", None, _AD),
         ),
         "MAAF",
-        (
-            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-            Comparison("MAAF over VAL", ("MAAF",), ("VAL",)),
-            Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
-        ),
+        (_OVER_TIRG, Comparison("MAAF over VAL", ("MAAF",), ("VAL",)), _OVER_BASELINES),
     ),
     Table(
         "4",
@@ -260,17 +259,14 @@ _TABLES = (
         ),
         (_system("Image only", "image_only"), _system("Text only", "text_only"), _system("TIRG", "tirg"), _STANDARD),
         "MAAF",
-        (
-            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-            Comparison("TIRG over image only and text only", ("TIRG",), ("Image only", "Text only")),
-        ),
+        (_OVER_TIRG, _OVER_BASELINES),
     ),
     Table(
         "7",
         "Fashion200k, recall at 1",
         (Column("R1", "R1", "fashion200k"),),
         (
-            Row("Han et al.", "Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
+            _row("Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
             _system("Show and Tell", "show_and_tell"),
             _system("FiLM", "film"),
             _system("Parameter hashing", "parameter_hashing"),
@@ -281,16 +277,13 @@ _TABLES = (
             _STANDARD,
         ),
         "MAAF",
-        (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)), Comparison("VAL over MAAF", ("VAL",), ("MAAF",))),
+        (_OVER_TIRG, Comparison("VAL over MAAF", ("VAL",), ("MAAF",))),
     ),
     Table(
         "S1",
         "Fashion IQ, with and without the 14x14 tokens",
         _columns("fashion_iq", {**_SIX, **_MEAN}),
-        (
-            Row("7x7", "7x7", {**_MAAF, "model.resolutions": [7]}),
-            Row("7x7+14x14", "7x7+14x14", {**_MAAF, "model.resolutions": [7, 14]}),
-        ),
+        (_row("7x7", {**_MAAF, "model.resolutions": [7]}), _row("7x7+14x14", {**_MAAF, "model.resolutions": [7, 14]})),
         "7x7+14x14",
         (Comparison("Both resolutions over 7x7 alone", ("7x7+14x14",), ("7x7",)),),
     ),
@@ -298,7 +291,7 @@ _TABLES = (
         "S2",
         "Fashion IQ, width of the feed-forward layers",
         _columns("fashion_iq", {**_SIX, **_MEAN}),
-        tuple(Row(str(width), str(width), {**_MAAF, "model.feedforward": width}) for width in (64, 128, 256, 512)),
+        tuple(_row(str(width), {**_MAAF, "model.feedforward": width}) for width in (64, 128, 256, 512)),
         "256",
         (Comparison("The width changes little (less than 1 point)", ("256",), ("64", "128", "512"), 1.0),),
     ),
@@ -306,7 +299,7 @@ _TABLES = (
         "S3",
         "Fashion IQ, number of attention blocks",
         _columns("fashion_iq", {**_SIX, **_MEAN}),
-        tuple(Row(str(blocks), str(blocks), {**_MAAF, "model.blocks": blocks}) for blocks in (1, 2, 3, 4)),
+        tuple(_row(str(blocks), {**_MAAF, "model.blocks": blocks}) for blocks in (1, 2, 3, 4)),
         "2",
         (Comparison("Two blocks over four", ("2",), ("4",)),),
     ),
@@ -316,7 +309,7 @@ _TABLES = (
         tuple(Column(name, name, "fashion_iq") for name in ("all", *MODIFICATION_TYPES)),
         (_STANDARD, _system("TIRG", "tirg")),
         "MAAF",
-        (Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),),
+        (_OVER_TIRG,),
         by_type=True,
     ),
     Table(
@@ -333,10 +326,7 @@ _TABLES = (
             _STANDARD,
         ),
         "MAAF",
-        (
-            Comparison("MAAF over TIRG", ("MAAF",), ("TIRG",)),
-            Comparison("Locally Bounded Features over MAAF", ("Locally Bounded Features",), ("MAAF",)),
-        ),
+        (_OVER_TIRG, Comparison("Locally Bounded Features over MAAF", ("Locally Bounded Features",), ("MAAF",))),
     ),
 )
 TABLES: dict[str, Table] = {table.key: table for table in _TABLES}

@@ -21,7 +21,7 @@ from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.registry import build_model
 from maaf_lab.notebooks import execute
-from maaf_lab.paper.css_figures import open_figures, untrained
+from maaf_lab.paper.figures import open_figures, untrained
 from maaf_lab.paper.garment_figures import Structure
 from maaf_lab.plots.architecture import architecture_figure
 from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head_ablation_figure

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maaf_lab.paper.css_figures import open_figures
+from maaf_lab.paper.figures import open_figures
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.synthetic.css.dataset import make_css
 from maaf_lab.utils import paths as places
