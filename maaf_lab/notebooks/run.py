@@ -1,0 +1,127 @@
+"""Running notebooks: with papermill into another folder, or in place before they are committed (the command)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maaf_lab.errors import ConfigError
+from maaf_lab.notebooks.cleaning import clean, cleaned
+from maaf_lab.notebooks.files import NotebookError, as_text, clear_metadata, read
+from maaf_lab.notebooks.pages import to_html
+from maaf_lab.notebooks.parameters import declared_parameters, refuse
+
+
+class Executed(NamedTuple):
+    """The two files that `execute` writes."""
+
+    ipynb: Path
+    html: Path
+
+
+def execute(
+    notebook: str | Path,
+    output_dir: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    progress: bool = True,
+    timeout: float | None = None,
+) -> Executed:
+    """Runs a notebook with papermill and writes `{output_dir}/{name}.ipynb` and a self-contained `.html` beside it.
+
+    The notebook itself is not touched. Its cells run in the notebook's own folder, as they do in JupyterLab, so give
+    folders as absolute paths. timeout: seconds a single cell may take, None for no limit. The progress bar is shown on a
+    terminal only, and not where CI is set.
+    Raises ConfigError for an unknown parameter or a wrong type, before anything runs; NotebookError with the cell's own
+    error where a cell fails, naming the partial notebook.
+    """
+    import papermill
+
+    source, given = Path(notebook), dict(parameters or {})
+    refuse(source.name, declared_parameters(source), given, given)
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / source.name
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"execute: {source} would be overwritten; give an output folder other than the notebook's own")
+    try:
+        papermill.execute_notebook(
+            str(source.resolve()), str(target.resolve()), parameters=given, cwd=str(source.resolve().parent),
+            language="python", execution_timeout=timeout, **_kernel(source),
+            progress_bar=progress and sys.stderr.isatty() and not os.environ.get("CI"),
+        )  # fmt: skip
+    except papermill.exceptions.PapermillExecutionError as error:
+        _strip_papermill(target)
+        raise NotebookError(
+            f"{source.name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n"
+            f"The notebook up to that cell, with the traceback: {target}"
+        ) from error
+    except Exception as error:  # a kernel that died, a cell that took too long
+        where = f"\nThe notebook up to that point: {target}" if target.exists() else ""
+        raise NotebookError(f"{source.name}: could not be run to its end: {type(error).__name__}: {error}{where}") from error
+    _strip_papermill(target)
+    return Executed(target, to_html(target))
+
+
+def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
+    """Runs a notebook with its defaults and saves it, cleaned, in its place: how a committed notebook is made.
+
+    Where a cell fails the notebook is left as it was.
+    """
+    import nbclient
+
+    path = Path(notebook)
+    nb = read(path)
+    try:
+        nbclient.NotebookClient(
+            nb, timeout=timeout, resources={"metadata": {"path": str(path.resolve().parent)}}, **_kernel(path)
+        ).execute()
+    except nbclient.exceptions.CellExecutionError as error:
+        raise NotebookError(f"{path.name}: left as it was, a cell failed with {error.ename}: {error.evalue}") from error
+    path.write_text(as_text(cleaned(nb, path)), encoding="utf-8")
+
+
+def _kernel(path: Path) -> dict[str, Any]:
+    """Which kernel runs a notebook: its own, by name; for "python3", and where its metadata are silent, this Python.
+
+    A JUPYTER_PATH, as clusters set it, may offer another Python as "python3", one without the lab.
+    """
+    name = read(path).metadata.get("kernelspec", {}).get("name", "python3")
+    if name != "python3":
+        return {"kernel_name": name}
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(AsyncKernelManager):
+        kernel_spec = KernelSpec(**get_kernel_dict())
+
+    return {"kernel_name": name, "kernel_manager_class": ThisPython}
+
+
+def _strip_papermill(path: Path) -> None:
+    """Takes out what papermill and the client wrote about this machine and this hour: paths, dates, durations."""
+    import nbformat
+
+    nb = read(path)
+    clear_metadata(nb, "kernelspec", "language_info", "widgets")
+    nbformat.write(nb, path)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m maaf_lab.notebooks [--run | --check] FILE...`: clean the files; run them first; or only say what is unclean."""
+    options, files = [a for a in arguments if a.startswith("-")], [Path(a) for a in arguments if not a.startswith("-")]
+    if not files or options not in ([], ["--run"], ["--check"]):
+        print(main.__doc__, file=sys.stderr)
+        return 2
+    unclean = 0
+    for path in files:
+        if "--run" in options:
+            refresh(path)
+        changed = clean(path, check="--check" in options)
+        unclean += changed
+        print(f"{path}: {('unclean' if '--check' in options else 'cleaned') if changed else 'clean'}")
+    return int("--check" in options and unclean > 0)
