@@ -6,7 +6,7 @@ python figures/overview.py --data-root data/css
 import argparse
 from pathlib import Path
 
-from maaf_lab.analysis.overview import answered
+from maaf_lab.analysis.overview import first_results
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.experiments.runs import pretrained_run
@@ -23,5 +23,5 @@ if __name__ == "__main__":
     model, cache = run.load_model(), pixel_cache(split, run.config.data.pixels)
     _, gallery = embed_split(model, split, cache)
     title = f"{split.title}: {split.origin.split(' v')[0].replace('made css', 'synthetic data')}"
-    overview_figure(answered(model, split, cache, gallery, arguments.rows), title).savefig(arguments.out, dpi=110)
+    overview_figure(first_results(model, split, cache, gallery, arguments.rows), title).savefig(arguments.out, dpi=110)
     print(arguments.out)

@@ -1,10 +1,10 @@
-"""Do words look at what they speak of? Beyond the paper's pictures: a score with an interval, against a chance baseline.
+"""Do words look at what they name? A score with an interval, against a chance baseline; the paper has pictures alone.
 
 Synthetic CSS knows where each object shows. An object that a text picks out is the *referent* of the text's describing words.
 The score of one word in one query and head is (inside - outside) / (inside + outside), inside and outside being the mean
 attention on tokens that the referents' boxes cover and on the others, each token counted by how much of it is covered. -1: the
 word looks past its referent; 0: it makes no difference; 1: it looks at the referent alone. The baseline takes the boxes of
-another query's referents with the same kind of word: what is left there comes from where objects stand at all.
+another query's referents with the same kind of word: the score that it still gets comes from where objects tend to be.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def coverage(boxes: np.ndarray, pixels: int, side: int) -> np.ndarray:
 
 
 def describing_words(text: str) -> list[tuple[int, str]]:
-    """(place, kind) of the words by which a text picks out objects of its reference.
+    """(position, kind) of the words by which a text picks out objects of its reference.
 
     None for an *add*, whose object is not there. The color or size that a *change* sets describes the target, not the
     reference: it is left out.
@@ -50,7 +50,7 @@ def describing_words(text: str) -> list[tuple[int, str]]:
     if modification.kind == "add":
         return []
     tokens = tokenize(text)[:-1] if modification.kind == "change" else tokenize(text)
-    return [(place, _KIND_OF[token]) for place, token in enumerate(tokens) if token in _KIND_OF]
+    return [(position, _KIND_OF[token]) for position, token in enumerate(tokens) if token in _KIND_OF]
 
 
 def avoidance(
@@ -79,16 +79,16 @@ def avoidance(
     boxes = _boxes(sidecar)
     words_of = {tuple(tokenize(text)): describing_words(text) for text in {join(q.texts) for q in split.queries}}
 
-    def places(tokens: list[str]) -> list[int]:
-        return [place for place, _ in words_of[tuple(tokens)]]
+    def positions(tokens: list[str]) -> list[int]:
+        return [position for position, _ in words_of[tuple(tokens)]]
 
     scores: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     maps: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     regions: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for word in word_attention(model, split, cache, places, chunk=chunk, progress=progress):
+    for word in word_attention(model, split, cache, positions, chunk=chunk, progress=progress):
         query = split.queries[word.query]
         text = join(query.texts)
-        kind = dict(words_of[tuple(tokenize(text))])[word.place]
+        kind = dict(words_of[tuple(tokenize(text))])[word.position]
         fits = parse_modification(text).fits
         referents = [i for i, obj in enumerate(scenes[query.source]) if fits(obj)]
         region = coverage(boxes[query.source][referents], cache.size, word.weights.shape[-1])

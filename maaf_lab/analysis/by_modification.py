@@ -1,4 +1,4 @@
-"""Recall by type of change, for one model or several on the same queries, and the queries behind it (paper Table S4)."""
+"""Recall by modification type, for one model or several on the same queries, and the queries behind it (paper Table S4)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Filter:
 
 
 class TypeTable:
-    """Rankings of one model or two on the same queries, cut by type and filter. Q queries.
+    """Rankings of one model or two on the same queries, split by modification type and filtered. Q queries.
 
     Raises ConfigError for rankings of different queries.
     """
@@ -37,13 +37,13 @@ class TypeTable:
         if not rankings:
             raise ConfigError("expected at least one model's rankings, found none")
         self.names, self.rankings, self.ks = list(rankings), list(rankings.values()), tuple(ks)
-        asked = [(r.column("source"), r.column("text")) for r in self.rankings]
-        for name, other in zip(self.names[1:], asked[1:], strict=True):
-            if not all(np.array_equal(mine, theirs) for mine, theirs in zip(asked[0], other, strict=True)):
+        queries = [(r.column("source"), r.column("text")) for r in self.rankings]
+        for name, other in zip(self.names[1:], queries[1:], strict=True):
+            if not all(np.array_equal(mine, theirs) for mine, theirs in zip(queries[0], other, strict=True)):
                 raise ConfigError(
                     f"expected rankings of the same queries, found others for {name}: evaluate both on the same split"
                 )
-        self.texts = asked[0][1].tolist()
+        self.texts = queries[0][1].tolist()
         read = {text: tokenize(text) for text in set(self.texts)}
         known = {text: (frozenset(tokens), sum(token != JOINER for token in tokens)) for text, tokens in read.items()}
         self.tokens = [known[text][0] for text in self.texts]
@@ -67,7 +67,7 @@ class TypeTable:
         return rows
 
     def recalls(self, types: Taxonomy, only: Filter) -> dict[str, tuple[int, tuple[Estimate, ...], Estimate | None]]:
-        """type ("all" first) -> (queries, each model's recall, what the second gains on the first); types without queries too."""
+        """type ("all" first) -> (queries, each model's recall, the second's gain on the first); types without queries too."""
         kept, made = self.kept(only), {}
         for name, rows in holds(self.texts, types).items():
             rows = rows & kept
@@ -80,7 +80,7 @@ class TypeTable:
         return made
 
     def queries(self, types: Taxonomy, only: Filter, name: str, sort: str) -> np.ndarray:
-        """Numbers of the queries of a type, in an order of `SORTS`; a query whose answer is nowhere counts as last."""
+        """Numbers of the queries of a type, in an order of `SORTS`; a query whose target is not in the gallery counts as last."""
         rows = np.flatnonzero(holds(self.texts, types)[name] & self.kept(only))
         ranks = np.where(self.ranks == 0, 10**9, self.ranks)[:, rows].astype(np.float64)
         if sort in SORTS[2:]:
@@ -95,7 +95,7 @@ class TypeTable:
         return rows[np.lexsort((rows, key))]
 
 
-def by_modification_type(runs: Sequence[Run], kinds: Sequence[str], ks: Sequence[int] = (10, 50)) -> dict[str, Estimate]:
+def by_modification_type(runs: Sequence[Run], types: Sequence[str], ks: Sequence[int] = (10, 50)) -> dict[str, Estimate]:
     """Mean recall at `ks` over the queries that hold a keyword of each type (Table S4): percent, with interval.
 
     Several runs (seeds) of one row are averaged query by query. Types that no query has are left out.
@@ -103,14 +103,14 @@ def by_modification_type(runs: Sequence[Run], kinds: Sequence[str], ks: Sequence
     rankings = [run.rankings for run in runs]
     hits = np.mean([np.mean([r.hits(k) for k in ks], axis=0) for r in rankings], axis=0)
     found = {}
-    for kind in kinds:
-        rows = has_modification_type(rankings[0].frame["text"].tolist(), kind)
+    for name in types:
+        rows = has_modification_type(rankings[0].frame["text"].tolist(), name)
         if rows.any():
-            found[kind] = bootstrap_mean([hits[rows]])
+            found[name] = bootstrap_mean([hits[rows]])
     return found
 
 
-def modification_counts(run: Run, kinds: Sequence[str]) -> dict[str, int]:
+def modification_counts(run: Run, types: Sequence[str]) -> dict[str, int]:
     """How many of a run's queries hold a keyword of each type (the row "N" of Table S4)."""
     texts = run.rankings.frame["text"].tolist()
-    return {kind: int(has_modification_type(texts, kind).sum()) for kind in kinds}
+    return {name: int(has_modification_type(texts, name).sum()) for name in types}

@@ -1,4 +1,4 @@
-"""What the texts of a dataset are like: how many, how long, how many words. Counted with the lab's own tokenizer."""
+"""Statistics of a dataset's texts: how many, how long, how many words. Counted with the lab's own tokenizer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 
 from maaf_lab.data.text import tokenize
+from maaf_lab.errors import DataError
 
 
 def caption_statistics(texts: Sequence[str]) -> dict[str, float]:
     """captions, tokens a caption (mean), median, longest, words (different ones), once (words that occur once).
 
-    Raises ValueError when there is no caption.
+    Raises DataError when there is no caption.
     """
     if not texts:
-        raise ValueError("expected at least one caption, found none")
+        raise DataError("expected at least one caption, found none")
     tokens = [tokenize(text) for text in texts]
     counts = Counter(word for words in tokens for word in words)
     lengths = np.array([len(words) for words in tokens])
@@ -37,6 +38,6 @@ def caption_frame(texts_of: Mapping[str, Sequence[str]]) -> pd.DataFrame:
 
 
 def commonest(texts: Sequence[str], count: int = 12) -> list[tuple[str, int]]:
-    """The words that most captions hold, and in how many; ties by the alphabet."""
+    """The words that most captions hold, and in how many; ties in alphabetical order."""
     seen = Counter(word for text in texts for word in set(tokenize(text)))
     return sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:count]

@@ -1,4 +1,4 @@
-"""Clusters in pixel space, so that an average over pictures shows something: the paper's section S3 and Figure S1."""
+"""Clusters in pixel space, whose average pictures are not just a blur: the paper's section S3 and Figure S1."""
 
 from __future__ import annotations
 

@@ -44,15 +44,17 @@ def color_images(
     """
     of = [described_color(join(q.texts)) for q in split.queries]
     texts = {join(q.texts): color for q, color in zip(split.queries, of, strict=True) if color}
-    places = {tuple(tokenize(text)): tokenize(text).index(color) for text, color in texts.items()}
+    positions = {tuple(tokenize(text)): tokenize(text).index(color) for text, color in texts.items()}
     side = cache.size
     sums, counts = {color: np.zeros((side, side, 3)) for color in COLORS}, dict.fromkeys(COLORS, 0)
 
-    def place_of(tokens: list[str]) -> list[int]:
-        found = places.get(tuple(tokens))
+    def position_of(tokens: list[str]) -> list[int]:
+        found = positions.get(tuple(tokens))
         return [] if found is None else [found]
 
-    for word in word_attention(model, split, cache, place_of, chunk=chunk, progress=progress, title="attention of color words"):
+    for word in word_attention(
+        model, split, cache, position_of, chunk=chunk, progress=progress, title="attention of color words"
+    ):
         sums[of[word.query]] += unattended(word.weights[block].mean(0), cache.image(split.queries[word.query].source))
         counts[of[word.query]] += 1
     total = sum(counts.values())

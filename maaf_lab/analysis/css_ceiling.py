@@ -1,8 +1,8 @@
 """The highest recall possible on CSS: a text that leaves attributes out may fit several scenes of the gallery.
 
 "add object to top-left" fits every scene that equals the reference plus one object there. A perfect reader of scenes and
-texts finds the k scenes that fit and can only guess among them: right 1/k of the time. It works from labels and texts, so
-for published files as well as synthetic ones.
+texts finds the k scenes that fit and can only guess among them: it ranks the target first 1/k of the time. This needs labels and
+texts alone, so it works for published files as well as synthetic ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a single attention head contributes: turn it off and rank again."""
+"""What a single attention head contributes: turn it off, and rank again."""
 
 from __future__ import annotations
 
@@ -55,43 +55,43 @@ def head_ablation(
 ) -> pd.DataFrame:
     """Each head turned off, for queries and gallery alike: what recall at k becomes, and what it loses, by modification type.
 
-    Columns attention (name), head (from 1; 0 for the whole model), kind ("all", and the text's first word where that names a
-    kind: add, remove, change), recall, low, high (percent), lost (points against the whole model on the same queries), lost_low,
-    lost_high, queries. Raises ConfigError for a system without attention.
+    Columns attention (name), head (from 1; 0 for the whole model), kind (the modification type: "all", and where every text's
+    first word names it add, remove, change), recall, low, high (percent), lost (points against the whole model on the same
+    queries), lost_low, lost_high, queries. Raises ConfigError for a system without attention.
     """
     import pandas as pd
 
     named = attentions(model)
-    kinds = _kinds(split)
+    types = _types(split)
     whole = rank(*embed_split(model, split, cache, transform=transform, progress=False), split, keep=1, progress=False)
     jobs = [(name, attention, head) for name, attention in named for head in range(attention.heads)]
-    lines = _lines("", 0, whole, whole, kinds, k)
+    lines = _lines("", 0, whole, whole, types, k)
     for name, attention, head in tqdm(jobs, desc="heads", unit="head", disable=not progress):
         with without_head(attention, head):
             found = rank(*embed_split(model, split, cache, transform=transform, progress=False), split, keep=1, progress=False)
-        lines += _lines(name, head + 1, found, whole, kinds, k)
+        lines += _lines(name, head + 1, found, whole, types, k)
     return pd.DataFrame(lines)
 
 
-def _kinds(split: Split) -> dict[str, np.ndarray]:
+def _types(split: Split) -> dict[str, np.ndarray]:
     words = [(q.texts[0].lower().split() or [""])[0] for q in split.queries]
     first = np.array([{"make": "change"}.get(word, word) for word in words])
-    named = {kind: first == kind for kind in ("add", "remove", "change") if (first == kind).any()}
+    named = {name: first == name for name in ("add", "remove", "change") if (first == name).any()}
     every = {"all": np.ones(len(first), bool)}
     return every | named if sum(rows.sum() for rows in named.values()) == len(first) else every
 
 
 def _lines(
-    name: str, head: int, found: Rankings, whole: Rankings, kinds: dict[str, np.ndarray], k: int
+    name: str, head: int, found: Rankings, whole: Rankings, types: dict[str, np.ndarray], k: int
 ) -> list[dict[str, object]]:
     lines, loss = [], whole.hits(k) - found.hits(k)
-    for kind, rows in kinds.items():
+    for name_of_type, rows in types.items():
         e, lost = bootstrap(found.hits(k)[rows]), bootstrap(loss[rows])
         lines.append(
             {
                 "attention": name,
                 "head": head,
-                "kind": kind,
+                "kind": name_of_type,
                 "recall": e.value,
                 "low": e.low,
                 "high": e.high,

@@ -1,4 +1,4 @@
-"""Which types of modification a text asks for, by the words of a taxonomy (Table S4; people edit it in the explorer)."""
+"""Which modification types a text is of, by the words of a taxonomy (Table S4; it can be edited in the explorer)."""
 
 from __future__ import annotations
 
@@ -12,28 +12,20 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.utils.registry import DATASETS
 
 
-def has_modification_type(texts: Sequence[str], kind: str) -> np.ndarray:
-    """(Q,) bool: whether each text holds a keyword of the type. "all": every text. Unknown types list the known ones."""
-    if kind == "all":
-        return np.ones(len(texts), bool)
-    if kind not in MODIFICATION_TYPES:
-        raise ValueError(f"expected all, {', '.join(MODIFICATION_TYPES)}; found {kind!r}")
-    return holds(texts, {kind: MODIFICATION_TYPES[kind]})[kind]
-
-
-def modification_types_of(text: str) -> tuple[str, ...]:
-    """The types whose keywords a text holds, in the order of `MODIFICATION_TYPES`."""
-    found = set(tokenize(text))
-    return tuple(kind for kind, words in MODIFICATION_TYPES.items() if not words.isdisjoint(found))
+def has_modification_type(texts: Sequence[str], name: str) -> np.ndarray:
+    """(Q,) bool: whether each text holds a keyword of a modification type; "all": every text. ConfigError for an unknown type."""
+    if name != "all" and name not in MODIFICATION_TYPES:
+        raise ConfigError(f"expected all, {', '.join(MODIFICATION_TYPES)}; found {name!r}")
+    return holds(texts, {} if name == "all" else {name: MODIFICATION_TYPES[name]})[name]
 
 
 def taxonomy(dataset: str) -> Taxonomy:
-    """The types of change to start from: the paper's five, and for CSS what its sentences are made of."""
+    """A dataset's own modification types: the paper's five, and for CSS the parts of its sentences."""
     return DATASETS[dataset].modification_types
 
 
 def taxonomy_text(types: Taxonomy) -> str:
-    """A line a type, "color: red blue ...", words in order of the alphabet; what `parse_taxonomy` reads."""
+    """A line per type, "color: red blue ...", words in alphabetical order, as `parse_taxonomy` reads it."""
     return "\n".join(f"{name}: {' '.join(sorted(words))}" for name, words in types.items())
 
 

@@ -1,4 +1,4 @@
-"""What the README's picture shows: a query, what a trained MAAF ranks first, and where its last word attends."""
+"""What the README's picture shows: a query, what a trained MAAF ranks first, and what its last word attends to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maaf_lab.retrieval.gallery import Gallery
 from maaf_lab.retrieval.relevance import Relevance
 
 
-class Answered(NamedTuple):
+class FirstResults(NamedTuple):
     """A query and its first results, pictures uint8 (S, S, 3). attention: of the last word, mean over heads, (7, 7)."""
 
     source: np.ndarray
@@ -27,9 +27,9 @@ class Answered(NamedTuple):
 
 
 @torch.inference_mode()
-def answered(
+def first_results(
     model: ComposedModel, split: Split, cache: PixelCache, gallery: torch.Tensor, queries: list[int], count: int = 5
-) -> list[Answered]:
+) -> list[FirstResults]:
     """Those queries of a split with the first `count` images of the gallery: unit vectors (G, D) of all its images."""
     prepare, searched, relevance, found = build_transform("plain", cache.size), Gallery(gallery), Relevance(split), []
     for number in queries:
@@ -38,7 +38,7 @@ def answered(
         vector, record = model.embed_query(image, list(query.texts), return_attention=True)
         first = searched.search(vector[0], count, ~relevance.candidates(number)).images
         found.append(
-            Answered(
+            FirstResults(
                 cache.image(query.source),
                 query.texts[0],
                 tuple(cache.image(int(i)) for i in first),

@@ -1,4 +1,4 @@
-"""Where position words look: the paper's Figure 3 and its surprise, as numbers.
+"""Where position words look: the paper's Figure 3, as numbers.
 
 Shapes: rows x columns the image's token grid (7x7).
 """
@@ -69,13 +69,13 @@ def position_maps(
     words = {tokenize(word)[0]: word for word in POSITIONS}
 
     def first(tokens: list[str]) -> list[int]:
-        return [place for place, token in enumerate(tokens) if token in words][:1]
+        return [position for position, token in enumerate(tokens) if token in words][:1]
 
     sums: dict[str, np.ndarray] = {}
     counts = dict.fromkeys(POSITIONS, 0)
     title = "attention of position words"
     for found in word_attention(model, split, cache, first, chunk=chunk, progress=progress, title=title):
-        word = words[tokenize(join(split.queries[found.query].texts))[found.place]]
+        word = words[tokenize(join(split.queries[found.query].texts))[found.position]]
         sums[word] = sums.get(word, 0) + found.weights[block].mean(0)
         counts[word] += 1
     return PositionMaps({word: sums[word] / counts[word] for word in POSITIONS if word in sums}, counts)

@@ -10,9 +10,10 @@ from maaf_lab.errors import DataError
 
 
 def referents(text: str, label: str, boxes: np.ndarray, side: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """-> the boxes of the objects that `text` picks out (n, 4), and for each word that describes them how much of each token of a
-    side x side grid they cover, (side, side), 0 to 1. Nothing for an *add*, whose object is not there, or a text of another kind.
+    """The objects that `text` picks out -> their boxes (n, 4), and what they cover, for each word that describes them.
 
+    The latter: the word's position -> share of each token of a side x side grid, (side, side). Both are empty for an *add*,
+    whose object is not there, and for texts that are not CSS's.
     label: the scene's (`css_scenes.scene_label`); boxes: (objects, 4) shares of the side, in the order of the scene's list.
     """
     nothing = np.zeros((0, 4)), {}
@@ -26,4 +27,4 @@ def referents(text: str, label: str, boxes: np.ndarray, side: int) -> tuple[np.n
         return nothing
     pixels = 1000
     cover = coverage(np.round(boxes[named] * pixels), pixels, side)
-    return boxes[named], {place: cover for place, _ in words}
+    return boxes[named], {position: cover for position, _ in words}

@@ -19,11 +19,11 @@ from maaf_lab.models.base import ComposedModel
 
 
 class MarkedSentence(NamedTuple):
-    """A sentence with one word marked: "dress: has longer *sleeves*". category: whose pictures; place: of the word."""
+    """A sentence with one word marked: "dress: has longer *sleeves*". category: whose pictures; position: the word's, from 0."""
 
     category: str
     words: tuple[str, ...]
-    place: int
+    position: int
 
     @property
     def text(self) -> str:
@@ -72,13 +72,13 @@ def sentence_attention(
     return total / len(images)
 
 
-def against_other_words(maps: np.ndarray, place: int) -> np.ndarray:
+def against_other_words(maps: np.ndarray, position: int) -> np.ndarray:
     """A word's attention less the mean of the sentence's other words: (..., T, rows, columns) -> (..., rows, columns), signed.
 
     Section S3: large and small weights "are to be understood in comparison" with another word's of the caption. A sentence of
     one word is compared with nothing: the map less its own mean.
     """
-    own, others = maps[..., place, :, :], np.delete(maps, place, -3)
+    own, others = maps[..., position, :, :], np.delete(maps, position, -3)
     base = others.mean(-3) if others.shape[-3] else own.mean((-2, -1), keepdims=True)
     return own - base
 

@@ -22,13 +22,13 @@ from maaf_lab.models.base import ComposedModel
 
 
 class WordMap(NamedTuple):
-    """One word of one query: the query's number, the word's index among the text's tokens, weights (blocks, H, rows, columns).
+    """One word of one query. position: the word's, among the text's tokens; weights: (blocks, H, rows, columns).
 
-    operations: the names of `blocks`.
+    operations: the names of the blocks.
     """
 
     query: int
-    place: int
+    position: int
     weights: np.ndarray
     operations: tuple[str, ...] = ()
 
@@ -38,23 +38,23 @@ def word_attention(
     model: ComposedModel,
     split: Split,
     cache: PixelCache,
-    places_of: Callable[[list[str]], Sequence[int]],
+    positions_of: Callable[[list[str]], Sequence[int]],
     *,
     chunk: int = 256,
     progress: bool = True,
     title: str = "attention of words",
     by_source: bool = False,
 ) -> Iterator[WordMap]:
-    """The attention to the coarsest grid of every word that `places_of` picks: it takes a query's tokens and gives places.
+    """The attention to the coarsest grid of every word that `positions_of` picks: from a query's tokens, their positions.
 
-    Queries without such a word cost nothing. by_source: in the order of their references, so that each of those is encoded about
+    Queries without such a word cost nothing. by_source: in the order of their references, so that each reference is encoded about
     once; otherwise in the split's order. Puts the model in evaluation mode. Raises ConfigError for a system without
     attention to words.
     """
     model.eval()
     prepare = build_transform("plain", cache.size)
     tokens = [tokenize(join(q.texts)) for q in split.queries]
-    wanted = [(i, places) for i, words in enumerate(tokens) if (places := list(places_of(words)))]
+    wanted = [(i, positions) for i, words in enumerate(tokens) if (positions := list(positions_of(words)))]
     if by_source:
         wanted.sort(key=lambda item: split.queries[item[0]].source)
     for low in tqdm(range(0, len(wanted), chunk), desc=title, unit="chunk", disable=not progress):
@@ -69,6 +69,6 @@ def word_attention(
         side = math.isqrt(features[min(features)].shape[1])
         maps = record.words_to_image(f"{side}x{side}").double().cpu().numpy()  # (blocks, B, H, words, rows, columns)
         operations = record.names()
-        for b, (i, places) in enumerate(part):
-            for place in places:
-                yield WordMap(i, place, maps[:, b, :, place], operations)
+        for b, (i, positions) in enumerate(part):
+            for position in positions:
+                yield WordMap(i, position, maps[:, b, :, position], operations)

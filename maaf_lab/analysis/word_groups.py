@@ -1,4 +1,4 @@
-"""Average attention of words over all queries that hold them: a single word, position words, colors, types of change.
+"""Average attention of words over all queries that hold them: a single word, position words, colors, modification types.
 
 The same averages as the paper's Figures 3, 5 and 6, head by head. Shapes: rows x columns the coarsest grid, S side in pixels.
 """
@@ -22,7 +22,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.utils.registry import DATASETS
 
-GROUPS = ("position", "color", "type of change")
+GROUPS = ("position", "color", "modification type")
 _POSITION = {tokenize(word)[0]: word for word in POSITIONS}
 MOST = 12  # groups shown
 
@@ -55,7 +55,7 @@ def word_groups(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> WordGroups:
-    """kind: "a word" (then `word`), or one of `GROUPS`. progress(done, total) counts words.
+    """Average attention by group. kind: "a word" (then `word`), or one of `GROUPS`. progress(done, total) counts words.
 
     Raises ConfigError for an unknown kind, for words that no query holds, and for a system without attention.
     """
@@ -65,17 +65,17 @@ def word_groups(
         what = f"the word {word!r}" if kind == "a word" else f"words of {kind}"
         raise ConfigError(f"no query of {split.title} holds {what}; try one of its words: {', '.join(_commonest(split))}")
     signed = getattr(model.config, "attention", "softmax") != "softmax"  # val has no choice
-    places = {tuple(tokenize(text)): [p for p, _ in groups] for text, groups in picks.items()}
+    positions = {tuple(tokenize(text)): [p for p, _ in groups] for text, groups in picks.items()}
     named = {tuple(tokenize(text)): dict(groups) for text, groups in picks.items()}
     sums: dict[str, np.ndarray] = {}
     images: dict[str, Counter[int]] = {}
     weighted: dict[str, np.ndarray] = {}
     counts: Counter[str] = Counter()
-    found = word_attention(model, split, cache, lambda tokens: places.get(tuple(tokens), ()), progress=False, by_source=True)
+    found = word_attention(model, split, cache, lambda tokens: positions.get(tuple(tokens), ()), progress=False, by_source=True)
     todo = sum(len(picks.get(join(q.texts), ())) for q in split.queries)
     for done, one in enumerate(found, 1):
         query = split.queries[one.query]
-        group = named[tuple(tokenize(join(query.texts)))][one.place]
+        group = named[tuple(tokenize(join(query.texts)))][one.position]
         sums[group] = sums.get(group, 0) + one.weights
         counts[group] += 1
         images.setdefault(group, Counter())[query.source] += 1
@@ -104,7 +104,7 @@ def word_groups(
 
 
 def _picks(split: Split, kind: str, word: str) -> dict[str, list[tuple[int, str]]]:
-    """Text -> (place, group) of its words that count."""
+    """Text -> (position, group) of its words that count."""
     texts = {join(q.texts) for q in split.queries}
     if kind == "a word":
         wanted = tokenize(word)
@@ -119,7 +119,7 @@ def _picks(split: Split, kind: str, word: str) -> dict[str, list[tuple[int, str]
             color_of = {t: described(t) for t in texts}
             return {t: [(tokenize(t).index(c), c)] if c else [] for t, c in color_of.items()}
         return {t: [(p, token) for p, token in enumerate(tokenize(t)) if token in types.get("color", ())] for t in texts}
-    if kind == "type of change":
+    if kind == "modification type":
         return {
             t: [(p, name) for p, token in enumerate(tokenize(t)) for name, words in types.items() if token in words]
             for t in texts

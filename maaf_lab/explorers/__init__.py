@@ -1,1 +1,1 @@
-"""Three views of a trained model in a notebook: what is drawn, what a person can do with it, what the kernel answers."""
+"""Three interactive views of a trained model in a notebook: attention, retrieval, modification types."""

@@ -1,4 +1,4 @@
-"""What all explorers share: a drawing that answers hovering and keys in the browser, messages, files, a picture for papermill."""
+"""What all explorers share: a drawing that reacts to pointer and keys, messages, saved files, a picture for papermill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from maaf_lab.explorers.page.svg import escaped, shown, to_png
 
 
 class Drawing(anywidget.AnyWidget):
-    """A drawing of `maaf_lab.plots` in a notebook. drawn: counts the drawings; the browser draws when it changes."""
+    """An explorer's drawing in a notebook. drawn: counts the drawings; the browser redraws when it changes."""
 
     _esm = HERE / "explorer.js"
     _css = HERE / "explorer.css"
@@ -37,10 +37,10 @@ class Drawing(anywidget.AnyWidget):
 
 
 class Pictures(dict[Any, np.ndarray]):
-    """Pictures that were made, by key: the same ones come again and again. Beyond 3,000 it starts anew."""
+    """A cache of pictures, which are shown again and again. Emptied beyond 3,000."""
 
     def fetch(self, keys: Iterable[Any], make: Callable[[list[Any]], Iterable[np.ndarray]]) -> None:
-        """Have all of them: `make` is called once, for those that are missing."""
+        """Hold all of these: `make` is called once, for the missing ones."""
         wanted = list(dict.fromkeys(keys))
         if len(self) > 3000:
             self.clear()
@@ -49,10 +49,10 @@ class Pictures(dict[Any, np.ndarray]):
 
 
 class Explorer(ipywidgets.VBox):
-    """Base of the explorers. A subclass draws (`svg`), says what it shows (`describe`), makes its page (`html`), answers presses.
+    """Base of the explorers. A subclass defines `svg`, `html`, `describe` and `press`, which a pressed part of the drawing calls.
 
     What a person can do in an explorer is a method too: `show_query`, `compare`, `save` and the subclass's own. A method raises
-    what is wrong; boxes and buttons show it as a message above the drawing. Either way what was shown stays.
+    an error; boxes and buttons show it as a message above the drawing. Either way the view stays as it was.
     """
 
     def __init__(self) -> None:
@@ -62,31 +62,31 @@ class Explorer(ipywidgets.VBox):
         self.drawing.on_msg(self._pressed)
         super().__init__([])
 
-    # --- what a subclass says of itself ----------------------------------------------------------------------------------
+    # --- what a subclass defines -----------------------------------------------------------------------------------------
 
     def svg(self) -> str:
-        raise NotImplementedError(f"{type(self).__name__} does not say how it is drawn")
+        raise NotImplementedError(f"{type(self).__name__} does not define svg")
 
     def html(self) -> str:
-        raise NotImplementedError(f"{type(self).__name__} does not say how its page is made")
+        raise NotImplementedError(f"{type(self).__name__} does not define html")
 
     def describe(self) -> str:
         """What is shown, in words: the explorer's repr."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it shows")
+        raise NotImplementedError(f"{type(self).__name__} does not define describe")
 
     def press(self, act: str, value: str) -> None:
         """Press a part of the drawing: `act` and `value` are its data-act and data-value."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what pressing does")
+        raise NotImplementedError(f"{type(self).__name__} does not define press")
 
     def show_query(self, query: int) -> None:
         """Show a query of the split, by its number. ConfigError outside the split."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how a query is opened")
+        raise NotImplementedError(f"{type(self).__name__} does not define show_query")
 
     def compare(self, run: str) -> None:
         """Set a second run beside the first, "" for none. ConfigError where it does not fit, RunError where there is none."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how a second run stands beside it")
+        raise NotImplementedError(f"{type(self).__name__} does not define compare")
 
-    # --- the same for all ------------------------------------------------------------------------------------------------
+    # --- shared ----------------------------------------------------------------------------------------------------------
 
     def control(self, label: str) -> Any:
         """The box, list, slider or button with this label, or with this tooltip: `explorer.control("query").value = 40`."""
@@ -99,11 +99,11 @@ class Explorer(ipywidgets.VBox):
         raise ConfigError(f"expected the label of a control, one of {labels}; found {label!r}")
 
     def _pressed(self, _: Any, content: Any, buffers: list[bytes]) -> None:
-        with self.answering():
+        with self.errors_as_messages():
             self.press(str(content.get("act", "")), str(content.get("value", "")))
 
     def compare_box(self, value: str) -> ipywidgets.Text:
-        """Where a second run is named."""
+        """A text box for the name of a second run."""
         box = text_box("beside it", "260px", value=value, placeholder="a second run; empty: none", continuous_update=False)
         self.hear(box, lambda value: self.compare(value.strip()))
         return box
@@ -112,32 +112,32 @@ class Explorer(ipywidgets.VBox):
         self.drawing.show(self.svg())
 
     def say(self, text: str, wrong: bool = False) -> None:
-        """A message above the drawing, read aloud by screen readers; "" takes it away."""
+        """Show a message above the drawing, which screen readers announce; "" removes it."""
         role = "alert" if wrong else "status"
         mark = "⚠ " if wrong else ""
         self.message.value = f'<div class="maaf-message" role="{role}">{escaped(mark + text)}</div>' if text else ""
 
     def hear(self, control: traitlets.HasTraits, what: Callable[[Any], None], name: str = "value") -> None:
-        """Call `what` with a control's new value; an error is said, and values that `put` sets are no news."""
+        """Call `what` with a control's new value, except for values set by `put`; an error becomes a message."""
 
         def changed(change: dict[str, Any]) -> None:
             if not self._quiet:
-                with self.answering():
+                with self.errors_as_messages():
                     what(change["new"])
 
         control.observe(changed, name)
 
     def on_click(self, button: ipywidgets.Button, what: Callable[[], None]) -> None:
-        """Call `what` when a button is clicked; an error is said."""
+        """Call `what` when a button is clicked; an error becomes a message."""
 
         def clicked(_: Any) -> None:
-            with self.answering():
+            with self.errors_as_messages():
                 what()
 
         button.on_click(clicked)
 
     def put(self, control: traitlets.HasTraits, value: Any, name: str = "value") -> None:
-        """Set a control to what shows already."""
+        """Set a control to what is shown already, without calling what `hear` connected."""
         self._quiet, before = True, self._quiet
         try:
             setattr(control, name, value)
@@ -145,15 +145,15 @@ class Explorer(ipywidgets.VBox):
             self._quiet = before
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Inside, an error is said in the widget; what was shown stays."""
+    def errors_as_messages(self) -> Iterator[None]:
+        """Inside, an error becomes a message in the widget, and the view stays as it was."""
         try:
             yield
         except (LabError, OSError, ValueError) as error:
             self.say(str(error), wrong=True)
 
     def save(self, path: str | Path) -> Path:
-        """`x.html`: a page that keeps hovering and selectors, without a kernel or a network; `x.svg`, `x.png`: what shows now."""
+        """`x.html`: a page that works without a kernel or a network; `x.svg`, `x.png`: the current view."""
         return saved(
             path, {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
         )
@@ -162,7 +162,7 @@ class Explorer(ipywidgets.VBox):
         return shown(f"{type(self).__name__}: {self.describe()}")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The live widget; where there is no kernel, a picture; where there are no pictures, words."""
+        """The live widget; without a kernel a picture, and as plain text a description."""
         return static_bundle(self, super()._repr_mimebundle_(**kwargs))
 
 
@@ -174,7 +174,7 @@ def _within(box: ipywidgets.Box) -> Iterator[ipywidgets.Widget]:
 
 
 def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
-    """Writes what the name's ending asks for; ConfigError for another ending or a folder that is not there."""
+    """Write the format of the name's ending; ConfigError for another ending or a missing folder."""
     path = Path(path)
     if path.suffix.lower() not in makers:
         raise ConfigError(f"save: expected a name that ends in {', '.join(makers)}, found {path.name!r}")
@@ -185,7 +185,7 @@ def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
 
 
 def static_bundle(explorer: Any, bundle: dict[str, Any] | None) -> dict[str, Any]:
-    """A widget's output, and beside it a picture and words for where no kernel runs."""
+    """A widget's output with a picture and a description, for viewers without a kernel."""
     return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1)).decode()}
 
 

@@ -19,17 +19,21 @@ from maaf_lab.retrieval.rankings import Rankings
 
 
 class LinkedExplorers(ipywidgets.VBox):
-    """modifiers, retrieval, attention: the explorers. query: the first one that shows."""
+    """modifications, retrieval, attention: the explorers. query: the first one that is shown."""
 
     def __init__(self, session: Session, rankings: Mapping[str, Rankings], query: int = 0) -> None:
         self.retrieval = RetrievalExplorer([session], query)
         self.attention = AttentionExplorer([session], query)
-        self.modifiers = ModificationExplorer(rankings, session, details=False)
+        self.modifications = ModificationExplorer(rankings, session, details=False)
         for other in (self.retrieval, self.attention):
-            self.modifiers.observe(lambda change, other=other: setattr(other, "query", change["new"]), "query")
+            self.modifications.observe(lambda change, other=other: setattr(other, "query", change["new"]), "query")
         ipywidgets.link((self.retrieval, "query"), (self.attention, "query"))
-        titles = ("1. How often is it found? Pick a bar, then a query", "2. What comes for it?", "3. What do its words look at?")
-        self.parts = (self.modifiers, self.retrieval, self.attention)
+        titles = (
+            "1. How often is it found? Pick a bar, then a query",
+            "2. What is retrieved for it?",
+            "3. What do its words look at?",
+        )
+        self.parts = (self.modifications, self.retrieval, self.attention)
         rows: list[Any] = []
         for title, part in zip(titles, self.parts, strict=True):
             rows += [ipywidgets.HTML(f"<h3 style='margin:14px 0 2px'>{title}</h3>"), part]
@@ -37,7 +41,7 @@ class LinkedExplorers(ipywidgets.VBox):
 
     def show_query(self, query: int) -> None:
         """Show a query of the split in all three, by its number. ConfigError outside the split."""
-        self.modifiers.show_query(query)
+        self.modifications.show_query(query)
 
     def svg(self) -> str:
         return stacked([part.svg() for part in self.parts], self.describe())

@@ -1,4 +1,4 @@
-"""The explorers, a call each: what the notebooks `explore_*` and `start_here` open."""
+"""One function per explorer, as the notebooks `explore_*` and `start_here` call them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def explore_attention(
     runs_root: str | Path = "",
     device: str = "",
 ) -> AttentionExplorer:
-    """Show where a query's words and patches look. run, compare: a shipped model, a run's folder, or a run's name in `runs_root`.
+    """Show what a query's words and patches attend to.
 
-    data_root: the dataset; "" draws synthetic data picture by picture where that can be done. word: the picked word's place.
+    run, compare: a shipped model, a run's folder, or a run's name in `runs_root`.
+    data_root: the dataset; "" draws synthetic data image by image where that is possible. word: the picked word's number, from 0.
     """
     from maaf_lab.explorers.attention.widget import AttentionExplorer
 
@@ -60,7 +61,7 @@ def explore_modifiers(
     runs_root: str | Path = "",
     device: str = "",
 ) -> ModificationExplorer:
-    """Show recall by type of change, and the queries behind it. compare: any run of the same queries; a record is enough."""
+    """Show recall by modification type, and the queries behind it. compare: any run of the same queries; a record is enough."""
     from maaf_lab.explorers.modifications.widget import ModificationExplorer
 
     session = open_session(run, data_root=data_root, runs_root=runs_root, device=device)

@@ -1,4 +1,4 @@
-"""A trained model and the pictures it searches, ready to be asked: what every explorer looks at.
+"""A trained model and the gallery it searches: what every explorer reads from.
 
 Shapes: N tokens of one query (image tokens of every grid, then words), D width, G images of the split, S side in pixels.
 """
@@ -44,10 +44,10 @@ Progress = Callable[[int, int], None]  # done, total
 
 @dataclass(frozen=True)
 class Look:
-    """What a model makes of one query.
+    """One query as a model reads it: its vector and its attention.
 
-    vector: (D,) unit vector. tokens: names of the words (N - image tokens), as typed. unknown: words that the model has never
-    seen. weights: (operations, heads, N, N) float32, a row a token that looks; None for a system without attention.
+    vector: (D,) unit vector. tokens: the words (N - image tokens of them), as typed. unknown: words outside the vocabulary.
+    weights: (operations, heads, N, N) float32, a row per attending token; None for a system without attention.
     spans: name -> (start, stop) of "7x7", "14x14", "text". normalized: rows sum to 1; otherwise signed scores.
     """
 
@@ -62,11 +62,10 @@ class Look:
 
 @dataclass(eq=False)
 class Session:
-    """One run's model on its dataset's usual split. Nothing is read, drawn or embedded before somebody asks for it.
+    """One run's model on its dataset's usual split. Data and vectors are read, drawn or computed when first used.
 
-    name: how people call the run. data_root: its dataset's folder, None for synthetic data that is drawn picture by picture.
-    kept: folder of gallery vectors that were computed before. data_of: another run on the same data, which is read, and drawn,
-    once for both.
+    name: the run's name on screen. data_root: its dataset's folder, None for synthetic data drawn image by image as needed.
+    kept: folder of gallery vectors computed before. data_of: another session on the same data, whose data this one shares.
     """
 
     name: str
@@ -79,7 +78,7 @@ class Session:
 
     @cached_property
     def model(self) -> ComposedModel:
-        with torch.inference_mode(False):  # whoever asks first: heads are turned off in place
+        with torch.inference_mode(False):  # wherever it is first used: weights of heads are set to zero in place
             return self.run.load_model(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     @cached_property
@@ -92,7 +91,7 @@ class Session:
             found = lazy_split(settings.origin, name, settings.pixels)
             if found is None:
                 raise RunError(
-                    f"{self.name} was trained on {settings.origin!r}, which is not drawn picture by picture; "
+                    f"{self.name} was trained on {settings.origin!r}, which cannot be drawn image by image; "
                     "pass data_root, the folder that holds it"
                 )
             return found
@@ -112,11 +111,11 @@ class Session:
         return self.run.config.data.dataset
 
     def caption(self) -> str:
-        """What is looked at: data, split, model."""
+        """Model, split and data in one line."""
         return f"{self.name} on {self.split.title} ({self.split.origin})"
 
     def with_second(self, run: str | Path) -> Session:
-        """Another run on this one's data, to compare with. ConfigError where it is of another dataset, RunError for no run."""
+        """Another run on the same data, to compare with. ConfigError for another dataset, RunError where there is no such run."""
         other = open_session(run, data_root=self.data_root or "", runs_root=self.kept.parent, device=self.device or "")
         if other.dataset != self.dataset or (other.data_root is None and other.run.config.data.origin != self.split.origin):
             raise ConfigError(
@@ -130,17 +129,17 @@ class Session:
     # --- pictures -----------------------------------------------------------------------------------------------------
 
     def picture(self, image: int, pixels: int = 160) -> np.ndarray:
-        """An image of the split for people: uint8 (pixels, pixels, 3). The model saw it at its own size."""
+        """An image of the split to show: uint8 (pixels, pixels, 3). The model reads it at its own size."""
         return self.pictures([image], pixels)[0]
 
     def pictures(self, images: Sequence[int], pixels: int = 160) -> list[np.ndarray]:
-        """Several at once, which all cores share."""
+        """Several images at once, on all cores."""
         if isinstance(self.pixels, LazyPixels):
             return list(self.pixels.pictures(images, pixels)) if len(images) else []
         return list(in_threads(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
 
     def square(self, picture: np.ndarray) -> np.ndarray:
-        """Any picture uint8 (H, W, 3) as the model sees it: (S, S, 3)."""
+        """Any picture uint8 (H, W, 3) in the size that the model reads: (S, S, 3)."""
         return to_square(picture, self.pixels.size)
 
     # --- a query ------------------------------------------------------------------------------------------------------
@@ -150,7 +149,7 @@ class Session:
 
     @torch.inference_mode()
     def look(self, image: int | np.ndarray, text: str, *, off: Iterable[Head] = (), attention: bool = True) -> Look:
-        """A query. image: one of the split, or a square uint8 (S, S, 3). off: heads that add nothing, here alone."""
+        """Embed a query. image: one of the split, or a square uint8 (S, S, 3). off: heads turned off for this call."""
         with self.heads_off(off):
             vector, record = self.model.eval().fuse(self._features(image), self.model.read([text]), return_attention=attention)
         vector = unit(vector)[0].cpu().numpy()
@@ -191,7 +190,7 @@ class Session:
 
     @cached_property
     def _last(self) -> dict[str, Any]:
-        """The image of the split that was looked at last, and its features."""
+        """The last image of the split that was encoded, and its features."""
         return {}
 
     @contextmanager
@@ -210,11 +209,11 @@ class Session:
 
     @property
     def gallery(self) -> np.ndarray:
-        """Unit vectors of the split's images, (G, D) float32: shipped, kept, or computed now with a progress bar."""
+        """Unit vectors of the split's images, (G, D) float32: shipped with the lab, read from `kept`, or computed now."""
         return self.embed_gallery()
 
     def embed_gallery(self, progress: Progress | None = None) -> np.ndarray:
-        """`gallery`, telling how far it is; `progress` is not called where the vectors are there already."""
+        """`gallery`, reporting progress; `progress` is not called where the vectors exist already."""
         if self._gallery is None:
             self._gallery = self._read_or_embed(progress)
         return self._gallery
@@ -231,8 +230,8 @@ class Session:
                     return found
             except (OSError, ValueError):
                 pass  # damaged: computed again
-        nobody_asks = replace(self.split, queries=())
-        vectors = embed_split(self.model, nobody_asks, self.pixels, progress=progress or True)[1].cpu().numpy()
+        without_queries = replace(self.split, queries=())
+        vectors = embed_split(self.model, without_queries, self.pixels, progress=progress or True)[1].cpu().numpy()
         file.parent.mkdir(parents=True, exist_ok=True)
 
         def write(beside: Path) -> None:
@@ -244,7 +243,7 @@ class Session:
 
     @cached_property
     def relevance(self) -> Relevance:
-        """Which images the queries may find, and which of them are right."""
+        """Which images each query ranks, and which of them are relevant."""
         return Relevance(self.split)
 
     @cached_property
@@ -256,26 +255,24 @@ class Session:
         return self.relevance.candidates(query, category)
 
     def rank_of(self, vector: np.ndarray, query: int) -> int:
-        """Place of the first right image under the split's protocol, from 1; 0 where the gallery has none."""
-        right, gone = self.relevance.relevant(np.array([query])), np.flatnonzero(~self.candidates(query))
-        return int(self._searched.rank(vector[None], right, (np.zeros_like(gone), gone), keep=0).ranks[0])
+        """Rank of the first relevant image under the split's protocol, from 1; 0 where the gallery has none."""
+        relevant, excluded = self.relevance.relevant(np.array([query])), np.flatnonzero(~self.candidates(query))
+        return int(self._searched.rank(vector[None], relevant, (np.zeros_like(excluded), excluded), keep=0).ranks[0])
 
     def search(self, vector: np.ndarray, k: int, among: np.ndarray | None = None) -> Hits:
         """The first k images, best first; ties go to the earlier image. among: (G,) bool, the candidates."""
         return self._searched.search(vector, k, () if among is None else ~among)
 
-    def right(self, images: np.ndarray, query: int) -> np.ndarray:
-        """Which images are an answer to a query, (k,) bool."""
+    def is_relevant(self, images: np.ndarray, query: int) -> np.ndarray:
+        """Which images are relevant to a query, (k,) bool."""
         return self.relevance.is_relevant(images, query)
 
     # --- heads --------------------------------------------------------------------------------------------------------
 
     def ranks_without_each(self, query: int) -> np.ndarray | None:
-        """The target's place with each head turned off in the query alone, (operations, heads).
+        """The target's rank with each head turned off in the query alone, (operations, heads); the gallery keeps its vectors.
 
-        None without attention, or where its operations have different numbers of heads.
-
-        The gallery keeps its vectors: what is asked is what the head does for this query.
+        None for a model without attention, or whose operations have different numbers of heads.
         """
         try:
             named = attentions(self.model)
@@ -297,15 +294,15 @@ class Session:
             vector, _ = self.model.eval().fuse(features, text)
         return self.rank_of(unit(vector)[0].cpu().numpy(), query)
 
-    # --- what was measured --------------------------------------------------------------------------------------------
+    # --- recorded ranks -----------------------------------------------------------------------------------------------
 
     def rankings(self) -> Rankings:
-        """Each query's rank: the run's record where it is of this data, else ranked now."""
+        """Each query's rank: from the run's folder where it is of this data, otherwise ranked now."""
         split = self.split
         if (self.run.folder / "rankings.parquet").is_file():
             found = self.run.rankings
-            asked = list(zip(found.column("source"), found.column("text"), strict=True))
-            if asked == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
+            recorded = list(zip(found.column("source"), found.column("text"), strict=True))
+            if recorded == [(split.images[q.source].id, join(q.texts)) for q in split.queries]:
                 return found
         return rank(*embed_split(self.model, split, self.pixels, transform=self.run.config.data.transform), split)
 
@@ -316,10 +313,10 @@ class Session:
 def open_session(
     run: str | Path = "css-laptop", *, data_root: str | Path = "", runs_root: str | Path = "", device: str = ""
 ) -> Session:
-    """A run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
+    """Open a run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
 
-    data_root: the run's dataset, or the folder that holds it; "" draws synthetic data picture by picture, where that can be done,
-    and otherwise looks into the lab's data/. Raises RunError for what is no run with a model, DataError for missing data.
+    data_root: the run's dataset, or the folder that holds it; "" draws synthetic data image by image where that is possible,
+    and otherwise takes the lab's data/. Raises RunError for a run without a model, DataError for missing data.
     """
     found = find_run(run, runs_root)
     if not (found.folder / "model.safetensors").is_file():
@@ -334,8 +331,8 @@ def open_session(
     else:
         root = dataset_folder(settings.dataset, root, found.config.profile)
         origin = datasets.origin(settings.dataset, root)
-        trained_on_synthetic, looks_synthetic = map(is_synthetic, (settings.origin, origin))
-        if settings.origin and origin != settings.origin and trained_on_synthetic != looks_synthetic:
+        trained_on_synthetic, found_synthetic = map(is_synthetic, (settings.origin, origin))
+        if settings.origin and origin != settings.origin and trained_on_synthetic != found_synthetic:
             raise ConfigError(
                 f"{found.name} was trained on {settings.origin!r}, and {root} holds {origin!r}: a model of drawn "
                 "pictures says nothing about photographs, nor the other way round; pass the data it was trained on"
@@ -350,14 +347,14 @@ def open_session(
 
 
 def describe_run(run: Run) -> str:
-    """A run for people: "garments-laptop: maaf, 1,500 steps"."""
+    """A run's name on screen: "garments-laptop: maaf, 1,500 steps"."""
     config = run.config
     name = f"{config.model.name}, {config.train.steps:,} steps"
     return f"{run.name}: {name}" if run.folder.parent == GALLERIES.parent else f"{name} ({run.name[-4:]})"
 
 
 def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
-    """Another run's rankings under its name for people; a record without weights will do. ConfigError for the same run."""
+    """Another run's rankings under its name on screen; a record without weights is enough. ConfigError for the same run."""
     other = find_run(run, runs_root)
     if describe_run(other) == describe_run(first.run):
         raise ConfigError(f"expected another run to compare with, found {first.name} twice")

@@ -1,4 +1,4 @@
-"""Matplotlib figures of the attention analyses: same input, same picture. Signed values are on a diverging scale."""
+"""Matplotlib figures of the attention analyses. Same input, same picture. Signed values have a diverging scale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from maaf_lab.analysis.sentences import telling_heads
 from maaf_lab.data.transforms import GRAY
 
-# Okabe and Ito's colors, distinct with any color vision
 _COLORS = {
     "position": "#0072B2",
     "color": "#D55E00",
@@ -45,7 +44,7 @@ def color_images_figure(images: Mapping[str, np.ndarray], counts: Mapping[str, i
 
 
 def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
-    """Avoidance scores: a panel per kind of word, a dot per head with its 95% interval; the gray mark is chance."""
+    """Avoidance scores: a panel per kind of word, a dot per head with its 95% interval; gray marks are chance."""
     kinds, blocks = list(dict.fromkeys(table["kind"])), sorted(table["block"].unique())
     figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(blocks)), layout="constrained")
     axes = figure.subplots(len(blocks), len(kinds), squeeze=False, sharey=True)
@@ -153,7 +152,7 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
     for name, (start, stop) in spans.items():
         color = _SPANS.get(name, "#444444")
         for axis_name in ("x", "y"):
-            place = (
+            position = (
                 {"xy": ((start + stop - 1) / 2, -0.015), "ha": "center", "va": "top"}
                 if axis_name == "x"
                 else {"xy": (-0.015, (start + stop - 1) / 2), "ha": "right", "va": "center"}
@@ -161,10 +160,10 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
             coordinates = upper.get_xaxis_transform() if axis_name == "x" else upper.get_yaxis_transform()
             upper.annotate(
                 label[name].replace(" ", "\n", 1) if axis_name == "y" else name,
-                place["xy"],
+                position["xy"],
                 xycoords=coordinates,
-                ha=place["ha"],
-                va=place["va"],
+                ha=position["ha"],
+                va=position["va"],
                 color=color,
                 fontsize=8,
                 annotation_clip=False,
@@ -184,7 +183,7 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
                 )
     upper.set_xticks([])
     upper.set_yticks([])
-    upper.set_xlabel("looked at", labelpad=16, fontsize=9)
+    upper.set_xlabel("attended token", labelpad=16, fontsize=9)
     start, stop = spans["text"]
     lower.imshow(shown[start:stop], cmap=colors, norm=norm, aspect="auto", interpolation="nearest")
     lower.set_yticks(range(stop - start), tokens[start:stop], fontsize=8, color=_SPANS["text"])
@@ -253,9 +252,9 @@ def _bold(sentence: str) -> str:
 
 
 def position_maps_figure(maps: Mapping[str, np.ndarray], title: str = "") -> Figure:
-    """Nine 7x7 maps in the cells that their words name (Figure 3): white is more attention; the named cell is framed.
+    """Nine 7x7 maps, each in the cell that its word names (Figure 3): white is more attention; the named cell is framed.
 
-    One scale for all nine, ending at the 97th percentile, so that a single bright token does not darken the rest.
+    One scale for all nine, ending at the 97th percentile, so that one bright token does not darken the rest.
     """
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     axes = figure.subplots(3, 3)

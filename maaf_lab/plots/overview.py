@@ -1,4 +1,4 @@
-"""The README's picture: a query, what a trained MAAF ranks first, and where its last word attends."""
+"""The README's picture: a query, what a trained MAAF ranks first, and what its last word attends to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from maaf_lab.analysis.overview import Answered
+from maaf_lab.analysis.overview import FirstResults
+from maaf_lab.plots.colors import TARGET
 
 
-def overview_figure(queries: Sequence[Answered], title: str = "") -> Figure:
-    """A line a query: reference, text, the first five images of the gallery (relevant: framed), attention of the last word."""
+def overview_figure(queries: Sequence[FirstResults], title: str = "") -> Figure:
+    """A line per query: reference, text, the first five results (relevant ones framed), the attention of the last word."""
     figure = Figure(figsize=(11, 1.75 * len(queries) + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(len(queries), 8, squeeze=False, width_ratios=[1, 1.35, 1, 1, 1, 1, 1, 1])
@@ -27,7 +28,7 @@ def overview_figure(queries: Sequence[Answered], title: str = "") -> Figure:
         for axis, picture, relevant in zip(line[2:7], query.results, query.relevant, strict=True):
             axis.imshow(picture, interpolation="nearest")
             for spine in axis.spines.values():
-                spine.set(color="#2f9e44" if relevant else "#cccccc", linewidth=4 if relevant else 1)
+                spine.set(color=TARGET if relevant else "#cccccc", linewidth=4 if relevant else 1)
         line[7].imshow(query.attention, cmap="gray")
         line[7].set_title(f"“{query.word}”\nattends to", fontsize=9)
     return figure

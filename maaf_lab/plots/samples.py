@@ -1,15 +1,12 @@
-"""Data samples, training curves and attention maps as matplotlib figures: same input, same picture."""
+"""Sample queries of a dataset as matplotlib figures: same input, same picture."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.figure import Figure
-
-if TYPE_CHECKING:
-    pass
 
 
 def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
@@ -30,7 +27,7 @@ def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: str = "") -> Figure:
-    """Queries as a page: reference, text, target beside one another, `columns` queries per row. Long texts get more room."""
+    """Queries as a page: reference, text and target side by side, `columns` queries per row. Long texts get wider columns."""
     lines = -(-len(samples) // columns)
     longest = max(len(sample["text"]) for sample in samples)
     middle = next(width for most, width, *_ in _TEXT_SIZES if longest <= most)
@@ -39,8 +36,8 @@ def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: 
     for axis in axes.flat:
         axis.set_axis_off()
     for n, sample in enumerate(samples):
-        line, place = divmod(n, columns)
-        source, between, target = axes[line, 4 * place : 4 * place + 3]
+        line, column = divmod(n, columns)
+        source, between, target = axes[line, 4 * column : 4 * column + 3]
         source.imshow(sample["source"])
         target.imshow(sample["target"])
         _, _, size, letters = next(row for row in _TEXT_SIZES if len(sample["text"]) <= row[0])
@@ -51,7 +48,7 @@ def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: 
     return figure
 
 
-# A text of up to so many letters: width of its column (a picture's is 1), points, letters a line.
+# Longest text, in letters -> width of its column (a picture's is 1), font size, letters per line.
 _TEXT_SIZES = ((60, 1.1, 10, 22), (120, 1.2, 9, 25), (220, 1.5, 8.5, 33), (400, 1.8, 8, 42), (10**9, 2, 6.5, 56))
 
 

@@ -1,4 +1,4 @@
-"""A table beside the paper as text and as HTML: the paper's rows and columns, our value and the paper's in each cell."""
+"""A table of the paper as text and as HTML: its rows and columns, our value and the paper's in each cell."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _html_here(line: object) -> str:
 
 
 def statements_text(frame: pd.DataFrame) -> str:
-    """The paper's orderings, a line each: verdict, adjusted p, gain with its interval; then how they were judged."""
+    """The paper's orderings, a line each: verdict, adjusted p, gain with its interval; then how they were tested."""
     lines = [f"{line.verdict:<14} {_p(line.p_holm):<9} {_gained(line):<20} {line.statement}" for line in frame.itertuples()]
     return "\n".join([*lines, "", judged_by(frame, "statement", "of this table")])
 
@@ -114,14 +114,14 @@ def statements_html(frame: pd.DataFrame, caption: str) -> str:
 
 
 def comparisons_text(frame: pd.DataFrame) -> str:
-    """Each row against the standard row, in aligned columns; how it was judged."""
+    """Each row against the standard row, in aligned columns; then how it was tested."""
     shown = frame.drop(columns="p").rename(columns={"p_holm": "adjusted"})
     shown["adjusted"] = [_p(p).removeprefix("p ") for p in frame["p_holm"]]
     return f"{shown.round(1).to_string(index=False)}\n\n{judged_by(frame, 'row', 'above')}"
 
 
 def judged_by(frame: pd.DataFrame, thing: str, where: str) -> str:
-    """What the verdicts of a frame rest on."""
+    """How a frame's verdicts were reached, in a sentence."""
     ran = counted(int(frame["p"].notna().sum()), thing)
     return (
         f"Verdicts: 95%, Holm over the {ran} {where} that ran (p is adjusted). Gains in points, each with its own 95% "

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colors, distinct with any color vision; the baselines that see half of a query are gray.
-_OKABE_ITO = ("#E69F00", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#8A5A2B")
+from maaf_lab.plots.colors import OKABE_ITO
 
-_BASELINES = {"Image only": "#a8a8a8", "Text only": "#555555"}
-
+_COLORS = (*OKABE_ITO, "#8A5A2B")
+_BASELINES = {"Image only": "#a8a8a8", "Text only": "#555555"}  # which read half of a query: gray
 _DIM = "#666666"
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -22,7 +22,7 @@ def curves_figure(logs: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
     """Training loss against steps, a line per row of the table; each point is the mean since the point before.
 
     logs: row -> step, loss and, where there are several, seed: then the line is their mean and the band their range. The legend
-    is in the order of the lines' ends.
+    is in the order in which the lines end.
     """
     import seaborn as sns
 
@@ -51,10 +51,10 @@ def curves_figure(logs: Mapping[str, pd.DataFrame], title: str = "") -> Figure:
 
 
 def ranks_figure(frame: pd.DataFrame, title: str = "") -> Figure:
-    """How far off the misses are: the share of queries (percent) whose first relevant image is among the first k, for every k.
+    """Recall at every k: the share of queries (percent) whose first relevant image is among the first k.
 
     frame: row and rank (from 1; 0 where the gallery has no relevant image), a line per query and seed.
-    At k = 1, 10 and 50 the lines give the table's recalls. The legend is in the order of the median ranks that it names.
+    At k = 1, 10 and 50 the lines give the table's recalls. The legend is in order of the median ranks that it shows.
     """
     import seaborn as sns
 
@@ -88,7 +88,7 @@ def ranks_figure(frame: pd.DataFrame, title: str = "") -> Figure:
         ax=axis,
     )
     axis.set(xlabel="k: images looked at, best first", xlim=(1, last))
-    axis.set(ylabel="queries answered within k images (%)", ylim=(0, 100.5))
+    axis.set(ylabel="recall at k (%)", ylim=(0, 100.5))
     axis.xaxis.set_major_formatter("{x:,.0f}")
     _tidy(axis, [title] if title else [], pad=14)
     _legend(axis, {row: f"{row}: {'none' if rank > last else f'{rank:,.0f}'}" for row, rank in order.items()}, "median rank")
@@ -148,7 +148,7 @@ def recall_by_type_figure(frame: pd.DataFrame, metric: str = "R1", title: str = 
 def _colors(rows: Sequence[str]) -> dict[str, str]:
     """A row's color, the same in every figure of a table."""
     systems = [row for row in rows if row not in _BASELINES]
-    colors = dict(zip(systems, [*_OKABE_ITO, "#000000", *_BASELINES.values()] * len(systems), strict=False))
+    colors = dict(zip(systems, [*_COLORS, "#000000", *_BASELINES.values()] * len(systems), strict=False))
     return {row: _BASELINES.get(row) or colors[row] for row in rows}
 
 
@@ -166,7 +166,7 @@ def _tidy(axis: Axes, title: Sequence[str], *, grid: str = "y", pad: float = 6) 
 
 
 def _legend(axis: Axes, labels: Mapping[str, str] | None = None, title: str = "") -> None:
-    """Beside the axes, where it hides no line."""
+    """A legend beside the axes, where it hides no line."""
     import seaborn as sns
 
     sns.move_legend(

@@ -34,12 +34,12 @@ def looking(monkeypatch, scenes, sidecar, towards):
     for image, number, box in zip(sidecar["image"], sidecar["object"], sidecar["box"], strict=True):
         boxes.setdefault(int(image), {})[int(number)] = box
 
-    def words(model, split, cache, places_of, **_options):
+    def words(model, split, cache, positions_of, **_options):
         for i, q in enumerate(split.queries):
-            for place in places_of(tokenize(q.texts[0])):
+            for position in positions_of(tokenize(q.texts[0])):
                 fits = parse_modification(q.texts[0]).fits
                 region = coverage(np.stack([boxes[q.source][n] for n, o in enumerate(scenes[q.source]) if fits(o)]), 56, 7)
-                yield WordMap(i, place, ((1 + towards) / 2 * region + (1 - towards) / 2 * (region == 0))[None, None])
+                yield WordMap(i, position, ((1 + towards) / 2 * region + (1 - towards) / 2 * (region == 0))[None, None])
 
     monkeypatch.setattr("maaf_lab.analysis.avoidance.word_attention", words)
 

@@ -4,6 +4,7 @@ import pytest
 
 from maaf_lab.analysis.captions import caption_frame, caption_statistics, commonest
 from maaf_lab.data.datasets.fashion_iq import FashionIQ
+from maaf_lab.errors import DataError
 from maaf_lab.paper.printed import paper_captions
 from maaf_lab.synthetic import registry as sets
 
@@ -20,7 +21,7 @@ def test_counts():
     }
     assert commonest(texts, 3) == [("blue", 2), ("is", 2), ("sleeves", 2)]
     assert caption_frame({"a": texts, "b": ["x"]})[""].tolist() == ["a", "b"]
-    with pytest.raises(ValueError, match="at least one caption"):
+    with pytest.raises(DataError, match="at least one caption"):
         caption_statistics([])
 
 

@@ -1,4 +1,4 @@
-"""Where colour words look (Figure 5)."""
+"""What color words ignore (Figure 5)."""
 
 import numpy as np
 import torch

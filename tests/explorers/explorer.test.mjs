@@ -53,7 +53,7 @@ test("numbers for people", () => {
   assert.deepEqual([0, 0.126, -2].map((v) => number(v, true)), ["+0.00", "+0.13", "\u22122.00"]);
 });
 
-test("a colour is looked up on the palette of its scale, and nothing falls off its ends", () => {
+test("a color is looked up on the palette of its scale, and nothing falls off its ends", () => {
   const data = { palettes: PALETTES };
   const shares = [0, 0.5, 1, 9].map((v) => color(data, v, 1, false));
   assert.deepEqual(shares, ["sequential 0", "sequential 128", "sequential 255", "sequential 255"]);

@@ -121,7 +121,7 @@ def test_attention_by_mouse(opened, shot):
     assert "head 4" in lab.execute("print(repr(explorer))"), "the kernel knows what was picked"
 
 
-def test_attention_asked_again(opened, shot):
+def test_another_query_and_another_text(opened, shot):
     """Another query by its words, a sentence of one's own, unknown words, heads turned off, averages, nonsense."""
     lab = opened("explore_attention", drawings=2)
     before = lab.drawn(0)
@@ -133,7 +133,7 @@ def test_attention_asked_again(opened, shot):
     before = lab.drawn(0)
     lab.page.locator("button:text-is('3')").first.click()
     lab.redrawn(before)
-    assert "without block 1 head 3" in one.inner_text(), "the target's place without a head"
+    assert "without block 1 head 3" in one.inner_text(), "the target's rank without a head"
     before = lab.drawn(0)
     lab.box("or your own text").fill("make the fluffy sphere red")
     lab.box("or your own text").press("Enter")
@@ -181,9 +181,9 @@ def test_a_saved_page_hovers_without_kernel_or_network(opened, browser, tmp_path
     file = tmp_path / "attention.html"
     lab.execute(f"explorer.save({str(file)!r}); averages.save({str(tmp_path / 'averages.html')!r})\nprint('saved')")
     context = browser.new_context(viewport={"width": 1024, "height": 900}, offline=True)
-    asked: list[str] = []
+    requested: list[str] = []
     away = context.new_page()
-    away.on("request", lambda request: asked.append(request.url))
+    away.on("request", lambda request: requested.append(request.url))
     away.goto(file.as_uri())
     away.wait_for_function("window.maaf")
     before = fills(away, "c0-0-")
@@ -199,7 +199,7 @@ def test_a_saved_page_hovers_without_kernel_or_network(opened, browser, tmp_path
     title = away.locator("svg text").first.text_content()
     away.locator("[data-act='head'][data-value='3']").click()
     assert away.locator("svg text").first.text_content() != title and "head 3" in away.locator("svg text").first.text_content()
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in requested), requested
     context.close()
 
 
@@ -263,7 +263,7 @@ def test_retrieval(opened, shot, tmp_path):
     one.locator("[data-act='turn']").first.focus()
     lab.page.keyboard.press("Enter")
     lab.page.wait_for_function("() => document.querySelector('[data-act=turn]').getAttribute('aria-checked') === 'true'")
-    assert "remove middle-left" in one.locator("svg").get_attribute("aria-label"), "an earlier turn is looked at again"
+    assert "remove middle-left" in one.locator("svg").get_attribute("aria-label"), "an earlier turn is shown again"
     box.fill("make the sparkling sphere big")
     lab.page.wait_for_function("() => document.querySelector('.maaf-drawing').innerText.includes('has never seen')")
     assert "'sparkling'" in one.inner_text()
@@ -342,8 +342,8 @@ def test_modifiers(opened, shot):
     before = lab.drawn()
     one.locator("[data-act='sort'][data-value='second model better']").click()
     lab.redrawn(before)
-    places = [int(x.replace(",", "")) for x in re.findall(r"target ([\d,]+)(?:st|nd|rd|th)", one.inner_text())]
-    assert all(second < first for first, second in zip(places[::2], places[1::2], strict=True)), "sorted by who does better"
+    ranks = [int(x.replace(",", "")) for x in re.findall(r"target ([\d,]+)(?:st|nd|rd|th)", one.inner_text())]
+    assert all(second < first for first, second in zip(ranks[::2], ranks[1::2], strict=True)), "sorted by who does better"
     query = one.locator("[data-act='query']").first.get_attribute("data-value")
     one.locator("[data-act='query']").first.click()
     lab.page.wait_for_function("() => document.querySelectorAll('.maaf-drawing').length === 4", timeout=90_000)

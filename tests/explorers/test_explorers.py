@@ -1,4 +1,4 @@
-"""The explorers without a browser: what they draw, describe, save and answer. Drawings are held against slow, obvious counts."""
+"""The explorers without a browser: what they draw, describe and save. Drawings are compared with slow, obvious counts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def press(explorer: Explorer, act: str, value: object) -> None:
 
 
 def sound(svg: str) -> ElementTree.Element:
-    """Well-formed, nothing fetched, ids told apart, everything to press and every picture named."""
+    """Well-formed, nothing fetched, no id twice, everything to press and every picture named."""
     root = ElementTree.fromstring(svg)
     ids = [e.get("id") for e in root.iter() if e.get("id")]
     assert len(ids) == len(set(ids)), "an id twice"
@@ -111,11 +111,11 @@ def test_the_palettes_and_the_fonts_are_matplotlibs():
 
 def test_an_explorer_opens_without_what_only_others_need():
     """Each of these takes from a tenth to half a second to import, before anything shows."""
-    asked = """
+    script = """
 import sys, maaf_lab
 maaf_lab.explore_attention()._repr_mimebundle_()
 print(*sorted({"accelerate", "matplotlib", "nbformat", "pandas", "seaborn", "torch._dynamo"} & set(sys.modules)))"""
-    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
@@ -134,7 +134,7 @@ def test_lines_of_text():
     assert wrap("", 50) == [""] and shortened("short", 200) == "short" and shortened("much too long for this", 60).endswith("…")
     svg, below = lines(0, 0, "one two three four five six", 60, 13, most=2)
     assert svg.count("<text") == 2 and "…" in svg and below > 20
-    assert tag("text", x=1.5, class_="a", stroke_width=None, told='<&"') == '<text x="1.5" class="a" told="&lt;&amp;&quot;"/>'
+    assert tag("text", x=1.5, class_="a", stroke_width=None, note='<&"') == '<text x="1.5" class="a" note="&lt;&amp;&quot;"/>'
 
 
 def test_drawings_below_one_another_keep_their_ids_apart():
@@ -159,9 +159,9 @@ def node():
 
 
 def test_the_page_by_itself(node):
-    """Numbers, sentences and colours of a selection, in JavaScript: `explorer.test.mjs`."""
-    asked = [node, "--test", "--test-reporter=tap", Path(__file__).with_name("explorer.test.mjs")]
-    done = subprocess.run(asked, capture_output=True, text=True)
+    """Numbers, sentences and colors of a selection, in JavaScript: `explorer.test.mjs`."""
+    command = [node, "--test", "--test-reporter=tap", Path(__file__).with_name("explorer.test.mjs")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "# pass 7" in done.stdout, done.stdout + done.stderr
 
 
@@ -187,15 +187,15 @@ def test_the_page_paints_what_python_paints(node, run, tmp_path):
         }
         for _ in range(24)
     ]
-    (tmp_path / "asked.json").write_text(json.dumps({"data": state.data, "selections": selections}))
+    (tmp_path / "selections.json").write_text(json.dumps({"data": state.data, "selections": selections}))
     script = f"""
 import {{ readFileSync }} from "node:fs";
 import {{ paint, unpack }} from {json.dumps((HERE / "explorer.js").as_uri())};
-const {{ data, selections }} = JSON.parse(readFileSync("asked.json", "utf8"));
+const {{ data, selections }} = JSON.parse(readFileSync("selections.json", "utf8"));
 const weights = data.records.map((record) => unpack(record.weights));
 process.stdout.write(JSON.stringify(selections.map((selection) => paint(data, weights, selection))));"""
-    (tmp_path / "asks.mjs").write_text(script)
-    done = subprocess.run([node, "asks.mjs"], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
+    (tmp_path / "paint.mjs").write_text(script)
+    done = subprocess.run([node, "paint.mjs"], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for selection, painted in zip(selections, json.loads(done.stdout), strict=True):
         assert painted == state.painted(selection), selection
@@ -215,8 +215,8 @@ def test_attention_shows_what_the_model_attends_to(attention, css):
     texts = {e.get("id"): e.text for e in root.iter(f"{SVG}text")}
     assert texts["n0"] == number(row[49], False) and texts["n2"] == number(row[51], False)
     assert "“middleleft” looks past what it names" in texts["q0"]
-    places = css.ranks_without_each(12)
-    assert [texts[f"x{h}"] for h in range(1, 9)] == [f"off: {rank_name(p)}" for p in places[0]]
+    ranks = css.ranks_without_each(12)
+    assert [texts[f"x{h}"] for h in range(1, 9)] == [f"off: {rank_name(r)}" for r in ranks[0]]
     assert "target 1st" in repr(attention) and attention.svg() == AttentionExplorer([css], 12).svg(), "same state, same bytes"
 
 
@@ -242,7 +242,7 @@ def test_signed_attention_stands_on_a_diverging_scale():
     sound(attention_svg(state))
 
 
-def test_attention_asked_again(attention, css):
+def test_another_query_and_another_text(attention, css):
     attention.find("purple sphere")
     words = css.text_of(attention.query).split()
     assert (
@@ -265,7 +265,7 @@ def test_attention_asked_again(attention, css):
     attention.control("with the words").value = "?!"
     assert "expected words of letters" in attention.message.value and attention.svg() == shown
     attention.control("with the words").value = ""
-    assert attention.message.value == "", "what was asked is taken back, and so is the answer"
+    assert attention.message.value == "", "without words to find there is no message"
     attention.type("make the fluffy sphere red")
     assert "never seen" in attention.message.value and "fluffy" in attention.message.value and "fluffy" in repr(attention)
     assert "no target is known" in attention.state.caption and attention.state.target is None
@@ -279,7 +279,7 @@ def test_attention_asked_again(attention, css):
     assert "expected a query from 0 to 15,999" in attention.message.value and "query 40 of" in attention.state.caption
 
 
-def test_what_is_asked_in_code_is_shown_or_refused(attention, css):
+def test_calls_in_code_are_shown_or_refused(attention, css):
     """The same verbs as the boxes and buttons, from a notebook's cell: what is wrong is raised, and what was shown stays."""
     attention.find("purple sphere")
     first = attention.query
@@ -324,20 +324,20 @@ def test_what_is_asked_in_code_is_shown_or_refused(attention, css):
 
 
 def test_heads_off_move_the_target(css):
-    """A query that a head is needed for: its place follows the switch, and comes back."""
-    explorer = next(e for q in range(0, 400, 7) if (e := AttentionExplorer([css], q)).state.seen[0].places.max() > 1)
-    query, places = explorer.query, explorer.state.seen[0].places
-    head = int(places[0].argmax())
+    """A query that needs a head: its target's rank follows the switch, and comes back."""
+    explorer = next(e for q in range(0, 400, 7) if (e := AttentionExplorer([css], q)).state.seen[0].ranks.max() > 1)
+    query, ranks = explorer.query, explorer.state.seen[0].ranks
+    head = int(ranks[0].argmax())
     explorer.turn_off([(0, head)])
     assert (
-        explorer.state.place_off
-        == places[0, head]
+        explorer.state.rank_off
+        == ranks[0, head]
         == css.rank_of(css.look(css.split.queries[query].source, css.text_of(query), off=[(0, head)]).vector, query)
     )
-    assert f"without block 1 head {head + 1}: {rank_name(places[0, head])}" in repr(explorer)
+    assert f"without block 1 head {head + 1}: {rank_name(ranks[0, head])}" in repr(explorer)
     toggles = [explorer.control(f"block 1, head {h} off") for h in range(1, 9)]
     explorer.turn_off([])
-    assert explorer.state.place_off is None and "without" not in repr(explorer) and len(set(toggles)) == 8
+    assert explorer.state.rank_off is None and "without" not in repr(explorer) and len(set(toggles)) == 8
     with pytest.raises(ConfigError, match=r"expected the label of a control, one of 'query', .*found 'block 1, head 9 off'"):
         explorer.control("block 1, head 9 off")
     toggles[1].value = True
@@ -362,13 +362,13 @@ def test_interactions_leave_nothing_behind(attention, retrieval, rankings, garme
     def alive() -> int:
         return len(ipywidgets.Widget.get_manager_state()["state"])
 
-    modifiers = ModificationExplorer(rankings, garments, details=False)
+    modifications = ModificationExplorer(rankings, garments, details=False)
     before = None
     for n in range(30):
         attention.query = 40 + n % 7
         attention.turn_off([(0, n % 8)])
         retrieval.type(f"make cube {('red', 'blue', 'small')[n % 3]}")
-        modifiers.pick(("color", "shape")[n % 2])
+        modifications.pick(("color", "shape")[n % 2])
         before = before or alive()
     assert alive() == before
 
@@ -405,25 +405,25 @@ def test_two_models_side_by_side(css):
 
 def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, garments):
     """And one that does not fit, or is none, is a message; what was shown stays."""
-    modifiers = ModificationExplorer(rankings, garments)
-    shown = repr(attention), repr(retrieval), repr(modifiers)
+    modifications = ModificationExplorer(rankings, garments)
+    shown = repr(attention), repr(retrieval), repr(modifications)
     for explorer in (attention, retrieval):
         explorer.control("beside it").value = "garments-laptop"
         assert "two models of one dataset" in explorer.message.value
-    modifiers.control("beside it").value = "css-laptop"
-    assert "expected rankings of the same queries" in modifiers.message.value
-    for explorer in (attention, retrieval, modifiers):
+    modifications.control("beside it").value = "css-laptop"
+    assert "expected rankings of the same queries" in modifications.message.value
+    for explorer in (attention, retrieval, modifications):
         explorer.control("beside it").value = "nothing of the kind"
         assert "is no run" in explorer.message.value and "alert" in explorer.message.value
-    assert (repr(attention), repr(retrieval), repr(modifiers)) == shown
+    assert (repr(attention), repr(retrieval), repr(modifications)) == shown
     attention.compare("css-laptop")
     retrieval.compare("css-laptop")
-    modifiers.compare("fashion_iq-tirg-e2a551407a")
+    modifications.compare("fashion_iq-tirg-e2a551407a")
     assert "model" in attention.state.data["compares"] and len(retrieval.state.turns[0].found) == 2
-    assert modifiers.state.models == ("one", "tirg, 300 steps (407a)") and modifiers.message.value == ""
-    for explorer in (attention, retrieval, modifiers):
+    assert modifications.state.models == ("one", "tirg, 300 steps (407a)") and modifications.message.value == ""
+    for explorer in (attention, retrieval, modifications):
         explorer.control("beside it").value = ""
-    assert len(retrieval.state.turns[0].found) == len(attention.state.seen) == len(modifiers.state.models) == 1
+    assert len(retrieval.state.turns[0].found) == len(attention.state.seen) == len(modifications.state.models) == 1
 
 
 def test_errors_in_a_notebook_are_messages():
@@ -464,7 +464,7 @@ def test_retrieval_shows_the_protocols_ranking(retrieval, css):
     order = [int(i) for i in np.argsort(-scores, kind="stable")]
     ranked = [r.image for r in found.results if not r.source]
     assert ranked == [i for i in order if i != query.source][: len(ranked)] and len(ranked) == 10
-    assert found.place == css.run.rankings.frame["rank"][12] and next(r.right for r in found.results if not r.source)
+    assert found.rank == css.run.rankings.frame["rank"][12] and next(r.relevant for r in found.results if not r.source)
     assert all(r.source == (r.image == query.source) for r in found.results)
     root = sound(retrieval.svg())
     assert sum(e.get("data-act") == "refine" for e in root.iter()) == len(found.results)
@@ -475,9 +475,9 @@ def test_typing_moves_the_results(retrieval, css):
     before = [r.image for r in retrieval.state.turns[0].found[0].results]
     retrieval.control("change it:").value = "make middle-left object red"
     assert [r.image for r in retrieval.state.turns[0].found[0].results] != before and "object red" in repr(retrieval)
-    assert retrieval.state.turns[0].found[0].place is None, "nobody knows this text's target"
+    assert retrieval.state.turns[0].found[0].rank is None, "nobody knows this text's target"
     retrieval.type("remove middle-left object")
-    assert [r.image for r in retrieval.state.turns[0].found[0].results] == before and retrieval.state.turns[0].found[0].place == 1
+    assert [r.image for r in retrieval.state.turns[0].found[0].results] == before and retrieval.state.turns[0].found[0].rank == 1
     shown = repr(retrieval)
     retrieval.control("change it:").value = "?!"
     assert "none that the model can read" in retrieval.message.value and repr(retrieval) == shown
@@ -559,7 +559,7 @@ def test_names_and_texts_that_no_drawing_can_hold(retrieval, css, tmp_path):
     retrieval.type("remove \x00\x1bcube")
     svg = retrieval.svg()
     named = [e.get("aria-label") for e in sound(svg).iter() if e.get("data-act") == "refine"]
-    assert all(any(name in told for told in named) for name in ("bell\ufffd.png", "latin\ufffd.png", "<b>&amp;.png"))
+    assert all(any(name in label for label in named) for name in ("bell\ufffd.png", "latin\ufffd.png", "<b>&amp;.png"))
     assert "“remove \ufffd\ufffdcube”" in repr(retrieval)
     for ending in ("html", "svg", "png"):
         assert retrieval.save(tmp_path.parent / f"odd.{ending}").stat().st_size > 10_000
@@ -598,10 +598,10 @@ def test_retrieval_refuses_nonsense(css, garments):
         RetrievalExplorer([css], 0, folder="/no/such/folder")
 
 
-# --- modifiers --------------------------------------------------------------------------------------------------------
+# --- modifications ----------------------------------------------------------------------------------------------------
 
 
-def test_modifiers(rankings, garments):
+def test_modifications(rankings, garments):
     explorer = ModificationExplorer(rankings, garments)
     root = sound(explorer.svg())
     bars = [e.get("data-value") for e in root.iter() if e.get("data-act") == "type"]
@@ -609,7 +609,7 @@ def test_modifiers(rankings, garments):
     assert "all n = 6,000: 69.4" in repr(explorer)
     press(explorer, "type", "color")
     press(explorer, "sort", "best first")
-    assert explorer.state.picked == "color" and explorer.state.lines[0].places[0] == 1
+    assert explorer.state.picked == "color" and explorer.state.lines[0].ranks[0] == 1
     first = [line.query for line in explorer.state.lines]
     press(explorer, "page", "on")
     assert [line.query for line in explorer.state.lines] != first and explorer.state.start == 6
@@ -635,7 +635,7 @@ def test_modifiers(rankings, garments):
     assert "3 to 5 words" in repr(explorer)
 
 
-def test_types_of_change_in_code(rankings, garments):
+def test_modification_types_in_code(rankings, garments):
     explorer = ModificationExplorer(rankings, garments, details=False)
     explorer.filter("stripes", category="dress", longest=8)
     labels = ("only with the words", "category", "words")
@@ -669,8 +669,8 @@ def test_a_query_opens_its_retrievals_and_its_attention(rankings, garments):
     press(explorer, "query", query)
     retrieval, attention = explorer.retrieval, explorer.attention
     assert retrieval.query == attention.query == query and explorer.state.opened == query
-    place = garments.run.rankings.frame["rank"][query]
-    assert retrieval.state.turns[0].found[0].place == place, "what the bar counted is what is shown"
+    rank = garments.run.rankings.frame["rank"][query]
+    assert retrieval.state.turns[0].found[0].rank == rank, "what the bar counted is what is shown"
     explorer.query = 5
     assert retrieval.query == attention.query == 5
     explorer.query = 10**9
@@ -687,21 +687,21 @@ def test_rankings_have_to_fit_the_split(css, garments):
 
 def test_the_three_are_linked(css):
     lab = maaf_lab.explore("css-laptop", query=12)
-    press(lab.modifiers, "query", 77)
+    press(lab.modifications, "query", 77)
     assert lab.retrieval.query == lab.attention.query == 77 and "query 77 of" in lab.attention.state.caption
     lab.retrieval.control("query").value = 40
     assert lab.attention.query == 40 and css.text_of(40) in repr(lab)
     lab.show_query(12)
-    assert lab.retrieval.query == lab.attention.query == lab.modifiers.query == 12
+    assert lab.retrieval.query == lab.attention.query == lab.modifications.query == 12
     assert sound(lab.svg()) is not None and repr(lab).count("\n") == 2
 
 
-@pytest.mark.parametrize("kind", ["attention", "retrieval", "modifiers", "together"])
+@pytest.mark.parametrize("kind", ["attention", "retrieval", "modifications", "together"])
 def test_saved_files(kind, css, rankings, garments, tmp_path):
     make = {
         "attention": lambda: AttentionExplorer([css], 12),
         "retrieval": lambda: RetrievalExplorer([css], 12),
-        "modifiers": lambda: ModificationExplorer(rankings, garments),
+        "modifications": lambda: ModificationExplorer(rankings, garments),
         "together": lambda: maaf_lab.explore("css-laptop", query=12),
     }[kind]
     explorer = make()

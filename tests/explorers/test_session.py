@@ -111,14 +111,14 @@ HARD = {  # queries that get another rank from plainly rounded vectors, and (221
 
 @pytest.mark.parametrize("name", list(HARD))
 def test_ranks_are_the_records(name):
-    """From a gallery of 16-bit numbers: the same rank for every query, and what is found there is right."""
+    """From a gallery of 16-bit numbers: the same rank for every query, and the image found there is relevant."""
     session = open_session(name)
     recorded = session.run.rankings.column("rank")
     for q in [*np.random.default_rng(0).choice(len(recorded), 60, replace=False).tolist(), *HARD[name]]:
         vector = session.look(session.split.queries[q].source, session.text_of(q), attention=False).vector
         assert session.rank_of(vector, q) == recorded[q]
         found = session.search(vector, int(recorded[q]), session.candidates(q)).images
-        assert session.right(found, q).tolist() == [False] * (recorded[q] - 1) + [True]
+        assert session.is_relevant(found, q).tolist() == [False] * (recorded[q] - 1) + [True]
 
 
 def test_a_gallery_on_disk(tmp_path):
@@ -131,10 +131,10 @@ def test_a_gallery_on_disk(tmp_path):
 
 
 def test_a_gallery_is_embedded_once_and_kept(trained, tiny_css, tmp_path):
-    run, told = trained(), []
+    run, reported = trained(), []
     first = open_session(run.folder, data_root=tiny_css, runs_root=tmp_path)
-    vectors = first.embed_gallery(lambda done, total: told.append((done, total)))
-    assert told[-1] == (360, 360) and first.embed_gallery() is vectors
+    vectors = first.embed_gallery(lambda done, total: reported.append((done, total)))
+    assert reported[-1] == (360, 360) and first.embed_gallery() is vectors
     second = open_session(run.folder, data_root=tiny_css, runs_root=tmp_path)
     kept = next((tmp_path / "galleries").glob("*.npy"))
     written = kept.stat().st_mtime_ns
@@ -178,17 +178,19 @@ def test_search_and_rank_against_a_full_sort(run):
     for q in (0, 777, 4321):
         vector = session.look(session.split.queries[q].source, session.text_of(q), attention=False).vector
         among = session.candidates(q)
-        asked = session.split.queries[q]
-        for i in (0, 5, asked.source, asked.target):
-            inside = session.dataset == "css" or asked.category in session.split.images[i].categories
-            assert among[i] == (inside and i != asked.source)
+        query = session.split.queries[q]
+        for i in (0, 5, query.source, query.target):
+            inside = session.dataset == "css" or query.category in session.split.images[i].categories
+            assert among[i] == (inside and i != query.source)
         scores = session.gallery @ vector
         order = [i for i in np.argsort(-scores, kind="stable") if among[i]]
         hits = session.search(vector, 7, among)
         assert hits.images.tolist() == order[:7] and np.allclose(hits.scores, scores[order[:7]])
-        place = 1 + next(n for n, i in enumerate(order) if session.split.images[i].label == asked.target_label)
-        assert session.rank_of(vector, q) == place
-        assert session.right(hits.images, q).tolist() == [session.split.images[i].label == asked.target_label for i in order[:7]]
+        first = 1 + next(n for n, i in enumerate(order) if session.split.images[i].label == query.target_label)
+        assert session.rank_of(vector, q) == first
+        assert session.is_relevant(hits.images, q).tolist() == [
+            session.split.images[i].label == query.target_label for i in order[:7]
+        ]
     assert len(session.search(vector, 5, np.zeros(len(session.split.images), bool)).images) == 0
 
 
@@ -259,14 +261,14 @@ def test_referents(css):
         assert len(named) == 0 and words == {}
 
 
-def asked(session):
+def parts(session):
     return session.model, session.split, session.pixels
 
 
 def test_word_groups_against_a_loop(trained, tiny_css, tmp_path):
     session = open_session(trained(**{"model.blocks": 2}).folder, data_root=tiny_css, runs_root=tmp_path)
-    told = []
-    found = word_groups(*asked(session), "a word", "cube", progress=lambda done, total: told.append((done, total)))
+    reported = []
+    found = word_groups(*parts(session), "a word", "cube", progress=lambda done, total: reported.append((done, total)))
     rows = [q for q in range(len(session.split.queries)) if "cube" in tokenize(session.text_of(q))]
     total, images = 0, []
     for q in rows:
@@ -274,28 +276,28 @@ def test_word_groups_against_a_loop(trained, tiny_css, tmp_path):
         total = total + look.weights[:, :, 49 + tokenize(session.text_of(q)).index("cube"), :49].reshape(2, 4, 7, 7)
         images.append(session.pixels.image(session.split.queries[q].source).astype(float))
     assert found.counts == {"cube": len(rows)} and np.allclose(found.maps["cube"], total / len(rows), atol=1e-6)
-    assert np.abs(found.pictures["cube"] - np.mean(images, 0)).max() <= 0.51 and told[-1] == (len(rows), len(rows))
+    assert np.abs(found.pictures["cube"] - np.mean(images, 0)).max() <= 0.51 and reported[-1] == (len(rows), len(rows))
     assert found.operations == ("block 1", "block 2")
-    places = word_groups(*asked(session), "position")
-    assert list(places.maps) == [p for p in places.counts] and places.contrast["top-left"].shape == (2, 5)
-    colors = word_groups(*asked(session), "color")
+    positions = word_groups(*parts(session), "position")
+    assert list(positions.maps) == [p for p in positions.counts] and positions.contrast["top-left"].shape == (2, 5)
+    colors = word_groups(*parts(session), "color")
     assert set(colors.ignored) == set(colors.maps)
-    types = word_groups(*asked(session), "type of change")
+    types = word_groups(*parts(session), "modification type")
     assert set(types.maps) == {"add", "remove", "change", "color", "shape", "size", "position"}
 
 
 def test_word_groups_say_what_is_wrong(css, garments):
     with pytest.raises(ConfigError, match="holds the word 'unicorn'; try one of its words: "):
-        word_groups(*asked(css), "a word", "unicorn")
+        word_groups(*parts(css), "a word", "unicorn")
     with pytest.raises(ConfigError, match="expected one word"):
-        word_groups(*asked(css), "a word", "red cube")
+        word_groups(*parts(css), "a word", "red cube")
     with pytest.raises(ConfigError, match="holds words of position"):
-        word_groups(*asked(garments), "position")
+        word_groups(*parts(garments), "position")
     with pytest.raises(ConfigError, match="expected a word, position"):
-        word_groups(*asked(css), "mood")
+        word_groups(*parts(css), "mood")
 
 
-# --- types of change --------------------------------------------------------------------------------------------------
+# --- modification types -----------------------------------------------------------------------------------------------
 
 
 def test_a_taxonomy_is_text_and_back():

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from maaf_lab.analysis.by_modification import by_modification_type, modification_counts
-from maaf_lab.analysis.modification_types import MODIFICATION_TYPES, has_modification_type, modification_types_of
+from maaf_lab.analysis.modification_types import MODIFICATION_TYPES, has_modification_type, holds
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import MARK
 from maaf_lab.errors import ConfigError, TrainingError
@@ -467,12 +467,13 @@ def test_one_among_several_that_change_little():
     assert said(runs(**{"64": 330, "128": 330, "256": 330, "512": 340}))["verdict"] == "undecided"
 
 
-# --- modifier types (Table S4) ----------------------------------------------------------------------------------------
+# --- modification types (Table S4) ----------------------------------------------------------------------------------------
 
 
-def test_modifiers_by_keyword():
+def test_modification_types_by_keyword():
     texts = ["Is plaid blue and black.", "longer sleeves", "is a T-shirt", "more elegant", "V-neck"]
-    assert [modification_types_of(text) for text in texts] == [
+    found = holds(texts, MODIFICATION_TYPES)
+    assert [tuple(name for name in MODIFICATION_TYPES if found[name][n]) for n in range(len(texts))] == [
         ("color", "texture"),
         ("shape", "parts"),
         ("type",),
@@ -481,7 +482,7 @@ def test_modifiers_by_keyword():
     ]
     assert has_modification_type(texts, "color").tolist() == [True, False, False, False, False]
     assert has_modification_type(texts, "all").all()
-    with pytest.raises(ValueError, match="expected all, color, texture, shape, parts, type; found 'colour'"):
+    with pytest.raises(ConfigError, match="expected all, color, texture, shape, parts, type; found 'colour'"):
         has_modification_type(texts, "colour")
 
 

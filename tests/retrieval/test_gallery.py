@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from maaf_lab.analysis.overview import answered
+from maaf_lab.analysis.overview import first_results
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.data.transforms import normalize_pixels
 from maaf_lab.errors import ConfigError, LabError
@@ -323,7 +323,7 @@ def test_the_overview_shows_what_a_table_ranks_first(made_model, css_test, css_t
     ]
     split = replace(css_test, queries=[css_test.queries[q] for q in rows])
     top = rank(torch.cat(asked).detach(), gallery, split, progress=False).frame["top"]
-    figure = overview_figure(answered(model, css_test, css_test_cache, gallery, rows))
+    figure = overview_figure(first_results(model, css_test, css_test_cache, gallery, rows))
     place = {image.id: i for i, image in enumerate(css_test.images)}
     for n in range(len(rows)):
         shown = [axis.images[0].get_array() for axis in figure.axes[8 * n + 2 : 8 * n + 7]]

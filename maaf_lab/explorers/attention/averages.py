@@ -1,4 +1,4 @@
-"""Average attention of words as one drawing: a tile a group of words, every head of the picked one. Same state, same bytes."""
+"""Average attention of words as one drawing: a tile per group of words, every head of the picked one. Same state, same bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from maaf_lab.analysis.word_groups import WordGroups
 from maaf_lab.data.transforms import GRAY
 from maaf_lab.explorers.attention.paint import color, head_name, number
 from maaf_lab.explorers.page.html import page
-from maaf_lab.explorers.page.svg import button, document, label, lines, picked_outline, picture, press, scale_bar, tag
+from maaf_lab.explorers.page.svg import button, dashed_box, document, label, lines, picked_outline, picture, press, scale_bar, tag
 
 WIDTH = 1000
 
@@ -81,14 +81,14 @@ def aggregate_svg(state: AggregateState) -> str:
         parts.append(press(inside, on=on, alt=alt, data_act="group", data_value=name, group="groups", data_columns=across))
     bottom = y + rows * tall
     right = 694.0
-    place, top = right, 28.0
+    left, top = right, 28.0
     for b, operation in enumerate(groups.operations):
-        one, wide = button(round(place, 2), top, operation, act="block", value=str(b), on=b == state.block)
-        if place + wide > WIDTH:
-            place, top = right, top + 28
-            one, wide = button(place, top, operation, act="block", value=str(b), on=b == state.block)
+        one, wide = button(round(left, 2), top, operation, act="block", value=str(b), on=b == state.block)
+        if left + wide > WIDTH:
+            left, top = right, top + 28
+            one, wide = button(left, top, operation, act="block", value=str(b), on=b == state.block)
         parts.append(one)
-        place += wide + 5
+        left += wide + 5
     top += 34
     parts.append(label(right, top + 10, f"each head: {state.group}", 11, kind="soft"))
     top += 18
@@ -128,12 +128,12 @@ def aggregate_svg(state: AggregateState) -> str:
             "attention to a patch, tiles",
         )
     )
-    notes = ["mean reference in grey beneath"]
+    notes = ["below each map: the mean reference, in gray"]
     if groups.contrast:
         notes.append("dashed: the cell that the word names")
     if both:
         notes.append(
-            "small pictures: (1 − attention) × image, less the mean of all words; grey is no difference (the paper's Figure 5)"
+            "small pictures: (1 − attention) × image, less the mean of all words; gray is no difference (the paper's Figure 5)"
         )
     text, bottom = lines(330, bottom + 18, "; ".join(notes), 660, 11, kind="soft")
     parts.append(text)
@@ -150,8 +150,8 @@ def _map(
     step = size / side
     made = ""
     if under is not None:
-        grey = np.repeat((under @ np.array(GRAY))[:, :, None].round().astype(np.uint8), 3, 2)
-        made = picture(round(x, 2), round(y, 2), round(size, 2), grey, alt)
+        gray = np.repeat((under @ np.array(GRAY))[:, :, None].round().astype(np.uint8), 3, 2)
+        made = picture(round(x, 2), round(y, 2), round(size, 2), gray, alt)
     cells = [
         tag(
             "rect",
@@ -172,16 +172,7 @@ def _cell(name: str, x: float, y: float, size: float) -> str:
 
     row, column = divmod(POSITIONS.index(name), 3)
     third = size / 3
-    place = {
-        "x": round(x + column * third, 2),
-        "y": round(y + row * third, 2),
-        "width": round(third, 2),
-        "height": round(third, 2),
-        "fill": "none",
-    }
-    return tag("rect", stroke="#ffffff", stroke_width=3, **place) + tag(
-        "rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place
-    )
+    return dashed_box(x + column * third, y + row * third, third, third)
 
 
 def _gray_centered(groups: WordGroups, name: str) -> np.ndarray:

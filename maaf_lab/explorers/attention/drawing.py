@@ -18,6 +18,7 @@ from maaf_lab.explorers.page.svg import (
     CARD,
     GREEN,
     ORANGE,
+    dashed_box,
     document,
     frame,
     label,
@@ -59,14 +60,14 @@ def describe_attention(state: AttentionState) -> str:
         parts.append(f"{painted[f'r{s}']['text']}; {painted[f't{s}']['text']}")
         if painted[f"q{s}"]["text"]:
             parts.append(painted[f"q{s}"]["text"])
-    if state.seen[0].place is not None:
-        parts.append(f"target {rank_name(state.seen[0].place)}" + ("" if state.place_off is None else f", {_off_name(state)}"))
+    if state.seen[0].rank is not None:
+        parts.append(f"target {rank_name(state.seen[0].rank)}" + ("" if state.rank_off is None else f", {_off_name(state)}"))
     return "; ".join(parts)
 
 
 def _off_name(state: AttentionState) -> str:
     names = ", ".join(f"{state.seen[0].operations[b]} head {h + 1}" for b, h in state.off)
-    return f"without {names}: {rank_name(state.place_off or 0)}"
+    return f"without {names}: {rank_name(state.rank_off or 0)}"
 
 
 def _attributes(painted: Paint, name: str) -> dict[str, Any]:
@@ -79,7 +80,11 @@ def _words(state: AttentionState, painted: Paint) -> tuple[float, list[str]]:
     x, y, made = (
         0.0,
         14.0,
-        [label(0, 8, "Words: hover, click or use the arrow keys. Below each, what the picked one gives it.", 11, kind="soft")],
+        [
+            label(
+                0, 8, "Words: hover, click or use the arrow keys. Below each, the picked one's attention to it.", 11, kind="soft"
+            )
+        ],
     )
     for i in [PATCHES, *range(len(record["words"]))]:
         word = "all patches" if i == PATCHES else "+" if record["words"][i] == JOINER else record["words"][i]
@@ -116,9 +121,9 @@ def _words(state: AttentionState, painted: Paint) -> tuple[float, list[str]]:
 
 def _switches(data: Mapping[str, Any], painted: Paint, x: float, y: float) -> str:
     names = {"off": "one", "word": "two words", "head": "two heads", "model": "two models"}
-    made, place = label(x, y + 15, "show", 11, kind="soft"), x + 34
+    made, left = label(x, y + 15, "show", 11, kind="soft"), x + 34
     for kind in data["compares"]:
-        one, place = _switch(painted, f"v-{kind}", names[kind], place, y, "compare", kind)
+        one, left = _switch(painted, f"v-{kind}", names[kind], left, y, "compare", kind)
         made += one
     return made
 
@@ -140,11 +145,11 @@ def _tab(
     value: object,
     text: str | None = None,
 ) -> str:
-    """One of several to pick from. name, edge, text: ids of the whole, its ground and, where it changes, its words."""
-    ground = tag(
+    """One of several to pick from. name, edge, text: ids of the whole, of its background and, where it changes, of its text."""
+    background = tag(
         "rect", x=round(x, 2), y=y, width=round(width, 2), height=22, rx=6, fill=CARD, class_="card", **_attributes(painted, edge)
     )
-    inside = ground + label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle", id=text)
+    inside = background + label(round(x + width / 2, 2), y + 15.5, words, 12, anchor="middle", id=text)
     return press(inside, alt=words, group=what, data_set=what, data_value=value, **_attributes(painted, name))
 
 
@@ -154,13 +159,13 @@ def _pictures(state: AttentionState, top: float) -> tuple[float, list[str]]:
     if state.target is not None:
         made.append(picture(0, top + 182, 150, state.target, "target"))
         made.append(frame(1.5, top + 183.5, 147, 147, GREEN, 3))
-        place = state.seen[0].place
-        caption = "target" if place is None else f"target: {rank_name(place)}"
-        if place and state.candidates:
+        rank = state.seen[0].rank
+        caption = "target" if rank is None else f"target: {rank_name(rank)}"
+        if rank and state.candidates:
             caption += f" of {state.candidates:,}"
         made.append(label(0, top + 347, caption, 12, weight="bold"))
         bottom = top + 352
-        if state.place_off is not None:
+        if state.rank_off is not None:
             more, bottom = lines(0, bottom, _off_name(state), 150, 12, kind=ORANGE)
             made.append(more)
     if state.note:
@@ -174,7 +179,7 @@ def _panels(
 ) -> tuple[float, list[str]]:
     across = 1 if len(panels) == 1 else 2
     side = 440.0 if across == 1 else (width - 12) / 2
-    grey = np.repeat((state.picture @ np.array(GRAY))[:, :, None].round().astype(np.uint8), 3, 2)
+    gray = np.repeat((state.picture @ np.array(GRAY))[:, :, None].round().astype(np.uint8), 3, 2)
     made, bottom = [], y
     for n, (s, g) in enumerate(panels):
         left, head = x + (n % across) * (side + 12), y + (n // across) * (side + 30)
@@ -205,7 +210,7 @@ def _panels(
                 data_group="active",
                 aria_label=f"change side {s + 1}",
             )
-        under = picture(round(left, 2), head + 20, round(side, 2), grey, f"{state.picture_name} in grey")
+        under = picture(round(left, 2), head + 20, round(side, 2), gray, f"{state.picture_name} in gray")
         cells = []
         for i in range(grid["side"] ** 2):
             r, c = divmod(i, grid["side"])
@@ -225,7 +230,8 @@ def _panels(
                 )
             )
         boxes = "".join(
-            _box(left + side * b[0], head + 20 + side * b[1], side * (b[2] - b[0]), side * (b[3] - b[1])) for b in state.boxes
+            dashed_box(left + side * b[0], head + 20 + side * b[1], side * (b[2] - b[0]), side * (b[3] - b[1]))
+            for b in state.boxes
         )
         made += [title, under, tag("g", "".join(cells), fill_opacity=0.78, data_columns=grid["side"]), boxes]
         bottom = max(bottom, head + 20 + side)
@@ -249,24 +255,10 @@ def _panels(
     return y + 2, made
 
 
-def _box(x: float, y: float, width: float, height: float) -> str:
-    place = {
-        "x": round(x, 2),
-        "y": round(y, 2),
-        "width": round(width, 2),
-        "height": round(height, 2),
-        "fill": "none",
-        "pointer_events": "none",
-    }
-    return tag("rect", stroke="#ffffff", stroke_width=3, **place) + tag(
-        "rect", stroke="#c00000", stroke_width=1.6, stroke_dasharray="5 3", **place
-    )
-
-
 def _two_scales(
     painted: Paint, x: float, y: float, width: float, low: str, high: str, plain: str, signed: str, title: str
 ) -> str:
-    """The sequential scale and the diverging one, of which one shows; they share their ends' numbers."""
+    """The sequential scale and the diverging one, of which only one is visible; they share the numbers at their ends."""
     made = ""
     for name, diverging in ((plain, False), (signed, True)):
         bar = scale_bar(x, y, width, diverging, (None, None), ("", ""), title)
@@ -277,14 +269,14 @@ def _two_scales(
 
 def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[float, list[str]]:
     data, width = state.data, WIDTH - x
-    made, place = [], x
+    made, left = [], x
     for b in range(data["blocks"]):
         words = painted.get(f"kt{b}", {}).get("text") or f"block {b + 1}"
         wide = max(text_width(record["operations"][b], 12) for record in data["records"] if b < len(record["operations"])) + 16
-        if place + wide > WIDTH:
-            place, y = x, y + 27
-        made.append(_tab(painted, f"k{b}", f"kr{b}", words, place, y, wide, "block", b, f"kt{b}"))
-        place += wide + 5
+        if left + wide > WIDTH:
+            left, y = x, y + 27
+        made.append(_tab(painted, f"k{b}", f"kr{b}", words, left, y, wide, "block", b, f"kt{b}"))
+        left += wide + 5
     y += 32
     made.append(label(x, y + 10, painted["ht"]["text"], 11, kind="soft", id="ht"))
     y += 18
@@ -293,8 +285,8 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
     size = (width - (across - 1) * 10) / across
     grid = max((record["grids"][0] for record in data["records"]), key=lambda g: g["side"])
     step = size / grid["side"]
-    places = any(record["off"] is not None for record in data["records"])
-    tall = size + (33 if places else 19)
+    with_ranks = any(record["off"] is not None for record in data["records"])
+    tall = size + (33 if with_ranks else 19)
     for h in range(count):
         left, head = x + (h % across) * (size + 10), y + (h // across) * tall
         cells = "".join(
@@ -320,7 +312,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
             anchor="end",
             id=f"y{h}",
         )
-        if places and h:
+        if with_ranks and h:
             inside += label(
                 round(left, 2), round(head + size + 26, 2), painted.get(f"x{h}", {}).get("text", ""), 10, kind="soft", id=f"x{h}"
             )
@@ -336,18 +328,18 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
             )
         )
     y += -(-count // across) * tall + 10
-    place = x
+    left = x
     for kind, words in (("patches", "mean over patches"), ("token", "the picked token")):
-        one, place = _switch(painted, f"u-{kind}", words, place, y, "thumbs", kind)
+        one, left = _switch(painted, f"u-{kind}", words, left, y, "thumbs", kind)
         made.append(one)
     y += 46
     made.append(_two_scales(painted, x, y, width, "hl", "hm", "hd", "he", "attention to a patch, each head on its own scale"))
     y += 30
-    if places:
+    if with_ranks:
         text, y = lines(
             x,
             y,
-            "off: the target's place when this head adds nothing to the query (the gallery keeps its vectors)",
+            "off: the target's rank when this head is turned off in the query (the gallery keeps its vectors)",
             width,
             10,
             kind="soft",
@@ -357,7 +349,7 @@ def _heads(state: AttentionState, painted: Paint, x: float, y: float) -> tuple[f
 
 
 def attention_page(state: AttentionState) -> str:
-    """The explorer as a file: hovering, words, heads, blocks and comparisons work without a kernel."""
+    """The explorer as an HTML file: hovering, words, heads, blocks and comparisons work without a kernel."""
     frames = {
         f"compare:{kind}": attention_svg(replace(state, selection=state.comparing(kind)))
         for kind in state.data["compares"]

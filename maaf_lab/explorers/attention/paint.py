@@ -1,7 +1,7 @@
 """What a selection shows: numbers, colors and words of the attention explorer, as attributes of the drawing's elements.
 
-`paint` in `explorer.js` does the same for a page without a kernel, with numbers and colors of its own; every name and sentence
-(`TEXTS`) is written here and handed to it. A browser test compares the two, attribute by attribute.
+`paint` in `explorer.js` does the same for a page without a kernel: it computes numbers and colors itself, and gets every name
+and sentence (`TEXTS`) from here. Tests compare the two, attribute by attribute.
 Shapes: N tokens (image tokens of every grid, then words), H heads.
 """
 
@@ -21,7 +21,7 @@ PATCHES, ALL_PATCHES = -1, "all patches"  # instead of a token: the mean over al
 SIDES = (ORANGE, BLUE)
 LEVELS = 65535
 
-# Every sentence that a selection fills in. The page gets them as they are.
+# Every sentence that depends on the selection. The page gets the same templates.
 TEXTS = {
     "cell": "{cell}: {number}",
     "no cell": "{cell}: none",
@@ -40,7 +40,7 @@ TEXTS = {
 
 
 def packed(weights: np.ndarray) -> dict[str, Any]:
-    """(operations, H, N, N) -> what a page carries: 16-bit numbers, with the least and the largest of each head."""
+    """(operations, H, N, N) -> what a page carries: 16-bit numbers, with the smallest and the largest weight of each head."""
     weights = weights.astype(np.float64)
     low, high = weights.min((-2, -1)), weights.max((-2, -1))
     span = np.where(high > low, high - low, 1.0)
@@ -54,21 +54,21 @@ def packed(weights: np.ndarray) -> dict[str, Any]:
 
 
 def unpacked(pack: Mapping[str, Any]) -> np.ndarray:
-    """The numbers that a page shows: float64, within 1/131,070 of a head's range of the model's."""
+    """The weights that a page shows, float64: off by at most 1/131,070 of the head's range."""
     levels = np.frombuffer(base64.b64decode(pack["levels"]), "<u2").reshape(pack["shape"]).astype(np.float64)
     low, high = (np.array(pack[key])[..., None, None] for key in ("low", "high"))
     return low + levels * (high - low) / LEVELS
 
 
 def one_row(record: Mapping[str, Any], weights: np.ndarray, side: Mapping[str, int]) -> np.ndarray:
-    """(N,) what a token gives to every token, in a block and a head (0: mean over heads). PATCHES: mean over image tokens."""
+    """(N,) a token's attention to every token, in a block and a head (0: mean over heads). PATCHES: mean over image tokens."""
     part = weights[side["block"]]
     part = part.mean(0) if side["head"] == 0 else part[side["head"] - 1]
     return part[: record["first"]].mean(0) if side["token"] == PATCHES else part[side["token"]]
 
 
 def number(value: float, signed: bool) -> str:
-    """A weight for people: percent of softmax attention, or a score with its sign."""
+    """A weight as shown: percent of softmax attention, or a score with its sign."""
     if not signed:
         return f"{math.floor(value * 1000 + 0.5) / 10:.1f}%"
     return ("−" if value < 0 else "+") + f"{math.floor(abs(value) * 100 + 0.5) / 100:.2f}"
@@ -81,13 +81,13 @@ def color(value: float, reach: float, signed: bool) -> str:
 
 
 def token_names(grids: Sequence[Mapping[str, Any]], words: Sequence[str]) -> list[str]:
-    """For people, a name a token: 7x7 patch 2,5 and “red”. The last one is that of `PATCHES`."""
+    """The name shown for each token: 7x7 patch 2,5 and “red”. The last one is that of `PATCHES`."""
     patches = [f"{grid['name']} patch {r + 1},{c + 1}" for grid in grids for r, c in np.ndindex(grid["side"], grid["side"])]
     return [*patches, *(f"“{word}”" for word in words), ALL_PATCHES]
 
 
 def cell_names(grid: str, side: int) -> list[str]:
-    """For people, a name a cell of a heat map."""
+    """The name shown for each cell of a heat map."""
     return [f"{grid} row {r + 1}, column {c + 1}" for r, c in np.ndindex(side, side)]
 
 
@@ -125,7 +125,7 @@ def paint(data: Mapping[str, Any], weights: list[np.ndarray], selection: Mapping
 
 
 def _paint_active(data: Mapping[str, Any], weights: list[np.ndarray], selection: Mapping[str, Any], made: Paint) -> None:
-    """Words, heads and blocks, which show the side that is being changed."""
+    """Words, heads and blocks, which show the active side."""
     side = selection["sides"][selection["active"]]
     record, all_weights = data["records"][side["record"]], weights[side["record"]]
     row, first, signed = one_row(record, all_weights, side), record["first"], record["signed"]
@@ -179,7 +179,7 @@ def _switch(made: Paint, name: str, on: bool) -> None:
 
 
 def names(data: Mapping[str, Any], side: Mapping[str, int]) -> dict[str, str]:
-    """What a side looks from: its token, head and operation, for people."""
+    """What a side shows: its token, head and operation, by name."""
     record = data["records"][side["record"]]
     return {
         "token": record["names"][side["token"]],
@@ -189,7 +189,7 @@ def names(data: Mapping[str, Any], side: Mapping[str, int]) -> dict[str, str]:
 
 
 def readout(data: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> str:
-    """What is looked at, and how much of it goes to the picture."""
+    """Which attention is shown, and how much of it goes to the picture."""
     record = data["records"][side["record"]]
     if record["signed"]:
         return TEXTS["scores"].format(**names(data, side))
@@ -198,14 +198,14 @@ def readout(data: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -
 
 
 def strongest(record: Mapping[str, Any], row: np.ndarray) -> str:
-    """The patch with most of it."""
+    """The patch that gets most attention."""
     image = row[: record["first"]]
     most = int(np.abs(image).argmax())
     return TEXTS["most"].format(token=record["names"][most], number=number(float(image[most]), record["signed"]))
 
 
 def referent(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> str:
-    """Does the word look at what it names? Attention there against attention elsewhere, a token counted by its share."""
+    """Does the word look at what it names? Its attention there against that elsewhere, in words; "" where unknown."""
     share = looks_at(record, row, side)
     if share is None:
         return ""
@@ -214,7 +214,7 @@ def referent(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]
 
 
 def looks_at(record: Mapping[str, Any], row: np.ndarray, side: Mapping[str, int]) -> float | None:
-    """Mean attention on what a word names over mean attention elsewhere, coarsest grid; None where it names nothing known."""
+    """Mean attention on what a word names over mean attention elsewhere, in the coarsest grid; None where that is unknown."""
     cover = record["referents"].get(str(side["token"]))
     if cover is None or record["signed"]:
         return None

@@ -1,4 +1,4 @@
-"""What the attention explorer shows, as plain data: one query's attention in one model or two, and what is picked."""
+"""What the attention explorer shows, as plain data: one query's attention in one model or two, and the selection."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from maaf_lab.utils.wording import rank_name
 class Seen:
     """One model's attention for the query; equal only to itself. grids: name -> (start, stop), words follow them.
 
-    weights: (operations, H, N, N). places: (operations, H) the target's place without each head, None where unknown.
-    referents: word's number -> how much of each token of the coarsest grid what it names covers, (side * side,), 0 to 1.
+    weights: (operations, H, N, N). rank: the target's, None where unknown; ranks: (operations, H), with each head turned off.
+    referents: word's number -> how much of each token of the coarsest grid is covered by what the word names, (side * side,),
+    0 to 1.
     """
 
     name: str
@@ -29,15 +30,15 @@ class Seen:
     words: tuple[str, ...]
     signed: bool
     operations: tuple[str, ...]
-    place: int | None = None
-    places: np.ndarray | None = None
+    rank: int | None = None
+    ranks: np.ndarray | None = None
     referents: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AttentionState:
     """What is shown. picture, target: uint8 (S, S, 3); seen: one model or two; boxes: (n, 4) x0, y0, x1, y1 of what is named.
-    candidates: images that the target's place counts among.
+    candidates: images that the target is ranked among. off: heads turned off; rank_off: the target's rank without them.
 
     selection: {"compare": "off" | "word" | "head" | "model", "active": 0 or 1, "thumbs": "patches" | "token",
     "sides": [{"record", "block", "head" (0: mean), "token" (-1: mean over patches)}, ...]}.
@@ -53,7 +54,7 @@ class AttentionState:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     note: str = ""
     off: tuple[tuple[int, int], ...] = ()
-    place_off: int | None = None
+    rank_off: int | None = None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class AttentionState:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """As a page shows them, one per record."""
+        """As a page shows them, one array per record."""
         return page_weights(self.seen)
 
     def painted(self, selection: Mapping[str, Any] | None = None) -> Paint:
@@ -71,13 +72,13 @@ class AttentionState:
         return json.dumps(self.data, separators=(",", ":"), sort_keys=True)
 
     def comparing(self, compare: str) -> dict[str, Any]:
-        """The selection that the button `compare` makes of this one, as far as the drawing's layout goes."""
+        """This selection after the button `compare`, as far as it changes the drawing's layout."""
         return {**self.selection, "compare": compare, "active": 0 if compare == "off" else 1}
 
 
 @lru_cache(maxsize=4)
 def page_data(seen: tuple[Seen, ...]) -> dict[str, Any]:
-    """What a page carries to answer hovering by itself: plain JSON types, with every name that it may have to show."""
+    """What a page needs to react to hovering without a kernel: plain JSON types, with every name that it may show."""
     records, grids = [], {}
     for one in seen:
         sides = [
@@ -94,7 +95,7 @@ def page_data(seen: tuple[Seen, ...]) -> dict[str, Any]:
                 "signed": one.signed,
                 "operations": list(one.operations),
                 "weights": packed(one.weights),
-                "off": None if one.places is None else [[f"off: {rank_name(int(p))}" for p in row] for row in one.places],
+                "off": None if one.ranks is None else [[f"off: {rank_name(int(r))}" for r in row] for row in one.ranks],
                 "referents": {
                     str(first + word): np.round(cover, 4).reshape(-1).tolist() for word, cover in one.referents.items()
                 },
@@ -123,7 +124,7 @@ def page_weights(seen: tuple[Seen, ...]) -> list[np.ndarray]:
 
 
 def start_selection(seen: Sequence[Seen], token: int | None = None) -> dict[str, Any]:
-    """The first view: mean over heads of the first block, and `token`; else the first word that names something, or the last."""
+    """The first view: first block, mean over heads, and `token`; by default the first word that names an object, or the last."""
     words, first = len(seen[0].words), max(stop for _, stop in seen[0].grids.values())
     names = min(seen[0].referents, default=words - 1)
     picked = token if token is not None else (first + names if words else PATCHES)

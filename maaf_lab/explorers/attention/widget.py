@@ -1,4 +1,4 @@
-"""The attention explorer: where the words and patches of a query look, head by head, and what a head is worth."""
+"""The attention explorer: what the words and patches of a query attend to, head by head, and what a head contributes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _HERE = "this query"
 class AttentionExplorer(Explorer):
     """One query's attention, or the average over all queries that hold a word. models: one, or two on the same split.
 
-    query: its number in the split; word: the picked word's place, None for the last. Trait `query` can be linked with other
-    explorers'.
+    query: its number in the split; word: the picked word's number, from 0; None: one that names something, else the last.
+    Trait `query` can be linked with other explorers'.
     """
 
     query = traitlets.Int()
@@ -104,7 +104,7 @@ class AttentionExplorer(Explorer):
             raise
         self.put(self._beside, run)
 
-    # --- what can be asked --------------------------------------------------------------------------------------------
+    # --- what a person can do -----------------------------------------------------------------------------------------
 
     def show_query(self, query: int) -> None:
         last = len(self.models[0].split.queries) - 1
@@ -144,7 +144,7 @@ class AttentionExplorer(Explorer):
         self._move(found)
 
     def type(self, text: str) -> None:
-        """Put your own text to the picture that shows; "" brings the query's own back. ConfigError for a text without words."""
+        """Use your own text with the shown reference; "" restores the query's own text. ConfigError for a text without words."""
         if not tokenize(text):
             if text.strip():
                 raise ConfigError("expected words of letters or digits, found none; the text before stays")
@@ -158,10 +158,10 @@ class AttentionExplorer(Explorer):
         self.redraw()
 
     def pick(self, word: int | str | None = None, *, head: int | None = None, block: int | None = None) -> None:
-        """Look from a word (its place from 0, or the word itself; "all patches" for their mean), in a head and a block.
+        """Show the attention of a word (its number from 0, or the word; "all patches" for their mean) in a head and a block.
 
         head: as the drawing numbers them, 0 for the mean of heads; block: an operation, from 0. What is not given stays. Where
-        averages show, word is the name of a group. ConfigError for what is not there.
+        averages are shown, word is the name of a group. ConfigError for a word, head or block that is not there.
         """
         if self.aggregate is not None:
             self.aggregate = self._picked_average(word, head, block)
@@ -201,17 +201,18 @@ class AttentionExplorer(Explorer):
     # --- a query ------------------------------------------------------------------------------------------------------
 
     def _state(self, query: int, text: str, labeled: int | None) -> AttentionState:
-        """labeled: the query whose target is searched, None for the user's own text."""
-        model, asked = self.models[0], self.models[0].split.queries[query]
-        looks = [m.look(asked.source, text) for m in self.models]
+        """labeled: the query whose target is ranked, None for the user's own text."""
+        model = self.models[0]
+        source, target_image = model.split.queries[query].source, model.split.queries[query].target
+        looks = [m.look(source, text) for m in self.models]
         boxes, named = np.zeros((0, 4)), {}
-        if isinstance(model.pixels, LazyPixels) and (found := model.pixels.boxes(asked.source)) is not None:
+        if isinstance(model.pixels, LazyPixels) and (found := model.pixels.boxes(source)) is not None:
             side = min(grid_side(span) for name, span in looks[0].spans.items() if name != "text") if looks[0].spans else 7
-            boxes, named = referents(text, model.split.images[asked.source].label, found, side)
+            boxes, named = referents(text, model.split.images[source].label, found, side)
         seen = tuple(self._seen(m, look, labeled, named) for m, look in zip(self.models, looks, strict=True))
         unknown = looks[0].unknown
         self.say(f"{model.name} has never seen {', '.join(map(repr, unknown))}: read as the unknown word" if unknown else "")
-        target = None if labeled is None or asked.target is None else model.picture(asked.target)
+        target = None if labeled is None or target_image is None else model.picture(target_image)
         note = "dashed: what the text names" if len(boxes) else ""
         caption = f"query {query:,} of {self.models[0].caption()}" + (
             "" if labeled is not None else "; the text is your own, so no target is known"
@@ -220,7 +221,7 @@ class AttentionExplorer(Explorer):
             caption += f"; the second model: {self.models[1].name}"
         return AttentionState(
             seen,
-            model.picture(asked.source, 224),
+            model.picture(source, 224),
             caption,
             start_selection(seen),
             target,
@@ -236,11 +237,11 @@ class AttentionExplorer(Explorer):
             )
         grids = {name: span for name, span in look.spans.items() if name != "text"}
         words = look.tokens[: look.weights.shape[-1] - max(stop for _, stop in grids.values())]
-        place = None if labeled is None else model.rank_of(look.vector, labeled)
-        places = None if labeled is None else model.ranks_without_each(labeled)
-        if places is not None and len(places) != len(look.weights):
-            places = None  # a system whose operations are not one attention each
-        return Seen(model.name, look.weights, grids, words, not look.normalized, look.operations, place, places, named)
+        rank = None if labeled is None else model.rank_of(look.vector, labeled)
+        ranks = None if labeled is None else model.ranks_without_each(labeled)
+        if ranks is not None and len(ranks) != len(look.weights):
+            ranks = None  # a system whose operations are not one attention each
+        return Seen(model.name, look.weights, grids, words, not look.normalized, look.operations, rank, ranks, named)
 
     def _move(self, query: int) -> None:
         self.state = self._state(query, self.models[0].text_of(query), query)
@@ -254,9 +255,9 @@ class AttentionExplorer(Explorer):
     # --- heads turned off ---------------------------------------------------------------------------------------------
 
     def _show_heads(self) -> None:
-        """A switch a head; made anew only where another model has other heads."""
+        """A button per head; rebuilt only where another model has other heads."""
         seen = self.state.seen[0]
-        shape = () if seen.places is None else tuple((name, seen.weights.shape[1]) for name in seen.operations)
+        shape = () if seen.ranks is None else tuple((name, seen.weights.shape[1]) for name in seen.operations)
         if shape != self._shape:
             for old in self._heads.children:
                 old.close()
@@ -280,16 +281,16 @@ class AttentionExplorer(Explorer):
         self.turn_off([h for h in self.off if h != head] + ([head] if off else []))
 
     def turn_off(self, heads: Sequence[tuple[int, int]]) -> None:
-        """Heads (block and head, from 0) that add nothing to this query; its maps and its target's place follow."""
+        """Turn off these heads (block and head, from 0) in this query; its maps and its target's rank follow."""
         model, query = self.models[0], self._number.value
         off = tuple(sorted(heads))
         look = model.look(model.split.queries[query].source, model.text_of(query), off=off)
-        place = model.rank_of(look.vector, query) if off else None
+        rank = model.rank_of(look.vector, query) if off else None
         self.off = off
         self._show_heads()
         seen = self.state.seen[0]
         changed = replace(seen, weights=look.weights)
-        self.state = replace(self.state, seen=(changed, *self.state.seen[1:]), off=off, place_off=place)
+        self.state = replace(self.state, seen=(changed, *self.state.seen[1:]), off=off, rank_off=rank)
         self.redraw()
 
     # --- averages -----------------------------------------------------------------------------------------------------
@@ -303,9 +304,9 @@ class AttentionExplorer(Explorer):
             self.average(kind, self._word.value)
 
     def average(self, kind: str, word: str = "") -> None:
-        """Mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`.
+        """Show the mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`.
 
-        "this query" goes back to the query. ConfigError for another kind, or a word that no query holds.
+        "this query" goes back to the query. ConfigError for another kind, or for a word that no query holds.
         """
         if kind == _HERE:
             self._leave_averages()
@@ -338,10 +339,10 @@ class AttentionExplorer(Explorer):
         self.put(self._average, _HERE)
         self._word.layout.display = "none"
 
-    # --- what the base asks -------------------------------------------------------------------------------------------
+    # --- what Explorer needs -----------------------------------------------------------------------------------------
 
     def _selected(self, change: dict[str, Any]) -> None:
-        """The browser picked something: remember it; a comparison changes the drawing's layout."""
+        """Keep what was picked in the browser; redraw where a comparison changes the layout."""
         if not change["new"] or self.aggregate is not None or change["new"] == self.state.selection:
             return
         before = self.state.selection

@@ -1,4 +1,4 @@
-"""The modifier explorer as one drawing: recall by type of change, the queries behind the picked bar. Same state, same bytes."""
+"""The modification explorer as one drawing: recall by modification type, queries of the picked type. Same state, same bytes."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ WIDTH = 1000
 
 @dataclass(frozen=True)
 class QueryLine:
-    """A query of the list. places: the target's with each model, 0 where the gallery has none; types: those its words are of."""
+    """A query of the list. ranks: the target's with each model, 0 where the gallery has none; types: its modification types."""
 
     query: int
     text: str
     source: np.ndarray
     target: np.ndarray | None
-    places: tuple[int, ...]
+    ranks: tuple[int, ...]
     types: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ModificationState:
-    """recalls: type -> (queries, a recall each model, gain or None), "all" first; lines: the page of queries that shows.
+    """recalls: type -> (queries, a recall for each model, gain or None), "all" first; lines: the shown page of queries.
 
-    models: their names; metric: what the bars measure; picked: a type; total: queries of it; start: number of the first line's.
+    models: their names; metric: what the bars measure; picked: a type; total: its queries; start: how many come before `lines`.
     """
 
     models: tuple[str, ...]
@@ -64,8 +64,8 @@ class ModificationState:
 
 
 def modifications_svg(state: ModificationState, live: bool = True) -> str:
-    """The drawing, 1,000 px wide. live: queries can be opened and the list turned, which needs a kernel."""
-    parts = [label(0, 12, f"{state.metric} by type of change, percent, 95% intervals{state.filtered}", 14, weight="bold")]
+    """The drawing, 1,000 px wide. live: queries can be opened and pages turned, which needs a kernel."""
+    parts = [label(0, 12, f"{state.metric} by modification type, percent, 95% intervals{state.filtered}", 14, weight="bold")]
     y, left = 26.0, 190.0
     for n, name in enumerate(state.models):
         parts.append(tag("rect", x=left, y=y + n * 16 - 1, width=11, height=11, fill=_color(n, len(state.models))))
@@ -119,7 +119,7 @@ def modifications_svg(state: ModificationState, live: bool = True) -> str:
     text, y = lines(0, y + 2, state.caption, WIDTH, 11, kind="soft")
     parts.append(text)
     inside = tag("g", "".join(parts), transform="translate(10 10)")
-    return document(WIDTH + 20, round(y + 18), [inside], describe_modifiers(state))
+    return document(WIDTH + 20, round(y + 18), [inside], describe_modifications(state))
 
 
 def _color(n: int, count: int) -> str:
@@ -167,16 +167,16 @@ def _bar(
 
 def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> str:
     on = line.query == state.opened
-    ranks = ", ".join(f"{name} {rank_name(place)}" for name, place in zip(state.models, line.places, strict=True))
+    ranks = ", ".join(f"{name} {rank_name(rank)}" for name, rank in zip(state.models, line.ranks, strict=True))
     inside = card(0, y, WIDTH, 78, on)
     inside += picture(6, y + 5, 68, line.source, "reference")
     words, _ = lines(86, y + 6, f"“{for_people(line.text)}”", 460, 13, most=3)
     inside += words + label(86, y + 70, f"query {line.query:,}; {', '.join(line.types) or 'no type'}", 10, kind="soft")
     if line.target is not None:
         inside += picture(556, y + 5, 68, line.target, "target") + frame(557.5, y + 6.5, 65, 65, GREEN, 3)
-    for n, (name, place) in enumerate(zip(state.models, line.places, strict=True)):
+    for n, (name, rank) in enumerate(zip(state.models, line.ranks, strict=True)):
         inside += tag("rect", x=640, y=y + 15 + n * 24, width=11, height=11, fill=_color(n, len(state.models)))
-        inside += label(657, y + 25 + n * 24, f"target {rank_name(place)}", 13, weight="bold" if place == 1 else None)
+        inside += label(657, y + 25 + n * 24, f"target {rank_name(rank)}", 13, weight="bold" if rank == 1 else None)
         inside += label(WIDTH - 8, y + 25 + n * 24, shortened(name, 200, 11), 11, kind="soft", anchor="end")
     whole = f"query {line.query}: {for_people(line.text)}; target {ranks}"
     if not live:
@@ -191,9 +191,9 @@ def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> st
     )
 
 
-def describe_modifiers(state: ModificationState) -> str:
+def describe_modifications(state: ModificationState) -> str:
     """What is shown, in words."""
-    parts = [f"{state.metric} of {' and '.join(state.models)} by type of change{state.filtered}"]
+    parts = [f"{state.metric} of {' and '.join(state.models)} by modification type{state.filtered}"]
     for name, (count, values, gain) in state.recalls.items():
         more = "" if gain is None else f" ({gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}])"
         parts.append(f"{name} n = {count:,}: {' and '.join(map(str, values)) or 'none'}{more}")
@@ -202,8 +202,8 @@ def describe_modifiers(state: ModificationState) -> str:
 
 
 def modifications_page(state: ModificationState, of: Callable[[str, str], ModificationState]) -> str:
-    """The drawing as a file: types and orders can be picked. of(type, sort) -> its state."""
+    """The drawing as an HTML file, in which types and orders can be picked. of(type, sort): the state to draw."""
     frames = {f"type:{name}": modifications_svg(of(name, state.sort), live=False) for name in state.recalls}
     frames |= {f"sort:{sort}": modifications_svg(of(state.picked, sort), live=False) for sort in state.sorts}
     first = modifications_svg(replace(state, opened=None), live=False)
-    return page("Types of change", first, describe_modifiers(state), frames=frames)
+    return page("Modification types", first, describe_modifications(state), frames=frames)

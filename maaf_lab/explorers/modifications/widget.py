@@ -1,4 +1,4 @@
-"""The modifier explorer: recall by type of change, the queries behind each bar, and what stands behind a query."""
+"""The modification explorer: recall by modification type, the queries of each type, and a query's retrievals and attention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maaf_lab.explorers.base import Explorer, Pictures, row, text_box
 from maaf_lab.explorers.modifications.drawing import (
     ModificationState,
     QueryLine,
-    describe_modifiers,
+    describe_modifications,
     modifications_page,
     modifications_svg,
 )
@@ -35,10 +35,10 @@ _PICTURE = 80
 
 class ModificationExplorer(Explorer):
     """rankings: name -> a run's rankings, one model or two on the same queries. session: a model with weights on the same
-    split, which shows pictures, retrievals and attention. details: show those below the list when a query is opened.
+    split, which shows pictures, retrievals and attention. details: show the latter two below the list when a query is opened.
 
-    beside: what the second run was asked for by. Trait `query` is the query that was opened last, -1 before; it can be
-    linked with other explorers'.
+    beside: the name under which the second run was given. Trait `query` is the query that was opened last, -1 before; it can
+    be linked with other explorers'.
     """
 
     query = traitlets.Int(-1)
@@ -56,7 +56,7 @@ class ModificationExplorer(Explorer):
         ):
             raise ConfigError(f"expected rankings of the queries of {split.title} ({split.origin}), found others: evaluate on it")
         self.types: Taxonomy = taxonomy(session.dataset)
-        self._known: tuple[Any, Any] | None = None  # recalls, and the types and filter that they are of
+        self._known: tuple[Any, Any] | None = None  # the types and filter of the last recalls, and those recalls
         self.only, self.picked, self.sort, self.start = Filter(), "all", SORTS[1], 0
         self._pictures = Pictures()
         categories = sorted({c for c in self.table.categories if c})
@@ -96,10 +96,10 @@ class ModificationExplorer(Explorer):
         self.hear(self._types, self.edit)
         self.hear(self, lambda query: None if query < 0 else self.show_query(query), "query")
 
-    # --- what can be asked --------------------------------------------------------------------------------------------
+    # --- what a person can do -----------------------------------------------------------------------------------------
 
     def show_query(self, query: int) -> None:
-        """Mark a query of the split, by its number; with `details`, what it finds and what its words look at come below the list.
+        """Mark a query of the split, by its number; with `details`, show its retrievals and its attention below the list.
 
         ConfigError outside the split.
         """
@@ -111,7 +111,7 @@ class ModificationExplorer(Explorer):
         self.redraw()
 
     def edit(self, text: str) -> None:
-        """Other types of change: lines "type: words". ConfigError names the line that is wrong; the types before stay."""
+        """Replace the modification types: lines "type: words". ConfigError names a wrong line, and the old types stay."""
         types = parse_taxonomy(text)
         self.types = types
         self.put(self._types, text)
@@ -122,7 +122,7 @@ class ModificationExplorer(Explorer):
         self.redraw()
 
     def filter(self, words: str = "", category: str = "", shortest: int = 0, longest: int = 10**6) -> None:
-        """Count and list only queries with these words, of this category, of so many words. ConfigError where none is left."""
+        """Keep only queries with these words, of this category, of so many words. ConfigError where none is left."""
         known = {c for c in self.table.categories}
         if category and category not in known:
             raise ConfigError(
@@ -139,7 +139,7 @@ class ModificationExplorer(Explorer):
         self.redraw()
 
     def pick(self, name: str, sort: str | None = None) -> None:
-        """The bar whose queries are listed, and their order (`analysis.types.SORTS`)."""
+        """List the queries of a modification type, in an order of `analysis.by_modification.SORTS`."""
         if name not in ("all", *self.types):
             raise ConfigError(f"expected a type of all, {', '.join(self.types)}; found {name!r}")
         if sort is not None and sort not in self._sorts():
@@ -148,7 +148,7 @@ class ModificationExplorer(Explorer):
         self.redraw()
 
     def turn_page(self, by: int = 1) -> None:
-        """List the next queries of the picked type, or with -1 those before; at either end nothing changes."""
+        """List the next queries of the picked type, or with -1 the ones before; at either end nothing changes."""
         start = self.start + by * LINES
         if 0 <= start < self.state.total:
             self.start = start
@@ -185,7 +185,7 @@ class ModificationExplorer(Explorer):
                 self.attention = AttentionExplorer([self.session], query)
             except ConfigError as error:  # a system without attention
                 self.say(str(error))
-            title = ipywidgets.HTML("<b>What comes, and what the words look at</b>")
+            title = ipywidgets.HTML("<b>What is retrieved, and what the words look at</b>")
             self._below.children = [title, *(part for part in (self.retrieval, self.attention) if part is not None)]
         for part in self._below.children[1:]:
             part.query = query
@@ -240,7 +240,7 @@ class ModificationExplorer(Explorer):
             self._known = (key, self.table.recalls(self.types, self.only))
         return self._known[1]
 
-    # --- what the base asks -------------------------------------------------------------------------------------------
+    # --- what Explorer needs -----------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         self.state = self._state(self.picked, self.sort, self.start)
@@ -263,4 +263,4 @@ class ModificationExplorer(Explorer):
         return modifications_page(self.state, lambda name, sort: replace(self._state(name, sort), opened=None))
 
     def describe(self) -> str:
-        return describe_modifiers(self.state)
+        return describe_modifications(self.state)

@@ -1,6 +1,6 @@
-// A place to drop a picture, or to pick or paste one. Files that a connection to a kernel would not carry are made smaller here.
+// A box to drop, pick or paste a picture. Files too large for the connection to the kernel are made smaller first.
 const MOST = 6_000_000; // bytes sent as they are
-const SIDE = 1024; // of what is sent instead of a larger file
+const SIDE = 1024; // pixels of the shorter side of what is sent instead of a larger file
 
 async function smaller(file) {
   const bitmap = await createImageBitmap(file);

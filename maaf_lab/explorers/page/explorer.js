@@ -1,6 +1,6 @@
-// What an explorer does in a browser, in JupyterLab (`render`) and in a saved page (`showPage`) alike: hovering, arrow keys,
-// picking. The drawing comes from Python; here only attributes of its elements change. `paint` is the twin of `paint` in
-// Python, in numbers and colours alone (a test compares the two): names and sentences come with the data.
+// What an explorer does in a browser, both in JupyterLab (`render`) and in a saved page (`showPage`): hovering, arrow keys,
+// picking. The drawing comes from Python; here only attributes of its elements change. `paint` computes the same numbers and
+// colors as `paint` in Python (a test compares the two); names and sentences come with the data.
 
 const PATCHES = -1;
 const LEVELS = 65535;
@@ -248,7 +248,7 @@ export function picked(data, selection, what, value) {
   return next;
 }
 
-// The token of another model that means the same: the word at the same place, the patch at the same middle.
+// The corresponding token of another model: the word with the same number, the patch that holds the same point.
 function sameToken(from, to, token) {
   if (token === PATCHES) return PATCHES;
   if (token >= from.first) return Math.min(to.first + token - from.first, to.first + to.words.length - 1);
@@ -321,7 +321,7 @@ function attention(root, content, tell) {
     if (e) choose(e);
   });
   keys(root, (e, enter) => {
-    if (e.dataset.cell !== undefined && !enter) return peek(e); // a patch is looked at by the arrows, picked by Enter
+    if (e.dataset.cell !== undefined && !enter) return peek(e); // arrows preview a patch, Enter picks it
     if (e.dataset.token !== undefined || e.dataset.set !== undefined || e.dataset.cell !== undefined) choose(e);
   });
   root.addEventListener("focusout", () => show(selection));
@@ -331,8 +331,8 @@ function attention(root, content, tell) {
 
 // --- keyboard ----------------------------------------------------------------------------------------------------------
 
-// Tab goes from group to group, arrows move within one, Enter and space pick. Radio buttons are picked as the arrows reach
-// them, but where that would ask the kernel (data-act) only by Enter.
+// Tab goes from group to group, arrows move within one, Enter and space pick. Radio buttons are picked as soon as the arrows
+// reach them, except those that need the kernel (data-act): these are picked by Enter.
 function keys(root, reached) {
   root.addEventListener("keydown", (event) => {
     const e = event.target.closest("[tabindex]");
@@ -366,8 +366,8 @@ function keys(root, reached) {
 
 // --- putting a drawing in place ------------------------------------------------------------------------------------------
 
-// content: {svg, data, selection, frames}. tell(message, redraw): what was picked, for the kernel; nobody listens in a page.
-// frames: name -> svg, in a page, for what a kernel would draw: {act, value} of an element names one as "act:value".
+// content: {svg, data, selection, frames}. tell(message, redraw): sends what was picked to the kernel; in a page there is none.
+// frames: "act:value" -> svg, in a page: what the kernel would draw when an element with that {act, value} is pressed.
 function mount(root, content, tell) {
   const focused = root.contains(document.activeElement) ? nameOf(document.activeElement) : null;
   const fresh = document.createElement("div");
@@ -402,7 +402,7 @@ const nameOf = (e) => NAMES.map((name) => e.getAttribute(name)).join("|");
 
 // --- in JupyterLab, and in a saved page --------------------------------------------------------------------------------
 
-// What anywidget calls for `Drawing`; the kernel counts `drawn` up when there is something new to show.
+// Called by anywidget for `Drawing`; the kernel raises `drawn` whenever there is something new to show.
 function render({ model, el }) {
   el.classList.add("maaf");
   const root = document.createElement("div");
@@ -427,7 +427,7 @@ function render({ model, el }) {
   return () => model.off("change:drawn", draw);
 }
 
-// What a saved page calls: its first drawing stands there already, what belongs to it is JSON beside it.
+// Called by a saved page: its first drawing is in the page already, with its data as JSON beside it.
 export function showPage() {
   const root = document.getElementById("explorer");
   const content = { ...JSON.parse(document.getElementById("content").textContent), svg: root.innerHTML };

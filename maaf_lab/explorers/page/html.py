@@ -28,9 +28,9 @@ def page(
     selection: Mapping[str, Any] | None = None,
     frames: Mapping[str, str] | None = None,
 ) -> str:
-    """The file. svg: what shows first, with or without scripts; summary: a sentence on what it is.
+    """The file. svg: what is shown first, with or without scripts; summary: what it shows, in words.
 
-    frames: drawings by the name of the button that brings them ("act:value").
+    frames: "act:value" of a button -> the drawing that it shows.
     """
     content = json.dumps(
         {"data": data, "selection": selection, "frames": dict(frames or {})}, separators=(",", ":"), sort_keys=True
@@ -56,7 +56,7 @@ showPage();
 
 
 def pages(title: str, each: Sequence[str]) -> str:
-    """Several of these files as one, below one another, each in a frame of its own."""
+    """Several such files as one, below one another, each in its own frame."""
     frames = "".join(
         f'<iframe title="{escaped(title)} {n + 1}" srcdoc="{escaped(one)}" style="width:100%;border:0" '
         "onload=\"this.style.height=this.contentDocument.documentElement.scrollHeight+24+'px'\"></iframe>"

@@ -1,7 +1,7 @@
-"""Pieces of SVG that every explorer is drawn with: text that fits, pictures inside, scales. Same input, same bytes, no network.
+"""Pieces of SVG from which every explorer is drawn: text that fits, pictures, scales. Same input, same bytes, no network.
 
-Colors of paper, ink and lines are presentation attributes on classes (`ink`, `soft`, `line`, `card`), so that a file shows as
-it is and a page's style sheet can turn it dark.
+Elements carry their colors as attributes, so that a file can be shown by itself, and classes (`ink`, `soft`, `line`, `card`), so
+that a page's style sheet can turn it dark.
 """
 
 from __future__ import annotations
@@ -20,26 +20,28 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageFont
 
+from maaf_lab.plots.colors import TARGET
+
 FONT = "DejaVu Sans, Verdana, sans-serif"
 INK, SOFT, LINE, CARD, PAPER = "#1f1f1f", "#5f5f5f", "#c8c8c8", "#f4f4f4", "#ffffff"
-ORANGE, BLUE, GREEN = "#b35900", "#0072B2", "#008a3e"  # the first pick, the second pick, the target
+ORANGE, BLUE, GREEN = "#b35900", "#0072B2", TARGET  # the first pick, the second pick, the target
 
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def shown(text: str) -> str:
-    """A text with � for what no SVG, page or message can carry: control characters, bytes of file names that are no text."""
+    """The text with � in place of what no SVG, page or message can hold: control characters, undecodable bytes of file names."""
     return _NO_XML.sub("\ufffd", text)
 
 
 def escaped(text: str) -> str:
-    """`shown`, for the inside of an element or an attribute."""
+    """`shown`, escaped for the inside of an element or an attribute."""
     return escape(shown(text))
 
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
-    """One element; `_` in a name stands for `-`, attributes that are None are left out, values are escaped, content is not."""
+    """One element. In names `_` stands for `-`; attributes that are None are left out; values are escaped, content is not."""
     parts = [
         f' {key.strip("_").replace("_", "-")}="{escaped(_text(value))}"' for key, value in attributes.items() if value is not None
     ]
@@ -64,7 +66,7 @@ def label(
 ) -> str:
     """A line of text; y is its baseline. kind: "ink", "soft" or a color."""
     fill = {"ink": INK, "soft": SOFT}.get(kind, kind)
-    known = kind if kind in ("ink", "soft") else {ORANGE: "first", BLUE: "second", GREEN: "right"}.get(kind)
+    known = kind if kind in ("ink", "soft") else {ORANGE: "first", BLUE: "second", GREEN: "target"}.get(kind)
     return tag(
         "text", escaped(words), x=x, y=y, font_size=size, fill=fill, class_=known, text_anchor=anchor, font_weight=weight, **more
     )
@@ -73,7 +75,7 @@ def label(
 def lines(
     x: float, y: float, words: str, width: float, size: float = 13, *, most: int | None = None, step: float = 1.35, **more: object
 ) -> tuple[str, float]:
-    """Text broken to a width -> (SVG, the y below it). most: lines; what is left over ends in an ellipsis."""
+    """Text broken to a width -> (SVG, the y below it). most: the number of lines, of which the last may end in an ellipsis."""
     width = width * 0.88 if more.get("weight") == "bold" else width  # `text_width` is of the plain font
     rows = wrap(words, width, size)
     if most is not None and len(rows) > most:
@@ -98,7 +100,7 @@ def wrap(words: str, width: float, size: float = 13) -> list[str]:
 
 
 def shortened(words: str, width: float, size: float = 13) -> str:
-    """A line, ended by an ellipsis where it is wider."""
+    """A line of text, cut off with an ellipsis where it is wider than `width`."""
     if text_width(words, size) <= width:
         return words
     while words and text_width(words + "…", size) > width:
@@ -118,7 +120,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def font_folder() -> Path:
-    """The fonts that come with matplotlib, so that every machine has them. Found without importing it: that is half a second."""
+    """The fonts that come with matplotlib, the same on every machine. Importing it to find them would take half a second."""
     package = find_spec("matplotlib")
     folder = Path(str(package and package.origin)).parent / "mpl-data"
     if not folder.is_dir():  # a distribution that keeps them elsewhere
@@ -159,22 +161,30 @@ def frame(x: float, y: float, width: float, height: float, color: str, thick: fl
 
 def outline(x: float, y: float, size: float, **stroke: object) -> str:
     """A square's edge; its inside takes the pointer too."""
-    place = {"x": round(x, 2), "y": round(y, 2), "width": round(size, 2), "height": round(size, 2)}
-    return tag("rect", fill="none", pointer_events="all", **place, **stroke)
+    square = {"x": round(x, 2), "y": round(y, 2), "width": round(size, 2), "height": round(size, 2)}
+    return tag("rect", fill="none", pointer_events="all", **square, **stroke)
 
 
 def picked_outline(x: float, y: float, size: float, on: bool) -> str:
     return outline(x, y, size, stroke=ORANGE if on else LINE, stroke_width=4 if on else 1)
 
 
+def dashed_box(x: float, y: float, width: float, height: float) -> str:
+    """A dashed frame around what a text names; the pointer reaches what is below it."""
+    box = {"x": round(x, 2), "y": round(y, 2), "width": round(width, 2), "height": round(height, 2)}
+    box |= {"fill": "none", "pointer_events": "none"}
+    white, red = {"stroke": "#ffffff", "stroke_width": 3}, {"stroke": "#c00000", "stroke_width": 1.6, "stroke_dasharray": "5 3"}
+    return tag("rect", **white, **box) + tag("rect", **red, **box)
+
+
 def card(x: float, y: float, width: float, height: float, on: bool = False, **more: object) -> str:
-    """A light ground with round corners; an orange edge where it is picked."""
+    """A light background with round corners, and an orange edge where it is picked."""
     edge = {"stroke": ORANGE if on else "none", "stroke_width": 2.5}
     return tag("rect", x=x, y=y, width=width, height=height, fill=CARD, class_="card", **{"rx": 5, **edge, **more})
 
 
 def press(inside: str, *, group: str, alt: str | None = None, on: bool | None = None, radio: bool = True, **more: object) -> str:
-    """Something that mouse and keys reach. group: arrow keys move within it; on: whether it is the picked one of its group.
+    """An element that can be clicked, and reached by keyboard. group: arrow keys move within it; on: whether it is picked.
 
     alt: what it is, in words, where `more` has no aria_label.
     """
@@ -197,7 +207,7 @@ def button(
     alt: str | None = None,
     radio: bool = True,
 ) -> tuple[str, float]:
-    """Something to press -> (SVG, its width). act, value: what it tells; group: arrow keys move within it."""
+    """A button -> (SVG, its width). act, value: what a click sends; group: arrow keys move within it."""
     width = text_width(words, size) + 18
     shape = tag(
         "rect",
@@ -217,7 +227,7 @@ def button(
 
 
 def document(width: float, height: float, parts: Iterable[str], description: str) -> str:
-    """The whole drawing. description: what it shows, in a sentence."""
+    """The whole drawing. description: what it shows, in words."""
     background = tag("rect", width=width, height=height, fill=PAPER, class_="paper")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
@@ -226,7 +236,7 @@ def document(width: float, height: float, parts: Iterable[str], description: str
 
 
 def stacked(drawings: Sequence[str], description: str) -> str:
-    """Several drawings below one another as one; their ids are made different."""
+    """Several drawings as one, below one another, with ids that do not clash."""
     made, y, width = [], 0.0, 0.0
     for n, drawing in enumerate(drawings):
         found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)
@@ -238,7 +248,7 @@ def stacked(drawings: Sequence[str], description: str) -> str:
 
 
 def to_png(svg: str, scale: float = 2) -> bytes:
-    """The drawing as a picture; the same drawing, the same bytes, on every machine: only matplotlib's fonts are used."""
+    """The drawing as PNG: the same bytes on every machine, because only matplotlib's fonts are used."""
     import resvg_py
 
     return bytes(
@@ -260,13 +270,13 @@ def to_png(svg: str, scale: float = 2) -> bytes:
 def palette(signed: bool) -> tuple[str, ...]:
     """256 colors: sequential from 0 to the largest (cividis), or diverging around 0 (red more, blue less).
 
-    They are matplotlib's, kept in a file because importing it takes half a second; a test compares.
+    They are matplotlib's, kept in a file because importing matplotlib takes half a second; a test compares them.
     """
     return tuple(json.loads((Path(__file__).parent / "palettes.json").read_text())["RdBu_r" if signed else "cividis"])
 
 
 def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], title: str) -> str:
-    """A legend: colors from left to right; below them the ends' values (`ids`: of those text elements), above them a title."""
+    """A color scale with a title above and the values of its two ends below (`ids`: of those two text elements)."""
     colors, count = palette(signed), 64
     step = width / count
     cells = [

@@ -1,4 +1,4 @@
-"""The retrieval explorer as one drawing: the dialogue so far, the query, and what each model brings. Same state, same bytes."""
+"""The retrieval explorer as one drawing: the dialogue so far, the query, what each model retrieves. Same state, same bytes."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ WIDTH = 1000
 
 @dataclass(frozen=True)
 class Result:
-    """One image that came. score: cosine. right: it shows the target; source: it is the query's own reference, not ranked."""
+    """One retrieved image. score: cosine. relevant: it is a target; source: it is the query's reference, which has no rank."""
 
     image: int
     name: str
     score: float
     picture: np.ndarray
-    right: bool = False
+    relevant: bool = False
     source: bool = False
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one model brings, best first. place: the target's, None where there is no target, 0 where the gallery has none."""
+    """What one model retrieves, best first. rank: the target's, None where no target is known, 0 where the gallery has none."""
 
     model: str
     results: tuple[Result, ...]
-    place: int | None = None
+    rank: int | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -61,7 +61,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class RetrievalState:
-    """turns: the dialogue, oldest first; turn: the one that shows. candidates: images searched."""
+    """turns: the dialogue, oldest first; turn: the one that is shown. candidates: images searched."""
 
     turns: tuple[Turn, ...]
     caption: str
@@ -74,7 +74,7 @@ class RetrievalState:
 
 
 def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
-    """The drawing, 1,000 px wide. live: results can be pressed, to go on from one."""
+    """The drawing, 1,000 px wide. live: results can be pressed, to go on from one of them."""
     turn, parts, y = state.turns[state.shown], [], 0.0
     if len(state.turns) > 1:
         trail, y = _trail(state)
@@ -92,8 +92,8 @@ def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
     size = (WIDTH - 190 - (across - 1) * 8) / across
     for n, found in enumerate(turn.found):
         head = found.model
-        if found.place is not None:
-            head += f": target {rank_name(found.place)} of {state.candidates:,}" if found.place else ": the gallery has no target"
+        if found.rank is not None:
+            head += f": target {rank_name(found.rank)} of {state.candidates:,}" if found.rank else ": the gallery has no target"
         else:
             head += f": {state.candidates:,} images searched"
         parts.append(label(190, top + 13, head, 13, kind=(ORANGE, BLUE)[n % 2] if several else "ink", weight="bold"))
@@ -123,20 +123,20 @@ def retrieval_svg(state: RetrievalState, live: bool = True) -> str:
 
 def _result(result: Result, number: int, x: float, y: float, size: float, live: bool) -> str:
     what = "the reference itself" if result.source else f"{number}"
-    alt = f"{what}{', the target' if result.right else ''}: {result.name}, cosine {result.score:.3f}"
+    alt = f"{what}{', the target' if result.relevant else ''}: {result.name}, cosine {result.score:.3f}"
     inside = picture(round(x, 2), round(y, 2), round(size, 2), result.picture, alt, opacity=0.35 if result.source else None)
-    if result.right:
+    if result.relevant:
         inside += frame(round(x + 2, 2), round(y + 2, 2), round(size - 4, 2), round(size - 4, 2), GREEN, 5)
     else:
         inside += frame(round(x, 2), round(y, 2), round(size, 2), round(size, 2), LINE, 1)
-    mark = "reference" if result.source else f"{number}  target" if result.right else str(number)
+    mark = "reference" if result.source else f"{number}  target" if result.relevant else str(number)
     inside += label(
         round(x, 2),
         round(y + size + 14, 2),
         mark,
         12,
-        kind="soft" if result.source else GREEN if result.right else "ink",
-        weight="bold" if result.right else None,
+        kind="soft" if result.source else GREEN if result.relevant else "ink",
+        weight="bold" if result.relevant else None,
     )
     inside += label(round(x + size, 2), round(y + size + 14, 2), f"{result.score:.3f}", 11, kind="soft", anchor="end")
     inside += label(round(x, 2), round(y + size + 27, 2), shortened(result.name, size, 9), 9, kind="soft")
@@ -191,24 +191,22 @@ def _trail(state: RetrievalState) -> tuple[list[str], float]:
 def describe_retrieval(state: RetrievalState) -> str:
     """What is shown, in words."""
     turn = state.turns[state.shown]
-    asked = f"“{turn.text}”" if turn.text else "no text"
+    text = f"“{turn.text}”" if turn.text else "no text"
     parts = [
-        f"Turn {state.shown + 1} of {len(state.turns)}: {turn.name} + {asked}"
-        if len(state.turns) > 1
-        else f"{turn.name} + {asked}"
+        f"Turn {state.shown + 1} of {len(state.turns)}: {turn.name} + {text}" if len(state.turns) > 1 else f"{turn.name} + {text}"
     ]
     for found in turn.found:
         first = ", ".join(
-            f"{r.name} {r.score:.3f}{' (target)' if r.right else ''}" for r in [r for r in found.results if not r.source][:5]
+            f"{r.name} {r.score:.3f}{' (target)' if r.relevant else ''}" for r in [r for r in found.results if not r.source][:5]
         )
-        place = "" if found.place is None else f" target {rank_name(found.place)} of {state.candidates:,};"
+        rank = "" if found.rank is None else f" target {rank_name(found.rank)} of {state.candidates:,};"
         unknown = f"; never seen: {', '.join(found.unknown)}" if found.unknown else ""
-        parts.append(f"{found.model}:{place} first {first}{unknown}")
+        parts.append(f"{found.model}:{rank} first {first}{unknown}")
     return "; ".join(parts)
 
 
 def retrieval_page(state: RetrievalState) -> str:
-    """The drawing as a file: each turn of the dialogue can be looked at."""
+    """The drawing as an HTML file, in which each turn of the dialogue can be opened."""
     frames = (
         {f"turn:{n}": retrieval_svg(replace(state, turn=n), live=False) for n in range(len(state.turns))}
         if len(state.turns) > 1

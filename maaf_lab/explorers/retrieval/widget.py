@@ -1,4 +1,4 @@
-"""The retrieval explorer: any picture plus your own words, what comes, and from there on."""
+"""The retrieval explorer: search with any picture and your own words, and go on from a result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN = 112  # px of a result's picture
 
 
 class PictureDrop(anywidget.AnyWidget):
-    """A button, a place to drop and to paste: sends a picture's bytes to the kernel."""
+    """A box to pick, drop or paste a picture, whose bytes it sends to the kernel."""
 
     _esm = HERE / "drop.js"
     _css = HERE / "explorer.css"
@@ -67,8 +67,8 @@ class RetrievalExplorer(Explorer):
         self.models, self.k = list(models), k
         self.galleries: dict[str, FolderGallery] = {}
         self._pictures = Pictures()
-        self._source: int | None = None  # of the split or the gallery, None for a picture of one's own
-        self._labeled: int | None = None  # the query whose answers are known
+        self._source: int | None = None  # number in the split or the gallery; None for the user's own picture
+        self._labeled: int | None = None  # the query whose target is known
         self._square: np.ndarray | None = None
         self._turns: list[Turn] = []
         self._number = number_box(query, 0, last, "query")
@@ -112,7 +112,7 @@ class RetrievalExplorer(Explorer):
         self.drop.on_msg(self._dropped)
         self.hear(self, self.show_query, "query")
 
-    # --- what can be asked --------------------------------------------------------------------------------------------
+    # --- what a person can do -----------------------------------------------------------------------------------------
 
     def show_query(self, query: int) -> None:
         """Show a query of the split, by its number; a new dialogue begins. ConfigError outside the split."""
@@ -123,7 +123,7 @@ class RetrievalExplorer(Explorer):
         self.redraw()
 
     def type(self, text: str) -> None:
-        """Change the words put to the picture that shows; the results follow, the dialogue's earlier turns stay.
+        """Change the text of the shown query and search again; the dialogue's earlier turns stay.
 
         ConfigError for a text without words; "" searches with the picture alone.
         """
@@ -135,7 +135,7 @@ class RetrievalExplorer(Explorer):
         self.redraw()
 
     def choose(self, what: str | Path) -> None:
-        """Take an image of the gallery by its name, or a file, as the reference; a new dialogue begins. DataError for neither."""
+        """Use an image of the gallery, by its name, or a file as the reference; a new dialogue begins. DataError for neither."""
         what = str(what).strip()
         if not what:
             return
@@ -149,7 +149,7 @@ class RetrievalExplorer(Explorer):
         self.redraw()
 
     def take(self, picture: np.ndarray, name: str = "your own picture") -> None:
-        """Take any picture, uint8 (H, W, 3), as the reference; a new dialogue begins."""
+        """Use any picture, uint8 (H, W, 3), as the reference; a new dialogue begins."""
         self._source, self._labeled, self._square = None, None, to_square(picture, 320)
         self._name = name
         self._turns = [self._turn("")]
@@ -158,15 +158,15 @@ class RetrievalExplorer(Explorer):
         self.redraw()
 
     def refine(self, image: int) -> None:
-        """Go on from a result, by its number in the gallery: it becomes the reference, and the text is typed anew."""
+        """Go on from a result, by its number in the gallery: it becomes the reference of the next turn, whose text is empty."""
         self._labeled, self._source, self._square = None, image, None
         self._turns.append(self._turn(""))
         self._show_text("")
-        self.say("type how this image should change; turns before it stand above the results")
+        self.say("type how this image should change; earlier turns are above the results")
         self.redraw()
 
     def show_turn(self, number: int) -> None:
-        """Look at an earlier turn of the dialogue again, from 0. ConfigError where there is none."""
+        """Show an earlier turn of the dialogue, by its number from 0. ConfigError where there is none."""
         if not 0 <= number < len(self._turns):
             raise ConfigError(f"expected a turn from 0 to {len(self._turns) - 1}, found {number}")
         self.state = replace(self.state, turn=number)
@@ -177,7 +177,7 @@ class RetrievalExplorer(Explorer):
         self.show_query(self._number.value)
 
     def search_folder(self, folder: str | Path) -> None:
-        """Search a folder of your own images; embedded once, kept on disk. "": the dataset again."""
+        """Search a folder of your own images, embedded once and kept on disk. "" goes back to the dataset."""
         if not str(folder).strip():
             self.start_over()
             return
@@ -223,8 +223,8 @@ class RetrievalExplorer(Explorer):
     def _start(self, query: int) -> None:
         self.galleries = {}
         self.broken.value = ""
-        asked = self.models[0].split.queries[query]
-        self._begin(asked.source, query, for_people(join(asked.texts)))
+        shown = self.models[0].split.queries[query]
+        self._begin(shown.source, query, for_people(join(shown.texts)))
         self.put(self._number, query)
         self.put(self, query, "query")
 
@@ -235,7 +235,7 @@ class RetrievalExplorer(Explorer):
         self.say("" if text else "type how this image should change")
 
     def _dropped(self, _: Any, content: Any, buffers: list[Any]) -> None:
-        with self.answering():
+        with self.errors_as_messages():
             name = str(content.get("name", "picture"))
             if content.get("act") == "refused":
                 raise DataError(
@@ -270,8 +270,8 @@ class RetrievalExplorer(Explorer):
         look = model.look(image, from_people(text), attention=False)
         if gallery is not None:
             hits = gallery.search(look.vector, self.k + 1)
-            right = np.zeros(len(hits.images), bool)
-            place, names = None, gallery.names
+            relevant = np.zeros(len(hits.images), bool)
+            rank, names = None, gallery.names
         else:
             labeled = (
                 self._labeled
@@ -280,22 +280,22 @@ class RetrievalExplorer(Explorer):
             )
             among = model.candidates(self._labeled) if self._labeled is not None else model.candidates()
             if self._source is not None:
-                among[self._source] = True  # shown in gray, not counted
+                among[self._source] = True  # shown faintly, not ranked
             hits = model.search(look.vector, self.k + 1, among)
-            right = model.right(hits.images, labeled) if labeled is not None else np.zeros(len(hits.images), bool)
-            place = model.rank_of(look.vector, labeled) if labeled is not None else None
+            relevant = model.is_relevant(hits.images, labeled) if labeled is not None else np.zeros(len(hits.images), bool)
+            rank = model.rank_of(look.vector, labeled) if labeled is not None else None
             names = model.split.images
         results = []
         self._fetch(hits.images.tolist(), SHOWN)
-        for image_found, score, is_right in zip(hits.images.tolist(), hits.scores.tolist(), right.tolist(), strict=True):
+        for image_found, score, is_relevant in zip(hits.images.tolist(), hits.scores.tolist(), relevant.tolist(), strict=True):
             source = image_found == self._source and self._square is None
             name = names[image_found] if gallery is not None else names[image_found].id
             results.append(
-                Result(image_found, name, score, self._picture_of(image_found, SHOWN), is_right and not source, source)
+                Result(image_found, name, score, self._picture_of(image_found, SHOWN), is_relevant and not source, source)
             )
         ranked = [r for r in results if not r.source][: self.k]
         last = results.index(ranked[-1]) if ranked else 0
-        return Found(model.name, tuple(results[: last + 1]), place, look.unknown)
+        return Found(model.name, tuple(results[: last + 1]), rank, look.unknown)
 
     def _picture_of(self, image: int, pixels: int) -> np.ndarray:
         self._fetch([image], pixels)
@@ -334,7 +334,7 @@ class RetrievalExplorer(Explorer):
         if self._text.value.strip() != text.strip():
             self.put(self._text, text)
 
-    # --- what the base asks -------------------------------------------------------------------------------------------
+    # --- what Explorer needs -----------------------------------------------------------------------------------------
 
     def redraw(self) -> None:
         one = next(iter(self.galleries.values()), None)
