@@ -1,4 +1,4 @@
-"""Embed a split: what is then ranked.
+"""Embed a split: the vectors of its queries and of its gallery, which are then ranked.
 
 Shapes: Q queries, G gallery images, D width.
 """
@@ -29,10 +29,10 @@ def embed_split(
     chunk: int = 256,
     progress: bool | Callable[[int, int], object] = True,
 ) -> tuple[Tensor, Tensor]:
-    """Every distinct image once through the backbone -> query vectors (Q, D) and gallery vectors (G, D), on its device.
+    """Every image once through the backbone -> query vectors (Q, D) and gallery vectors (G, D), on the model's device.
 
-    A query is fused from the features of its source while they are at hand, so memory does not grow with the split.
-    progress: True for a bar, or a function that is told how many images of how many are done.
+    Queries are fused from the features of their source's chunk, so memory does not grow with the split.
+    progress: True for a bar, or a function of the number of images that are done and of all images.
     """
     was_training = model.training
     model.eval()
@@ -43,8 +43,8 @@ def embed_split(
         by_source.setdefault(q.source, []).append(i)
     gallery = torch.empty(len(split.images), model.config.width, device=model.device)
     queries = torch.empty(len(split.queries), model.config.width, device=model.device)
-    shown = progress is True
-    bar = tqdm(total=len(split.images), desc=f"embed {split.title}", unit="image", disable=not shown, mininterval=0.5)
+    hidden = progress is not True
+    bar = tqdm(total=len(split.images), desc=f"embed {split.title}", unit="image", disable=hidden, mininterval=0.5)
     for start in range(0, len(split.images), chunk):
         stop = min(start + chunk, len(split.images))
         features = model.encode(prepare.eval(cache.batch(np.arange(start, stop)).to(model.device)))
@@ -52,11 +52,10 @@ def embed_split(
         rows = [(i, image - start) for image in range(start, stop) for i in by_source.get(image, ())]
         for low in range(0, len(rows), 2 * chunk):
             part = rows[low : low + 2 * chunk]
-            places = torch.tensor([place for _, place in part], device=model.device)
+            sources = torch.tensor([source for _, source in part], device=model.device)
             text = model.read([texts[i] for i, _ in part])
-            vectors, _ = model.fuse({r: tokens[places] for r, tokens in features.items()}, text)
-            asked = torch.tensor([i for i, _ in part], device=model.device)
-            queries[asked] = unit(vectors)
+            vectors, _ = model.fuse({r: tokens[sources] for r, tokens in features.items()}, text)
+            queries[torch.tensor([i for i, _ in part], device=model.device)] = unit(vectors)
         bar.update(stop - start)
         if callable(progress):
             progress(stop, len(split.images))

@@ -1,6 +1,6 @@
 """A folder of the user's own images as a gallery: embedded once, searched by vector.
 
-Shapes: N images, D width, S side of the square in pixels. What is kept on disk: `gallery_store`.
+Shapes: N images, D width, S side of the square in pixels. `gallery_store` describes the files that are kept.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import DataError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.retrieval.gallery import Gallery, Hits
-from maaf_lab.retrieval.gallery_store import Line, Store, model_key
+from maaf_lab.retrieval.gallery_store import KEEP, Line, Store, model_key
 from maaf_lab.utils.parallel import cores, in_threads
 from maaf_lab.utils.wording import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
-SAVE_EVERY = 256  # images that a kill may cost
-LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG of more is read at reduced size; any image of more is read alone
+SAVE_EVERY = 256  # embedded images between two saves: a killed process loses no more
+LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG above the first is read at reduced size, an image above the second alone
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +43,7 @@ class FolderGallery:
     """Images of a folder and their vectors, in the order of their names.
 
     names: paths below the folder, with "/" between parts. vectors: (N, D) float32 unit vectors, often a read-only memory map.
-    broken: (name, why) of files that could not be used; they have no index. model: the name of the one that embedded them.
+    broken: (name, why) of files that could not be used; they have no index. model: the name of the model that embedded them.
     """
 
     title: str
@@ -65,7 +65,7 @@ class FolderGallery:
 
     @property
     def summary(self) -> str:
-        """How many images it has, and how many could not be used: "1,200 images", "1 image, 2 broken left out"."""
+        """The number of images, and of those that could not be used: "1,200 images", "1 image, 2 broken left out"."""
         broken = f", {len(self.broken):,} broken left out" if self.broken else ""
         return counted(len(self), "image") + broken
 
@@ -82,15 +82,15 @@ class FolderGallery:
         return self.gallery.search(vector, k, without)
 
     def picture(self, i: int, pixels: int) -> np.ndarray:
-        """Image i as a square, uint8 (pixels, pixels, 3). Raises DataError where its file has gone or changed to no image."""
+        """Image i as a square, uint8 (pixels, pixels, 3). Raises DataError where its file is gone or is no image anymore."""
         return square(self.paths[i], pixels)
 
     def pictures(self, images: Sequence[int], pixels: int) -> list[np.ndarray]:
-        """Several at once, which all cores share."""
+        """Several images, read on all cores."""
         return list(in_threads(lambda i: self.picture(i, pixels), images))
 
     def find(self, path: str | Path) -> tuple[int, ...]:
-        """Indices of the images that are this very file, also under another name (a link to it)."""
+        """Indices of the images that are this file, also under another name (a link to it)."""
         try:
             wanted = os.stat(path)
         except OSError:
@@ -107,8 +107,8 @@ def square(path: str | Path, pixels: int) -> np.ndarray:
     """An image file -> uint8 (pixels, pixels, 3): `to_square(decode(path), pixels)`, with little memory for huge photos.
 
     A JPEG of more than 4 megapixels is read at a half, a quarter or an eighth of its size, still at least 4 times the square's:
-    its values may differ by a few steps of 255. Other formats cannot be read smaller: those of more than 12 megapixels are read
-    one at a time. Raises DataError as `decode`, and for more megapixels than Pillow opens (179).
+    its values may differ by a few steps of 255. Other formats cannot be read at a reduced size; images of more than 12
+    megapixels are read one at a time. Raises DataError as `decode` does, and for more megapixels than Pillow opens (179).
     """
     try:
         with PILImage.open(path) as image:
@@ -117,7 +117,7 @@ def square(path: str | Path, pixels: int) -> np.ndarray:
         most = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
         raise DataError(f"{path}: expected at most {most:.0f} megapixels, found more ({error}); save it smaller") from error
     except Exception:
-        jpeg, area = False, 0  # `decode` says what is wrong
+        jpeg, area = False, 0  # `decode` raises the error
     with _alone if area > HUGE else contextlib.nullcontext():
         small = _reduced(path, pixels) if jpeg and area > LARGE else None
         return np.array(to_square(decode(path), pixels) if small is None else small)  # Pillow's arrays are read-only
@@ -127,7 +127,7 @@ _alone = threading.Lock()
 
 
 def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
-    """A large JPEG's square, None where it cannot be read. The geometry is that of the whole image."""
+    """A large JPEG's square with the geometry of the whole image; None where it cannot be read."""
     try:
         with PILImage.open(path) as image:
             width, height = image.size
@@ -136,7 +136,7 @@ def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
             new = (pixels, long) if width <= height else (long, pixels)
             image = image.convert("RGB").resize(new, PILImage.Resampling.BILINEAR, box)
             return to_square(np.asarray(ImageOps.exif_transpose(image)), pixels)
-    except Exception:  # Pillow raises many kinds for damaged files
+    except Exception:  # Pillow raises many types for damaged files
         return None
 
 
@@ -150,15 +150,16 @@ def open_folder(
     kept: str | Path | None = None,
     chunk: int = 64,
 ) -> FolderGallery:
-    """All images below a folder, embedded by `model` at `pixels`; what an earlier call embedded is not even decoded again.
+    """All images below a folder, embedded by `model` at `pixels`; images that an earlier call embedded are not read again.
 
-    Files count by their suffix (`SUFFIXES`); names that begin with a dot are left out, linked folders are followed once.
-    A file is embedded again when its size or mtime differs. A broken one is listed with its reason and tried again when it
-    changes, or where it could not even be opened. A call that is stopped leaves what it has for the next one.
-    name: the model's, for messages. progress: True for a bar, or a function (files done, files in all), called at the start and
-    after each chunk; what it raises stops the call. kept: folder of the kept vectors, by default `folder/.cache`; where that
-    cannot be written they stay in memory, with a warning. chunk: images embedded at once.
-    Raises DataError where there is no such folder, no image in it that can be used, or a given `kept` cannot be written.
+    Image files are known by their suffix (`SUFFIXES`); names that begin with a dot are left out, and links to folders are
+    followed once. A file is embedded again when its size or mtime has changed. A broken file is listed with its reason; it is
+    tried again when it changes, and every time if it could not even be opened. A call that is stopped keeps the vectors it has
+    for the next one.
+    name: the model's, for messages. progress: True for a bar, or a function of the files done and all files, called at the start
+    and after each chunk; an error that it raises stops the call. kept: the folder that keeps the vectors, by default
+    `folder/.cache`; where that cannot be written, they stay in memory, with a warning. chunk: images embedded at once.
+    Raises DataError where there is no such folder, no usable image in it, or a given `kept` cannot be written.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -166,22 +167,22 @@ def open_folder(
         raise DataError(f"{folder}: expected a folder of images, found {found}. Name the folder that holds them.")
     title = folder.resolve().name or str(folder)
     store = Store(folder, Path(kept).expanduser() if kept is not None else folder / ".cache", model, pixels)
-    files, broken, others = _images_below(folder, store.place)
+    files, broken, others = _images_below(folder, store.kept_in)
     whole, vectors, known = store.read()
     lines: list[Line | None] = [known.get(file.name) for file in files]
     lines = [line if line and line[1:3] == file[1:3] else None for line, file in zip(lines, files)]
     todo = [i for i, line in enumerate(lines) if line is None]
     if todo and (why := store.why_not_writable()):
         if kept is not None:
-            raise DataError(f"{store.place}: expected a folder to keep vectors in; {why}. Pass another `kept`.")
+            raise DataError(f"{store.kept_in}: expected a folder to keep vectors in; {why}. {KEEP}")
         store.give_up(why)
     fresh: list[Line] = []
     try:
         with (
-            _progress(progress, title, len(files) - len(todo), len(files)) as tell,
-            contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, tell)) as embedded,
+            _progress(progress, title, len(files) - len(todo), len(files)) as advance,
+            contextlib.closing(_embedded([files[i] for i in todo], model, pixels, chunk, advance)) as embedded,
         ):
-            for line, i in zip(embedded, todo):  # in this order, or the last chunk is not told
+            for line, i in zip(embedded, todo):  # in this order, or the last chunk is not reported
                 lines[i] = line
                 fresh.append(line)
                 if len(fresh) >= SAVE_EVERY:
@@ -193,7 +194,7 @@ def open_folder(
     broken = sorted(broken + [(line.name, line.why) for line in lines if line.why])
     usable = [i for i, line in enumerate(lines) if not line.why]
     if not usable:
-        found = f"{len(files):,} of such a name, none that can be used" if files else f"none of such a name among {others:,}"
+        found = f"{counted(len(files), 'file')}, none usable" if files else f"none among {counted(others, 'file')}"
         first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
         raise DataError(
             f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
@@ -221,13 +222,13 @@ class _File(NamedTuple):
 
 
 def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str, str]], int]:
-    """Image files by name, (name, why) of what cannot be looked at, and how many other files there are."""
+    """Image files in order of their names, (name, why) of those that cannot be opened, and the number of other files."""
     files, broken, others, seen = [], [], 0, set()
     with contextlib.suppress(OSError):
         seen |= {_identity(skip)} - {_identity(folder)}
     plain, linked = [(folder, "")], []
     while plain or linked:
-        where, prefix = (plain or linked).pop()  # links last: a folder goes by its own name where it has one below `folder`
+        where, prefix = (plain or linked).pop()  # links last: a folder keeps its own name where it has one below `folder`
         try:
             if (identity := _identity(where)) in seen:
                 continue
@@ -245,7 +246,7 @@ def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str
                     (linked if entry.is_symlink() else plain).append((where / entry.name, f"{name}/"))
                 elif not is_image:
                     others += 1
-                elif stat.S_ISREG((status := entry.stat()).st_mode):  # and not a pipe, which would be waited for
+                elif stat.S_ISREG((status := entry.stat()).st_mode):  # not a pipe: reading one would wait for ever
                     files.append(_File(name, status.st_size, status.st_mtime_ns, where / entry.name))
             except OSError as error:
                 if is_image:
@@ -262,16 +263,16 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _embedded(
-    files: Sequence[_File], model: ComposedModel, pixels: int, chunk: int, tell: Callable[[int], object]
+    files: Sequence[_File], model: ComposedModel, pixels: int, chunk: int, advance: Callable[[int], object]
 ) -> Iterator[Line]:
-    """A line a file, in order. Threads decode two chunks ahead of the model."""
+    """A line per file, in order. Threads decode two chunks ahead of the model."""
     prepare = build_transform("plain", pixels)
 
     def load(file: _File) -> np.ndarray | tuple[str, bool]:
         try:
             return square(file.path, pixels)
         except Exception as error:
-            cause = error.__context__ or error  # a file that cannot be opened now, or not with the memory there is
+            cause = error.__context__ or error  # not the file's fault: it cannot be opened now, or memory is short
             lasting = not (isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno))
             return str(error).removeprefix(f"{file.path}: ") or type(error).__name__, lasting
 
@@ -279,7 +280,7 @@ def _embedded(
     model.eval()
     images = in_threads(load, files, workers=min(8, cores() + 1), ahead=2 * chunk)
     try:
-        with warnings.catch_warnings():  # of large photos and odd EXIF: what matters of it is in `broken`
+        with warnings.catch_warnings():  # about large photos and odd EXIF; files that cannot be used are in `broken`
             warnings.filterwarnings("ignore", module=r"PIL\.")
             for start in range(0, len(files), chunk):
                 part = files[start : start + chunk]
@@ -296,7 +297,7 @@ def _embedded(
                         yield Line(*file[:3], "", vector)
                     else:
                         yield Line(*file[:3], "the model gives it no finite vector", None)
-                tell(len(part))
+                advance(len(part))
     finally:
         images.close()
         model.train(was_training)
@@ -306,7 +307,7 @@ def _embedded(
 def _progress(
     wanted: bool | Callable[[int, int], object], title: str, done: int, total: int
 ) -> Iterator[Callable[[int], object]]:
-    """A function that is told how many files more are done."""
+    """A function to call with the number of files that were done since its last call."""
     if not callable(wanted):
         with tqdm(
             total=total, initial=done, desc=f"embed {title}", unit="image", mininterval=0.5, disable=not wanted or done == total
@@ -314,13 +315,13 @@ def _progress(
             yield bar.update
         return
 
-    def tell(more: int) -> None:
+    def advance(more: int) -> None:
         nonlocal done
         done += more
         wanted(done, total)
 
-    tell(0)
-    yield tell
+    advance(0)
+    yield advance
 
 
 __all__ = ["FolderGallery", "Hits", "model_key", "open_folder", "square"]

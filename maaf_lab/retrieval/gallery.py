@@ -1,8 +1,8 @@
-"""The one search and the one rank of the lab: whoever orders images by cosine does it here, and so gets the same order.
+"""The one search and the one rank of the lab: everything that orders images by cosine uses it, and so gets the same order.
 
-What is compared are cosines in double precision, rounded to single; of equal ones the earlier image comes first. Only close
-calls are computed that way: products in single precision decide the rest, with their largest possible error in mind. Vectors
-stay on the device where they are, and every device, chunk and order of sums gives the same ranks and the same cosines.
+Cosines are computed in double precision and rounded to single; of equal ones the earlier image comes first. Only close calls
+are computed that way: where two products in single precision differ by more than their largest possible error, they decide.
+Vectors stay on their device, and every device, chunk and order of sums gives the same ranks and the same cosines.
 
 Shapes: Q queries, G gallery images, D width, K results kept a query; n queries of a chunk, m candidates of a query, P pairs.
 """
@@ -27,9 +27,9 @@ from maaf_lab.retrieval.relevance import Pairs, Relevance
 
 PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
 PAIRS = 256  # pairs whose cosines are computed at once in double precision
-SPARE = 8  # images beyond the first k that are looked at as a rule
-CROWDED = 0.05  # share of all pairs from which on all are multiplied
-LONGEST = 1.01  # of a unit vector, rounding included
+SPARE = 8  # candidates beyond the first k that are compared at first
+CROWDED = 0.05  # share of close calls among all pairs from which on all pairs are multiplied
+LONGEST = 1.01  # largest length that counts as a unit vector's, rounding included
 
 
 class Hits(NamedTuple):
@@ -40,8 +40,8 @@ class Hits(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """ranks (Q,): place of the first relevant image, from 1; 0 where there is none. images, scores (Q, K): what came first and
-    its cosines; where there are fewer candidates than K, the cosine is -inf and the image stands for nothing."""
+    """ranks (Q,): of the first relevant image, from 1; 0 where there is none. images, scores (Q, K): the first K images and
+    their cosines; where there are fewer candidates than K, the cosine is -inf and the image means nothing."""
 
     ranks: np.ndarray
     images: np.ndarray
@@ -49,10 +49,10 @@ class Ranked(NamedTuple):
 
 
 class Index(Protocol):
-    """Finds candidates; `Gallery` computes their cosines again and orders them."""
+    """Finds candidates; `Gallery` computes their cosines exactly and orders them."""
 
     def nearest(self, queries_nD: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """At least k candidates a query: their cosines in single precision, and images, both (n, m), in any order."""
+        """At least k candidates per query, in any order: their cosines in single precision, and images, both (n, m)."""
 
 
 class Scan:
@@ -71,10 +71,10 @@ class Scan:
         return self.images.expand(n, -1)
 
     def cosines(self, queries_nD: Tensor, out: Tensor | None = None, product: Tensor | None = None) -> Tensor:
-        """(n, G). out, product: memory for the result and for PART * n numbers, where somebody uses it again.
+        """(n, G). out, product: memory to reuse, for the result and for PART * n numbers.
 
-        The product is formed as (G, n) and turned over, a part of the gallery at a time: with the long side first, the kernels
-        take two thirds of the time. Of one query, numpy's product takes half of torch's.
+        The product is computed as (G, n) and transposed, a part of the gallery at a time: with the long side first, the kernels
+        take two thirds of the time. For a single query, numpy's product takes half the time of torch's.
         """
         vectors, n = self.vectors, len(queries_nD)
         if n == 1 and vectors.device.type == "cpu":
@@ -91,8 +91,8 @@ class Scan:
 class Gallery:
     """Unit vectors of images (G, D), searched and ranked.
 
-    vectors: a tensor on any device, or an array, a read-only memory map too; what is not float32 is copied.
-    index: what finds candidates for `search`; every image by default. Ranks are counted over every image in any case.
+    vectors: a tensor on any device, or an array (a read-only memory map too); other types than float32 are copied.
+    index: finds the candidates for `search`, by default every image. `rank` always counts every image.
     Raises ConfigError for vectors that are longer than 1 or not finite.
     """
 
@@ -105,7 +105,7 @@ class Gallery:
         _check_lengths(self.vectors, "Gallery")
         self.scan = Scan(self.vectors)
         self.index = index or self.scan
-        # |error| of a product of length D in single precision, whatever the order of its sums, and of its rounding
+        # largest error of a product of length D in single precision, in any order of its sums, and of its rounding
         self.error = (self.vectors.shape[1] + 2) * 2.0**-23 * LONGEST**2
 
     def __len__(self) -> int:
@@ -113,34 +113,35 @@ class Gallery:
 
     @torch.no_grad()
     def search(self, vector: np.ndarray | Tensor, k: int, without: Iterable[int] | np.ndarray = ()) -> Hits:
-        """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k candidates, fewer hits.
+        """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k where there are no more.
 
-        without: indices that are no candidates, or a mask (G,) of them.
-        Raises ConfigError for k below 1 or what is no unit vector of this width, IndexError for an index that is none.
+        without: indices of images to leave out, or a mask (G,) of them.
+        Raises ConfigError for k below 1 and for anything but a unit vector (D,), IndexError for an index outside the gallery.
         """
         if isinstance(k, bool) or k < 1:
             raise ConfigError(f"search: expected k of at least 1, found {k!r}")
-        asked, width = _tensor(vector).to(self.vectors.device), self.vectors.shape[1]
-        if asked.shape != (width,) or not asked.isfinite().all():
-            found = tuple(asked.shape) if asked.shape != (width,) else "numbers that are not finite"
+        query, width = _tensor(vector).to(self.vectors.device), self.vectors.shape[1]
+        if query.shape != (width,) or not query.isfinite().all():
+            found = tuple(query.shape) if query.shape != (width,) else "numbers that are not finite"
             raise ConfigError(f"search: expected one vector {(width,)}, found {found}")
-        gone = self._gone(without)
-        _check_lengths(asked[None], "search")
-        k = min(k, len(self) - len(gone))
+        left_out = self._left_out(without)
+        queries = query[None]
+        _check_lengths(queries, "search")
+        k = min(k, len(self) - len(left_out))
         if k < 1:
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
         candidate = torch.ones(len(self), dtype=torch.bool, device=self.vectors.device)
-        candidate[torch.from_numpy(gone).to(candidate.device)] = False
-        asked, many = asked[None], k + len(gone)
+        candidate[torch.from_numpy(left_out).to(candidate.device)] = False
+        many = k + len(left_out)
         with _in_single_precision(self.vectors.device):
-            while True:  # until what the index leaves out is too far away to come before
+            while True:  # until no image that the index did not return can be among the first k
                 many = min(2 * many, len(self))
-                rough, image = self.index.nearest(asked, many)
+                rough, image = self.index.nearest(queries, many)
                 least = rough.min()
-                rough = rough.masked_fill(~candidate[image], -torch.inf) if len(gone) else rough
+                rough = rough.masked_fill(~candidate[image], -torch.inf) if len(left_out) else rough
                 if rough.shape[1] == len(self) or least < rough.topk(k).values[0, -1] - 2 * self.error:
                     break
-        _, image, cosine = self._first(asked, rough, image, k)
+        _, image, cosine = self._first(queries, rough, image, k)
         return Hits(image.cpu().numpy(), cosine.cpu().numpy())
 
     @torch.no_grad()
@@ -152,12 +153,12 @@ class Gallery:
         *,
         keep: int = 10,
         chunk: int = 128,
-        tell: Callable[[int], object] = lambda done: None,
+        progress: Callable[[int], object] = lambda done: None,
     ) -> Ranked:
-        """Where the first relevant image of each query (Q, D) comes, and the first `keep` images; memory is a chunk's.
+        """The rank of the first relevant image of each query (Q, D), and the first `keep` images; memory grows with `chunk` only.
 
-        relevant, without: pairs of a query and an image, in any order: the images that are right, and those that are no
-        candidates, right or not. tell: is told how many queries more are done.
+        relevant, without: pairs of a query and an image, in any order: the relevant images, and those to leave out, relevant or
+        not. progress: called after each chunk with its number of queries.
         """
         queries = _tensor(queries).to(self.vectors.device)
         _check_lengths(queries, "rank")
@@ -172,31 +173,34 @@ class Gallery:
         )
         n = min(chunk, len(queries))
         score, product, flag = (
-            self.vectors.new_empty(size, dtype=kind)
-            for size, kind in (((n, len(self)), torch.float32), ((PART * n,), torch.float32), ((n, len(self)), torch.bool))
+            self.vectors.new_empty(size, dtype=dtype)
+            for size, dtype in (((n, len(self)), torch.float32), ((PART * n,), torch.float32), ((n, len(self)), torch.bool))
         )
         for low in range(0, len(queries), chunk):
-            asked = queries[low : low + chunk]
-            n = len(asked)
+            part = queries[low : low + chunk]
+            n = len(part)
             with _in_single_precision(self.vectors.device):
-                rough = self.scan.cosines(asked, score[:n], product)
+                rough = self.scan.cosines(part, score[:n], product)
             rough[self._of(without, low, n)] = -torch.inf
-            found.ranks[low : low + n] = self._ranks(asked, rough, flag[:n], *self._of(relevant, low, n)).cpu().numpy()
+            found.ranks[low : low + n] = self._ranks(part, rough, flag[:n], *self._of(relevant, low, n)).cpu().numpy()
             if keep:
-                row, image, cosine = (t.cpu().numpy() for t in self._first(asked, rough, self.scan.of(n), keep))
-                place = np.arange(len(row)) - np.searchsorted(row, row)
-                found.images[low + row, place], found.scores[low + row, place] = image, cosine
-            tell(n)
+                row, image, cosine = (t.cpu().numpy() for t in self._first(part, rough, self.scan.of(n), keep))
+                column = np.arange(len(row)) - np.searchsorted(row, row)
+                found.images[low + row, column], found.scores[low + row, column] = image, cosine
+            progress(n)
         return found
 
-    def _ranks(self, asked: Tensor, rough: Tensor, flag: Tensor, row: Tensor, image: Tensor) -> Tensor:
-        """(n,) of queries whose candidates have rough cosines (n, G), from their relevant images (P,); flag (n, G): memory."""
-        cosine, nowhere = self._cosines(asked, row, image), len(self)
-        best = torch.full_like(asked[:, 0], -torch.inf).scatter_reduce(0, row, cosine, "amax")
+    def _ranks(self, queries: Tensor, rough: Tensor, flag: Tensor, row: Tensor, image: Tensor) -> Tensor:
+        """Ranks (n,) of queries (n, D) from rough cosines (n, G) and pairs (P,) of a query and a relevant image.
+
+        flag (n, G): memory to reuse.
+        """
+        cosine, nowhere = self._cosines(queries, row, image), len(self)
+        best = torch.full_like(queries[:, 0], -torch.inf).scatter_reduce(0, row, cosine, "amax")
         first = cosine == best[row]
         best_image = torch.full_like(best, nowhere, dtype=torch.int64).scatter_reduce(0, row[first], image[first], "amin")
-        unanswered = best_image == nowhere
-        bound = best.masked_fill(unanswered, torch.inf)[:, None]
+        without_target = best_image == nowhere
+        bound = best.masked_fill(without_target, torch.inf)[:, None]
         ahead = torch.count_nonzero(torch.gt(rough, bound + self.error, out=flag), 1)
         close = torch.count_nonzero(torch.ge(rough, bound - self.error, out=flag), 1) - ahead
         unclear = (close > 1).nonzero()[:, 0]  # 1 is the relevant image itself
@@ -204,22 +208,22 @@ class Gallery:
             part, bound = rough[unclear], bound[unclear]
             row, image = ((part >= bound - self.error) & (part <= bound + self.error)).nonzero(as_tuple=True)
             row = unclear[row]
-            cosine = self._cosines(asked, row, image)
+            cosine = self._cosines(queries, row, image)
             before = (cosine > best[row]) | ((cosine == best[row]) & (image < best_image[row]))
             ahead = ahead.index_add(0, row, before.long())
-        return (1 + ahead).masked_fill(unanswered, 0)
+        return (1 + ahead).masked_fill(without_target, 0)
 
-    def _first(self, asked: Tensor, rough: Tensor, images: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _first(self, queries: Tensor, rough: Tensor, images: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
         """The first `keep` of the candidates (n, m) of each query, best first: rows (P,), images (P,), cosines (P,)."""
         found, column = rough.topk(min(keep + SPARE, rough.shape[1]), 1)
-        least = (found[:, keep - 1 : keep] - 2 * self.error).clamp(min=-2.0)  # no cosine is so small: -inf is no candidate
-        if column.shape[1] < rough.shape[1] and (found[:, -1:] >= least).any():  # more close calls than were looked for
+        least = (found[:, keep - 1 : keep] - 2 * self.error).clamp(min=-2.0)  # above the -inf of what is left out
+        if column.shape[1] < rough.shape[1] and (found[:, -1:] >= least).any():  # more close calls than SPARE
             row, column = (rough >= least).nonzero(as_tuple=True)
         else:
-            row, place = (found >= least).nonzero(as_tuple=True)
-            column = column[row, place]
+            row, position = (found >= least).nonzero(as_tuple=True)
+            column = column[row, position]
         image = images[row, column]
-        cosine = self._cosines(asked, row, image)
+        cosine = self._cosines(queries, row, image)
         order = image.argsort(stable=True)
         order = order[cosine[order].argsort(stable=True, descending=True)]
         order = order[row[order].argsort(stable=True)]
@@ -227,59 +231,59 @@ class Gallery:
         first = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row) < keep
         return row[first], image[order][first], cosine[order][first]
 
-    def _cosines(self, asked: Tensor, row: Tensor, image: Tensor) -> Tensor:
-        """Of pairs (P,): in double precision, rounded to single; what `_one_by_one` says of each."""
-        if len(row) < CROWDED * len(self) * len(asked):
-            return self._one_by_one(asked, row, image)
-        found, asked_64 = asked.new_empty(len(row), dtype=torch.float64), asked.double()
-        for low in range(0, len(self), PART):  # a model that tells images hardly apart: all products cost less than most
+    def _cosines(self, queries: Tensor, row: Tensor, image: Tensor) -> Tensor:
+        """Of pairs (P,), in double precision, rounded to single: the values of `_one_by_one`, however they are computed."""
+        if len(row) < CROWDED * len(self) * len(queries):
+            return self._one_by_one(queries, row, image)
+        found, queries_64 = queries.new_empty(len(row), dtype=torch.float64), queries.double()
+        for low in range(0, len(self), PART):  # where a model hardly tells images apart, all products cost less than many pairs
             part = ((image >= low) & (image < low + PART)).nonzero()[:, 0]
-            found[part] = (asked_64 @ self.vectors[low : low + PART].double().T)[row[part], image[part] - low]
-        error = (asked.shape[1] + 2) * 2.0**-51  # of both ways together
+            found[part] = (queries_64 @ self.vectors[low : low + PART].double().T)[row[part], image[part] - low]
+        error = (queries.shape[1] + 2) * 2.0**-51  # of both ways together
         cosine = found.float().add_(0.0)
         unsure = ((found - error).float() != (found + error).float()).nonzero()[:, 0]
-        cosine[unsure] = self._one_by_one(asked, row[unsure], image[unsure])
+        cosine[unsure] = self._one_by_one(queries, row[unsure], image[unsure])
         return cosine
 
-    def _one_by_one(self, asked: Tensor, row: Tensor, image: Tensor) -> Tensor:
-        """Cosines of pairs (P,) that no order of sums changes.
+    def _one_by_one(self, queries: Tensor, row: Tensor, image: Tensor) -> Tensor:
+        """Cosines of pairs (P,), the same in every order of sums.
 
-        Adding and taking away 3 rounds a product to a multiple of 2**-52. Sums of such numbers below 2 are exact, so that the
-        order in which a device adds them up changes nothing.
+        Adding and subtracting 3 rounds a product to a multiple of 2**-52. Sums of such numbers below 2 are exact, so the order
+        in which a device adds them changes nothing.
         """
-        found = asked.new_empty(len(row))
+        found = queries.new_empty(len(row))
         for low in range(0, len(row), PAIRS):
             some = slice(low, low + PAIRS)
-            product = self.vectors.index_select(0, image[some]).double().mul_(asked.index_select(0, row[some]))
+            product = self.vectors.index_select(0, image[some]).double().mul_(queries.index_select(0, row[some]))
             found[some] = product.add_(3.0).sub_(3.0).sum(1).add_(0.0)  # no -0, which some devices sort before 0
         return found
 
     def _of(self, pairs: Pairs, low: int, n: int) -> tuple[Tensor, Tensor]:
-        """The pairs of n queries from `low` on, counted from there, where the vectors are."""
+        """The pairs of the n queries from `low` on, numbered from 0, on the device of the vectors."""
         first, stop = np.searchsorted(pairs[0], [low, low + n])
         return tuple(torch.from_numpy(side[first:stop]).to(self.vectors.device) for side in (pairs[0] - low, pairs[1]))
 
-    def _gone(self, without: Iterable[int] | np.ndarray) -> np.ndarray:
-        """Indices, each once."""
+    def _left_out(self, without: Iterable[int] | np.ndarray) -> np.ndarray:
+        """The indices that `without` names, each once."""
         if isinstance(without, np.ndarray) and without.dtype == bool:
             return np.flatnonzero(without)
-        gone = np.unique(np.fromiter(without, np.int64))
-        if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
-            raise IndexError(f"search: without: expected indices from 0 to {len(self) - 1:,}, found {gone.tolist()[:5]}")
-        return gone
+        indices = np.unique(np.fromiter(without, np.int64))
+        if len(indices) and not 0 <= indices[0] <= indices[-1] < len(self):
+            raise IndexError(f"search: without: expected indices from 0 to {len(self) - 1:,}, found {indices.tolist()[:5]}")
+        return indices
 
 
 def _tensor(vectors: Tensor | np.ndarray) -> Tensor:
     if isinstance(vectors, Tensor):
         return vectors.detach().float()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable")  # nobody here writes to them
+        warnings.filterwarnings("ignore", message=".*not writable")  # nothing here writes to it
         return torch.from_numpy(np.asarray(vectors, np.float32))
 
 
 def _check_lengths(vectors_nD: Tensor, what: str) -> None:
     longest = float(vectors_nD.norm(dim=1).max()) if vectors_nD.numel() else 0.0
-    if not longest <= LONGEST:  # nor is a number that is none
+    if not longest <= LONGEST:  # NaN is not either
         raise ConfigError(
             f"{what}: expected vectors of length 1, found one of length {longest:.3g}; "
             "divide by their length, or look for the step of training at which the model broke"
@@ -294,7 +298,7 @@ def _by_query(pairs: Pairs) -> Pairs:
 
 @contextmanager
 def _in_single_precision(device: torch.device) -> Iterator[None]:
-    """Inside, products have the error that `Gallery` reckons with, whatever a training around it has set."""
+    """Inside, products have the error that `Gallery` allows for, whatever precision a training around it has set."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -310,19 +314,19 @@ def _in_single_precision(device: torch.device) -> Iterator[None]:
 def rank(queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chunk: int = 128, progress: bool = True) -> Rankings:
     """Rank the gallery for every query under the split's protocol, on the gallery's device.
 
-    queries (Q, D) and gallery (G, D) are unit vectors, a row a query and an image of the split. Order and ties: see `Gallery`.
+    queries (Q, D) and gallery (G, D) are unit vectors, a row per query and per image of the split. Order and ties: see `Gallery`.
     """
     import pandas as pd
 
     ranks, relevance = np.zeros(len(queries), np.int64), Relevance(split)
-    tops, scores = np.empty(len(queries), object), np.empty(len(queries), object)  # an array a query, as in a file read back
+    tops, scores = np.empty(len(queries), object), np.empty(len(queries), object)  # of arrays, as from a file
     ids = np.array([image.id for image in split.images], object)
     bar = tqdm(total=len(queries), desc="rank", unit="query", disable=not progress, mininterval=0.5)
     for rows, images in relevance.galleries():
-        place = np.full(len(split.images), -1, np.int64)
-        place[images] = np.arange(len(images))
-        pairs = [_inside(place, of(rows)) for of in (relevance.relevant, relevance.excluded)]
-        found = Gallery(_rows(gallery, images)).rank(_rows(queries, rows), *pairs, keep=keep, chunk=chunk, tell=bar.update)
+        index = np.full(len(split.images), -1, np.int64)
+        index[images] = np.arange(len(images))
+        pairs = [_inside(index, of(rows)) for of in (relevance.relevant, relevance.excluded)]
+        found = Gallery(_rows(gallery, images)).rank(_rows(queries, rows), *pairs, keep=keep, chunk=chunk, progress=bar.update)
         ranks[rows] = found.ranks
         names, counts = ids[images[found.images]], np.isfinite(found.scores).sum(1).tolist()
         for n, (row, count) in enumerate(zip(rows.tolist(), counts, strict=True)):
@@ -344,13 +348,13 @@ def rank(queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chun
 
 
 def _rows(vectors: Tensor, rows: np.ndarray) -> Tensor:
-    """Some rows, in rising order; a view where they are one run."""
+    """Some rows, in rising order; a view where they follow one another."""
     if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
         return vectors[int(rows[0]) : int(rows[-1]) + 1]
     return vectors[torch.from_numpy(rows).to(vectors.device)]
 
 
-def _inside(place: np.ndarray, pairs: Pairs) -> Pairs:
-    """Pairs whose image has a place in the gallery, and that place."""
-    query, image = pairs[0], place[pairs[1]]
+def _inside(index: np.ndarray, pairs: Pairs) -> Pairs:
+    """The pairs whose image is in the gallery, with its index there. index: of each image of the split, -1 outside."""
+    query, image = pairs[0], index[pairs[1]]
     return query[image >= 0], image[image >= 0]

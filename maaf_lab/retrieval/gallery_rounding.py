@@ -1,7 +1,7 @@
-"""Galleries of shipped models as 16-bit numbers, half the size, in which every query keeps the rank that the table has.
+"""Galleries of shipped models as 16-bit numbers, half the size, in which every query keeps its rank.
 
-Plain rounding moves a cosine by a few millionths, which swaps images in about one query of a thousand. There are two 16-bit
-numbers beside each component: where plain rounding would swap a relevant image with another, some components take the second.
+Plain rounding changes a cosine by a few millionths, which swaps images in about one query of a thousand. Each component lies
+between two 16-bit numbers: where the nearer ones would swap a relevant image with another, some components take the other one.
 
 Shapes: Q queries, G gallery images, D width, P pairs of images that are close for a query.
 """
@@ -17,8 +17,8 @@ from maaf_lab.errors import LabError
 from maaf_lab.retrieval.gallery import Gallery
 from maaf_lab.retrieval.relevance import Relevance
 
-CLOSE = 6e-5  # ten times what rounding usually moves a cosine by: images further apart are not looked at
-MARGIN = 1e-6  # left between two cosines: five times what a query's vector differs by from batch to batch and machine to machine
+CLOSE = 6e-5  # ten times the usual change of a cosine by rounding: images further apart are not compared
+MARGIN = 1e-6  # kept between two cosines: five times the difference between a query's vectors of two batches or machines
 ROUNDS = 500
 
 
@@ -32,7 +32,7 @@ def read_gallery(path: Path) -> np.ndarray:
 
 
 def save_gallery(vectors: np.ndarray, path: Path, queries: np.ndarray | None = None, split: Split | None = None) -> None:
-    """Unit vectors (G, D) as 16-bit numbers; with the vectors (Q, D) of a split's queries, so that each keeps its rank."""
+    """Write unit vectors (G, D) as 16-bit numbers; with the vectors (Q, D) of a split's queries, each query keeps its rank."""
     numbers = rounded(vectors, queries, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as stream:
@@ -46,7 +46,7 @@ def restored(numbers: np.ndarray) -> np.ndarray:
 
 
 def rounded(vectors: np.ndarray, queries: np.ndarray | None = None, split: Split | None = None) -> np.ndarray:
-    """Unit vectors (G, D) -> int16 (G, D), one scale for all; with queries (Q, D) of a split their ranks stay the same.
+    """Unit vectors (G, D) -> int16 (G, D), one scale for all; with the queries (Q, D) of a split, their ranks stay the same.
 
     Raises LabError where no rounding is found that keeps every rank.
     """
@@ -55,17 +55,17 @@ def rounded(vectors: np.ndarray, queries: np.ndarray | None = None, split: Split
     if queries is None or split is None:
         return numbers
     row, ahead, behind = _close_pairs(vectors, queries, split)
-    asked, size = queries[row].astype(np.float64), np.linalg.norm(exact, axis=1).mean()
+    query, size = queries[row].astype(np.float64), np.linalg.norm(exact, axis=1).mean()
     for _ in range(ROUNDS):
         found = restored(numbers).astype(np.float64)
-        gap = ((found[ahead] - found[behind]) * asked).sum(1)
+        gap = ((found[ahead] - found[behind]) * query).sum(1)
         if not len(swapped := np.flatnonzero(gap < MARGIN)):
             return numbers
         for n in swapped:
-            for image, sign in ((ahead[n], 1), (behind[n], -1)):  # each goes half of the way
-                step = (sign * np.sign(asked[n])).astype(np.int16)
-                beside = np.abs(numbers[image] + step - exact[image]) < 1  # still one of the two numbers beside it
-                gains = np.where(beside, np.abs(asked[n]) / size, np.inf)
+            for image, sign in ((ahead[n], 1), (behind[n], -1)):  # each moves half of the way
+                step = (sign * np.sign(query[n])).astype(np.int16)
+                beside = np.abs(numbers[image] + step - exact[image]) < 1  # still one of the two numbers beside the exact one
+                gains = np.where(beside, np.abs(query[n]) / size, np.inf)
                 best = np.abs(gains - (1.3 * MARGIN - gap[n]) / 2).argmin()
                 numbers[image, best] += step[best]
     raise LabError(
@@ -75,18 +75,18 @@ def rounded(vectors: np.ndarray, queries: np.ndarray | None = None, split: Split
 
 
 def _close_pairs(vectors: np.ndarray, queries: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(P,) queries, and images of which the one has to stay ahead of the other: a query's first relevant image is one of them."""
+    """(P,) queries, images that have to stay ahead, and the images behind them; one of the two is the first relevant image."""
     relevance, gallery, pairs = Relevance(split), Gallery(vectors), []
     everything = np.arange(len(vectors))
     for query, vector in enumerate(queries):
         among = relevance.candidates(query)
-        right = np.flatnonzero(among & relevance.is_relevant(everything, query))
-        if not len(right):
+        relevant = np.flatnonzero(among & relevance.is_relevant(everything, query))
+        if not len(relevant):
             continue
-        first = gallery.search(vector, 1, np.isin(everything, right, invert=True)).images[0]
+        first = gallery.search(vector, 1, np.isin(everything, relevant, invert=True)).images[0]
         rough = vectors @ vector
         near = np.flatnonzero(among & (np.abs(rough - rough[first]) < CLOSE))
         order = gallery.search(vector, len(near), np.isin(everything, near, invert=True)).images.tolist()
-        place = order.index(first)
-        pairs += [(query, image, first) for image in order[:place]] + [(query, first, image) for image in order[place + 1 :]]
+        n = order.index(first)
+        pairs += [(query, image, first) for image in order[:n]] + [(query, first, image) for image in order[n + 1 :]]
     return tuple(np.array(pairs, np.int64).reshape(-1, 3).T)

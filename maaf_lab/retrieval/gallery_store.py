@@ -1,7 +1,7 @@
-"""What a `FolderGallery` keeps on disk, by default in the folder's own .cache:
+"""The vectors that a `FolderGallery` keeps on disk, by default in the folder's own .cache:
 
     gallery-{model}-{pixels}px-{folder}.vectors     the whole gallery
-    gallery-{model}-{pixels}px-{folder}.{n}.part    what a call embedded so far; gone when the gallery is whole
+    gallery-{model}-{pixels}px-{folder}.{n}.part    the images embedded so far; removed when the gallery is whole
 
 Each file is a line with the hash of the rest, a line of JSON with an entry [name, bytes, mtime in ns, why it is broken] per
 image file, and the float32 vectors of the entries that are not broken. Shapes: N images, D width.
@@ -28,11 +28,12 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.utils.files import why_not_writable, write_atomically
 
 VERSION = 1  # of the kept files
-FORGET_AFTER = 86_400  # seconds after which a half-written file of a process that was killed is removed
+KEEP = "To keep them, make that folder writable, or (in Python) pass another one as `kept`."
+FORGET_AFTER = 86_400  # seconds after which the half-written file of a killed process is removed
 
 
 class Line(NamedTuple):
-    """What is known of a file. vector (D,), None where it is broken. lasting: false where it may be whole the next time."""
+    """An image file and its vector (D,), None where it is broken. lasting: false where it may be readable the next time."""
 
     name: str
     size: int
@@ -43,7 +44,7 @@ class Line(NamedTuple):
 
 
 def model_key(model: ComposedModel) -> str:
-    """10 hex digits of a model's settings and weights: models that embed differently have different ones."""
+    """10 hex digits of a model's settings and weights; models that embed differently have different digits."""
     key = hashlib.sha256(f"{type(model).__name__} {json.dumps(model.config.to_dict(), sort_keys=True)}".encode())
     for name, tensor in model.state_dict().items():
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -53,20 +54,20 @@ def model_key(model: ComposedModel) -> str:
 
 
 class Store:
-    """The kept files of a folder, a model and a size. Nothing here raises: what cannot be written stays in memory."""
+    """The kept files of a folder, a model and a size. Nothing here raises: vectors that cannot be written stay in memory."""
 
-    def __init__(self, folder: Path, place: Path, model: ComposedModel, pixels: int) -> None:
-        self.place, self.width, self.lost = place, model.config.width, False
-        try:  # relative, so that a folder may move together with its .cache
-            where = os.path.relpath(folder.resolve(), place.resolve())
+    def __init__(self, folder: Path, kept_in: Path, model: ComposedModel, pixels: int) -> None:
+        self.kept_in, self.width, self.lost = kept_in, model.config.width, False
+        try:  # relative, so that a folder can move together with its .cache
+            where = os.path.relpath(folder.resolve(), kept_in.resolve())
         except ValueError:  # another drive
             where = str(folder.resolve())
         tag = hashlib.sha256(os.fsencode(f"{VERSION} {PIXELS_VERSION} {pixels} {where}")).hexdigest()[:8]
         self.stem = f"gallery-{model_key(model)}-{pixels}px-{tag}"
-        self.whole = place / f"{self.stem}.vectors"
+        self.whole = kept_in / f"{self.stem}.vectors"
 
     def read(self) -> tuple[list[Line], np.ndarray, dict[str, Line]]:
-        """The lines and vectors of the last whole gallery, and what is known by name, parts of a later one included."""
+        """The lines and vectors of the last whole gallery, and all lines by name, those of later parts included."""
         whole, vectors = read_lines(self.whole, self.width)
         known = {line.name: line for line in whole}
         for part in self._parts():
@@ -74,28 +75,28 @@ class Store:
         return whole, vectors, known
 
     def why_not_writable(self) -> str | None:
-        """What keeps files from being written here, or None."""
-        return why_not_writable(self.place, f"{self.stem}.")
+        """Why files cannot be written here, or None if they can."""
+        return why_not_writable(self.kept_in, f"{self.stem}.")
 
     def give_up(self, why: object, level: int = 3) -> None:
-        """Write no more, and say so once."""
+        """Write nothing more, and warn once."""
         if not self.lost:
             warnings.warn(
-                f"{self.place} cannot be written ({why}): what is new stays in memory and is computed again next time. "
-                "Pass another `kept` to keep it.",
+                f"{self.kept_in} cannot be written ({why}): new vectors stay in memory and are computed again the next time. "
+                f"{KEEP}",
                 stacklevel=level,
             )
         self.lost = True
 
     def add(self, lines: Sequence[Line]) -> None:
-        """Keep what was embedded so far, where there is any."""
+        """Write the images that were embedded since the last part, if there are any."""
         lines = [line for line in lines if line.lasting]
         if any(not line.why for line in lines):
             last = max((int(part.suffixes[-2][1:]) for part in self._parts()), default=0)
-            self._write(self.place / f"{self.stem}.{last + 1:06d}.part", lines)
+            self._write(self.kept_in / f"{self.stem}.{last + 1:06d}.part", lines)
 
     def finish(self, lines: Sequence[Line], vectors: np.ndarray) -> np.ndarray:
-        """Keep the whole gallery; -> its vectors, mapped from the file where there is one."""
+        """Write the whole gallery; -> its vectors, mapped from the file where there is one."""
         if not self._write(self.whole, lines):
             return vectors
         self.sweep()
@@ -103,14 +104,14 @@ class Store:
         return found if len(found) == len(vectors) else vectors  # or another process wrote meanwhile
 
     def sweep(self) -> None:
-        """Remove parts, which the whole has, and what killed processes left."""
-        for file in self._parts() + list(self.place.glob(f"{self.stem}.*.tmp")):
+        """Remove parts, which the whole gallery includes, and files that killed processes left."""
+        for file in self._parts() + list(self.kept_in.glob(f"{self.stem}.*.tmp")):
             with contextlib.suppress(OSError):
                 if file.suffix == ".part" or time.time() - file.stat().st_mtime > FORGET_AFTER:
                     file.unlink()
 
     def _parts(self) -> list[Path]:
-        return sorted(self.place.glob(f"{self.stem}.[0-9][0-9][0-9][0-9][0-9][0-9].part"))
+        return sorted(self.kept_in.glob(f"{self.stem}.[0-9][0-9][0-9][0-9][0-9][0-9].part"))
 
     def _write(self, path: Path, lines: Sequence[Line]) -> bool:
         if not self.lost:
@@ -122,7 +123,7 @@ class Store:
 
 
 def write_lines(path: Path, lines: Sequence[Line]) -> None:
-    """A file as this module describes it."""
+    """Write a file as described at the top of this module."""
     entries = json.dumps([line[:4] for line in lines]).encode()
     entries += b" " * (-(len(entries) + 66) % 64) + b"\n"  # 65 bytes stand before: vectors begin at a multiple of 64
     vectors = [np.ascontiguousarray(line.vector, "<f4") for line in lines if line.vector is not None]
@@ -136,7 +137,7 @@ def write_lines(path: Path, lines: Sequence[Line]) -> None:
 
 
 def read_lines(path: Path, width: int) -> tuple[list[Line], np.ndarray]:
-    """What `write_lines` wrote, vectors (N, D) mapped; nothing where the file is missing or is not what was written."""
+    """The lines that `write_lines` wrote and their vectors (N, D), mapped; none where the file is missing or damaged."""
     try:
         with open(path, "rb") as file:
             expected, digest = file.readline(65).strip(), hashlib.sha256()

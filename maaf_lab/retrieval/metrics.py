@@ -33,7 +33,7 @@ def bootstrap(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> Estim
 def bootstrap_mean(groups: Sequence[np.ndarray], resamples: int = 1000, seed: int = 0) -> Estimate:
     """The mean of the groups' means in percent; queries are resampled within their group.
 
-    Raises ValueError when a group has no query.
+    Raises ValueError where a group has no query.
     """
     mean, drawn = _resampled(groups, resamples, seed)
     low, high = np.quantile(drawn, [0.025, 0.975])
@@ -48,7 +48,7 @@ def _resampled(groups: Sequence[np.ndarray], resamples: int, seed: int) -> tuple
         values = np.asarray(values, dtype=np.float64)
         if not len(values):
             raise ValueError("expected at least one query, found none: there is nothing to average")
-        distinct, counts = np.unique(values, return_counts=True)  # resampling queries is drawing how often each value occurs
+        distinct, counts = np.unique(values, return_counts=True)  # to resample queries is to draw how often each value occurs
         times = random.multinomial(len(values), counts / counts.sum(), size=resamples)
         means.append(float(values.mean()))
         drawn.append(times @ distinct / len(values))
@@ -63,14 +63,14 @@ def recall(rankings: Rankings, k: int) -> Estimate:
 def recalls(rankings: Rankings, ks: Sequence[int]) -> dict[str, Estimate]:
     """Recall at each k: {"R10": ..., "R50": ...}, in percent.
 
-    Where queries are of several categories: "R10 dress", ... for each, "R10" as the mean of the categories' recalls, and
+    Where the queries have several categories: "R10 dress", ... for each, "R10" as the mean of the categories' recalls, and
     "mean", the mean of all of them (the paper's one number for Fashion IQ, Tables 2 to 5).
     """
-    kinds = rankings.frame["category"]
-    if kinds.nunique() < 2:
+    categories = rankings.frame["category"]
+    if categories.nunique() < 2:
         return {f"R{k}": recall(rankings, k) for k in ks}
-    rows = {kind: (kinds == kind).to_numpy() for kind in sorted(kinds.unique())}
-    found = {f"R{k} {kind}": bootstrap(rankings.hits(k)[of]) for kind, of in rows.items() for k in ks}
+    rows = {category: (categories == category).to_numpy() for category in sorted(categories.unique())}
+    found = {f"R{k} {category}": bootstrap(rankings.hits(k)[of]) for category, of in rows.items() for k in ks}
     for k in ks:
         found[f"R{k}"] = bootstrap_mean([rankings.hits(k)[of] for of in rows.values()])
     found["mean"] = bootstrap_mean([np.mean([rankings.hits(k)[of] for k in ks], axis=0) for of in rows.values()])
@@ -103,12 +103,12 @@ def paired_p(
     resamples: int = 20_000,
     seed: int = 0,
 ) -> float:
-    """Two-sided p-value of `paired_gain`, from the same resampling as its interval: below 0.05 where that interval decides.
+    """Two-sided p-value of `paired_gain`, from the same resamples as its interval: below 0.05 where that interval decides.
 
-    margin 0: that the gain is 0. Otherwise, in points, the question is whether the two differ by less. A gain within the margin:
-    p of the equivalence (two one-sided tests, the larger; Schuirmann 1987). A gain outside: that it is no larger than the margin.
-    A one-sided p counts twice, so that every p is held against the same 5%. It is never below 2 / (resamples + 1); the 20,000
-    of the default leave room for a correction over some hundred tests.
+    Null hypothesis for margin 0: there is no gain. For a margin in points and a gain within it: the two differ by the margin or
+    more (equivalence by two one-sided tests, the larger p; Schuirmann 1987); for a gain beyond it: the gain is no larger than
+    the margin. A one-sided p is doubled, so that every p is compared with the same 5%. It is never below 2 / (resamples + 1):
+    the default of 20,000 leaves room for a correction over some hundred tests.
     """
     mean, drawn = _resampled(_gains(first, second, ks), resamples, seed)
     gain, drawn, close = 100 * mean, 100 * drawn, 1e-9  # ties count against a difference, whatever their last digit
@@ -120,7 +120,7 @@ def paired_p(
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjustment of p-values (N,): held against 5%, the chance of any false claim among all N stays below 5%.
+    """Holm's step-down adjustment of p-values (N,): compared with 5%, the chance of any false claim among all N stays below 5%.
 
     Own code, as scipy has no Holm and statsmodels would be 10 MB for these lines. Source: Holm, Scand. J. Stat. 6 (1979).
     """
@@ -149,10 +149,10 @@ def _hits(runs: Sequence[Rankings], ks: Sequence[int]) -> np.ndarray:
 
 
 def _categories(rankings: Rankings) -> list[np.ndarray]:
-    kinds = rankings.frame["category"]
-    if kinds.nunique() < 2:
-        return [np.ones(len(kinds), bool)]
-    return [(kinds == kind).to_numpy() for kind in sorted(kinds.unique())]
+    categories = rankings.frame["category"]
+    if categories.nunique() < 2:
+        return [np.ones(len(categories), bool)]
+    return [(categories == category).to_numpy() for category in sorted(categories.unique())]
 
 
 def _same_queries(several: Sequence[Rankings]) -> None:

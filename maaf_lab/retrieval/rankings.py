@@ -1,6 +1,6 @@
-"""Rankings, a value object: where each query's answer came, and the files that keep it.
+"""Rankings, a value object: the rank of each query's target, and the files that keep it.
 
-Shapes: Q queries, K results kept a query.
+Shapes: Q queries, K results kept per query.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-ASKED = ("query", "source", "text", "target_label", "category")  # what no model has a say in
-LISTS = ("top", "scores")
-COLUMNS = (*ASKED, "rank", *LISTS)
+QUERY_COLUMNS = ("query", "source", "text", "target_label", "category")  # the same for every model
+LIST_COLUMNS = ("top", "scores")
+COLUMNS = (*QUERY_COLUMNS, "rank", *LIST_COLUMNS)
 RECORD_AGAIN = "Restore the records as they were committed, or run `maaf-lab record` on the run again."
 
 
 class Rankings:
-    """Where each query's answer came, and what came first. One row a query, in the split's order.
+    """The rank of each query's first relevant image, and the images that were ranked first. One row per query, in split order.
 
-    frame columns: query (its number), source (image id), text, target_label, category, rank (place of the first right image,
-    from 1; 0 when the gallery has none), top (ids of the first K images) and scores (their cosines), both arrays of K or fewer.
-    protocol: how it was ranked. Of rankings from a file the frame is made when it is first asked for: `column` does without
-    pandas, which takes as long to import as an explorer to open. Raises RunError for missing columns and for negative ranks.
+    frame columns: query (its number), source (image id), text, target_label, category, rank (of the first relevant image, from
+    1; 0 where the gallery has none), top (ids of the first K images) and scores (their cosines), both arrays of K or fewer.
+    protocol: how they were ranked. The frame of rankings from a file is read at its first use; `column` needs no pandas, which
+    takes as long to import as an explorer takes to open. Raises RunError for missing columns and for negative ranks.
     """
 
     def __init__(self, frame: pd.DataFrame, protocol: str) -> None:
-        self._frame, self._path, self._asked = frame, None, None
+        self._frame, self._path, self._queries = frame, None, None
         self._check(tuple(frame.columns), frame["rank"].to_numpy() if "rank" in frame.columns else (), protocol)
 
     def _check(self, names: Sequence[str], rank: np.ndarray | Sequence[int], protocol: str) -> None:
@@ -44,24 +44,24 @@ class Rankings:
             raise RunError(f"Rankings: expected columns {', '.join(COLUMNS)}; missing {', '.join(missing)}")
         self.protocol, self._rank = protocol, np.asarray(rank)
         if (self._rank < 0).any():
-            raise RunError("Rankings: a rank counts from 1, or is 0 when the gallery has no answer; found a negative one")
+            raise RunError("Rankings: expected ranks from 1, or 0 where the gallery has no relevant image; found a negative one")
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All columns. RunError where the file that the rankings came from is gone or has others in it since."""
+        """All columns. RunError where the file that the rankings came from is gone or has changed since."""
         if self._frame is None and self._path is None:
             empty = [[] for _ in range(len(self))]
-            self._frame = self._asked.to_pandas().assign(rank=self._rank, top=empty, scores=empty)
+            self._frame = self._queries.to_pandas().assign(rank=self._rank, top=empty, scores=empty)
         elif self._frame is None:
             self._frame = _frame(self._path, self._rank)
         return self._frame
 
     def column(self, name: str) -> np.ndarray:
-        """(Q,) one of the frame's columns but the lists: "rank" and "query" are whole numbers, the others text or None."""
+        """(Q,) a column of the frame other than "top" and "scores": "rank" and "query" are integers, the others text or None."""
         if name == "rank":
             return self._rank
-        values = self._frame[name].tolist() if self._asked is None else self._asked[name].to_pylist()
-        values = [None if value != value else value for value in values]  # pandas' mark for nothing is not equal to itself
+        values = self._frame[name].tolist() if self._queries is None else self._queries[name].to_pylist()
+        values = [None if value != value else value for value in values]  # pandas' NaN is not equal to itself
         return np.array(values, np.int64 if name == "query" else object)
 
     def __repr__(self) -> str:
@@ -71,64 +71,64 @@ class Rankings:
         return len(self._rank)
 
     def hits(self, k: int) -> np.ndarray:
-        """(Q,) float: 1 where a right image is among the first k, else 0. Their mean is recall at k."""
+        """(Q,) float: 1 where a relevant image is among the first k, else 0. The mean is recall at k."""
         return ((self._rank >= 1) & (self._rank <= k)).astype(np.float64)
 
     def without_lists(self) -> Rankings:
-        """The same ranks without what came first: a tenth of the size, enough for every recall."""
+        """The same ranks without the lists of images: a tenth of the size, enough for every recall."""
         empty = [[] for _ in range(len(self))]
         return Rankings(self.frame.assign(top=empty, scores=empty), self.protocol)
 
     def save(self, path: Path) -> None:
-        """Parquet, a line a query."""
+        """Write Parquet, a row per query."""
         frame = self.frame.copy()
         frame.attrs = {"protocol": self.protocol}
         write_atomically(Path(path), lambda beside: frame.to_parquet(beside, index=False, compression="zstd"))
 
     def save_ranks(self, folder: Path, dataset: str, run: str) -> str:
-        """Only the ranks, as the column `run` of a file in `folder` that all runs share which were asked the same; its name.
+        """Write only the ranks, as the column `run` of a file in `folder` that all runs on the same queries share; its name.
 
-        ranks-{dataset}-{hash of what was asked}.parquet: the columns of `ASKED`, then one of small integers a run. It is read
-        and written again: the caller keeps others from doing the same at once.
+        ranks-{dataset}-{hash of the queries}.parquet has `QUERY_COLUMNS`, then a column of small integers per run. It is read and
+        written again: the caller makes sure that nobody else does so at the same time.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        asked = self.frame[list(ASKED)]
-        digest = hashlib.sha256(asked.to_json(orient="values").encode()).hexdigest()[:10]
+        queries = self.frame[list(QUERY_COLUMNS)]
+        digest = hashlib.sha256(queries.to_json(orient="values").encode()).hexdigest()[:10]
         path = folder / f"ranks-{dataset}-{digest}.parquet"
         ranks = {} if not path.is_file() else dict(zip((kept := _read(path)[0]).column_names, kept.columns, strict=True))
         ranks[run] = pa.array(self._rank, pa.uint16() if self._rank.max(initial=0) < 2**16 else pa.uint32())
-        table = pa.Table.from_pandas(asked, preserve_index=False).replace_schema_metadata(None)
-        for name in sorted(set(ranks) - set(ASKED)):
+        table = pa.Table.from_pandas(queries, preserve_index=False).replace_schema_metadata(None)
+        for name in sorted(set(ranks) - set(QUERY_COLUMNS)):
             table = table.append_column(name, ranks[name])
         write_atomically(path, lambda beside: pq.write_table(table, beside, compression="zstd", compression_level=19))
         return path.name
 
     @classmethod
     def load_ranks(cls, path: Path, run: str, protocol: str) -> Rankings:
-        """What `save_ranks` wrote of one run, without lists. RunError where the file is missing, damaged or has no such run."""
+        """The ranks of one run that `save_ranks` wrote. RunError where the file is missing, damaged or has no such run."""
         if not path.is_file():
             raise RunError(f"{path}: expected the ranks of {run}, found no file. {RECORD_AGAIN}")
-        asked, names = _read(path, (*ASKED, run))
-        if missing := [name for name in (*ASKED, run) if name not in names]:
+        queries, names = _read(path, (*QUERY_COLUMNS, run))
+        if missing := [name for name in (*QUERY_COLUMNS, run) if name not in names]:
             raise RunError(
-                f"{path}: expected the ranks of {run} and what was asked, found no {', '.join(missing)}. {RECORD_AGAIN}"
+                f"{path}: expected the ranks of {run} and their queries, found no {', '.join(missing)}. {RECORD_AGAIN}"
             )
         found = cls.__new__(cls)
-        found._frame, found._path, found._asked = None, None, asked.drop_columns([run])
-        found._check(COLUMNS, asked[run].to_numpy().astype(np.int64), protocol)
+        found._frame, found._path, found._queries = None, None, queries.drop_columns([run])
+        found._check(COLUMNS, queries[run].to_numpy().astype(np.int64), protocol)
         return found
 
     @classmethod
     def load(cls, path: Path) -> Rankings:
-        """What `save` wrote; RunError where there is no such file."""
+        """The rankings that `save` wrote; RunError where the file is missing or damaged."""
         path = Path(path)
         if not path.is_file():
             raise RunError(f"{path}: expected the rankings of an evaluated run, found no file. Run `maaf-lab evaluate` on it.")
-        table, names = _read(path, (*ASKED, "rank"), "Run `maaf-lab evaluate` again.")
+        table, names = _read(path, (*QUERY_COLUMNS, "rank"), "Run `maaf-lab evaluate` again.")
         found = cls.__new__(cls)
-        found._frame, found._path, found._asked = None, path, table
+        found._frame, found._path, found._queries = None, path, table
         rank = np.array(table["rank"].to_pylist(), np.int64) if "rank" in table.column_names else ()
         attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))  # pandas keeps them there
         found._check(names, rank, attrs.get("protocol", ""))
@@ -136,7 +136,7 @@ class Rankings:
 
 
 def _read(path: Path, columns: Sequence[str] = (), again: str = RECORD_AGAIN) -> tuple[pa.Table, list[str]]:
-    """Those columns that the file has, none for all, without pandas; and the names of all that it has."""
+    """The given columns that the file has (none given: all), without pandas; and the names of all that it has."""
     import pyarrow.parquet as pq
 
     try:
@@ -148,14 +148,14 @@ def _read(path: Path, columns: Sequence[str] = (), again: str = RECORD_AGAIN) ->
 
 
 def _frame(path: Path, rank: np.ndarray) -> pd.DataFrame:
-    """The whole of a file whose ranks were `rank` when it was opened."""
+    """All columns of a file whose ranks were `rank` when it was opened."""
     import pandas as pd
 
     again = "load it again" if path.is_file() else "put it back, or run `maaf-lab evaluate` on the run"
     try:
         frame = pd.read_parquet(path)
         if len(frame) != len(rank) or (frame["rank"].to_numpy() != rank).any():
-            raise ValueError("its ranks are others now")
+            raise ValueError("its ranks have changed")
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path}: expected the rankings that it held when it was opened, found others ({error}); {again}"

@@ -400,11 +400,11 @@ def test_a_folder_of_no_use(tmp_path, opened):
         opened(draw(tmp_path / "x.png"))
     (tmp_path / "x.png").unlink()
     (tmp_path / "a.txt").touch()
-    with pytest.raises(DataError, match=r"png, jpg.*found none of such a name among 1\. Name a folder"):
+    with pytest.raises(DataError, match=r"png, jpg.*found none among 1 file\. Name a folder"):
         opened(tmp_path)
     for name in ("b.png", "a.gif"):
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"found 2 of such a name, none that can be used \(first: a.gif: .*0 bytes"):
+    with pytest.raises(DataError, match=r"found 2 files, none usable \(first: a.gif: .*0 bytes"):
         opened(tmp_path)
     assert not kept_files(tmp_path)
 
@@ -430,7 +430,7 @@ def test_a_kept_folder_that_cannot_be_written_is_read(folder, opened, decoded, r
 
 def test_a_given_place_that_cannot_be_written(folder, opened, decoded):
     (folder.parent / "file").touch()
-    with pytest.raises(DataError, match="Pass another `kept`"):
+    with pytest.raises(DataError, match=r"expected a folder to keep vectors in; Not a directory.*pass another one as `kept`"):
         opened(folder, kept=folder.parent / "file" / "kept")
     assert not decoded
 
@@ -577,7 +577,7 @@ def test_the_shell_searches_with_a_run_of_ones_own(tmp_path, shell):
         ({"--gallery": "nowhere"}, "expected a folder of images, found nothing"),
         ({"--catalogue": "nowhere"}, "expected a folder of images, found nothing"),  # what the option was called before
         ({"--gallery": "text.png"}, "expected a folder of images, found a file"),
-        ({"--gallery": "empty"}, "found none of such a name among 0"),
+        ({"--gallery": "empty"}, "found none among 0 files"),
         ({"--k": "0"}, "--k: expected at least 1, found 0"),
     ],
 )

@@ -277,10 +277,10 @@ def test_wrong_rankings_are_refused(tmp_path):
         good.frame.drop(columns="scores").to_parquet(tmp_path / "short.parquet")
         Rankings.load(tmp_path / "short.parquet")
     ranks = tmp_path / good.save_ranks(tmp_path, "css", "one")
-    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of two and what was asked, found no two\."):
+    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of two and their queries, found no two\."):
         Rankings.load_ranks(ranks, "two", "")
     pd.read_parquet(ranks).drop(columns="text").to_parquet(ranks)
-    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of one and what was asked, found no text\."):
+    with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of one and their queries, found no text\."):
         Rankings.load_ranks(ranks, "one", "")
     ranks.write_bytes(ranks.read_bytes()[:-30])
     with pytest.raises(RunError, match=rf"{ranks.name}: expected rankings, found damage .*`maaf-lab record`"):
