@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from maaf_lab.errors import LabError
+from maaf_lab.utils.paths import NOTEBOOKS, own_folder
 from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
 
 app = typer.Typer(
@@ -17,12 +18,18 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="The lab for composed image retrieval: MAAF, the systems it is compared with, its tables and figures.",
+    epilog="A folder that is left out is the lab's own, as in the notebooks: data/, runs/ or report/ in the folder that "
+    "MAAF_LAB_HOME names, else in the lab's clone, else here.",
 )
 
+OWN = "the lab's own {}/"  # shown as a default, see `own_folder`
 Root = Annotated[Path, typer.Option("--root", help="the dataset's folder, in its published layout")]
-DataRoot = Annotated[Path, typer.Option(help="the dataset's folder, or the folder that holds it under its name")]
+DataRoot = Annotated[
+    str, typer.Option(help="the dataset's folder, or the folder that holds it under its name", show_default=OWN.format("data"))
+]
+DataRoots = Annotated[str, typer.Option(help="folder of all datasets, one below it for each", show_default=OWN.format("data"))]
 Workers = Annotated[int, typer.Option(help="processes that read batches ahead; changes nothing but the speed")]
-RunsRoot = Annotated[Path, typer.Option(help="folder of all runs")]
+RunsRoot = Annotated[str, typer.Option(help="folder of all runs", show_default=OWN.format("runs"))]
 Profile = Annotated[str, typer.Option(help="smoke, laptop or paper")]
 Steps = Annotated[int | None, typer.Option(help="train for this many steps instead of the profile's")]
 Seed = Annotated[int, typer.Option(help="seed of weights, sampling and dropout")]
@@ -73,8 +80,8 @@ def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion
 def train(
     model: Annotated[str, typer.Option(help="a system: " + ", ".join(MODELS))],
     dataset: Annotated[str, typer.Option(help="a dataset: " + ", ".join(DATASETS))],
-    data_root: DataRoot,
-    runs_root: RunsRoot,
+    data_root: DataRoot = "",
+    runs_root: RunsRoot = "",
     profile: Profile = "laptop",
     steps: Steps = None,
     seed: Seed = 0,
@@ -92,12 +99,12 @@ def train(
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.profiles import profile_config
 
-    data_root = dataset_folder(dataset, data_root, profile)
-    changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, data_root)}
+    folder = dataset_folder(dataset, own_folder(data_root, "data"), profile)
+    changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, folder)}
     if steps is not None:
         changes |= {"train.steps": steps}
     config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
-    run = train_and_evaluate(config, data_root, runs_root, device=device, workers=workers, recompute=recompute)
+    run = train_and_evaluate(config, folder, own_folder(runs_root, "runs"), device=device, workers=workers, recompute=recompute)
     print(_summary(run), file=sys.stderr)
     print(run.folder)
 
@@ -114,7 +121,14 @@ def settings(model: Annotated[str, typer.Argument(help="a system: " + ", ".join(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="a run's folder")], data_root: DataRoot = Path("data"), device: Device = None
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    data_root: Annotated[
+        str,
+        typer.Option(
+            help="the dataset's folder, or the folder that holds it under its name", show_default="where the run was trained"
+        ),
+    ] = "",
+    device: Device = None,
 ) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
     from maaf_lab.experiments.runs import Run
@@ -123,7 +137,8 @@ def evaluate(
 
     opened = Run(run)
     config = opened.config
-    print(_summary(again(opened, dataset_folder(config.data.dataset, data_root, config.profile), device=device)))
+    root = data_root or opened.data_root or own_folder("", "data")
+    print(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), device=device)))
 
 
 @app.command()
@@ -145,8 +160,8 @@ def record(
 @app.command()
 def table(
     key: Annotated[str, typer.Argument(help="the table's number in the paper: 1 to 7, S1 to S5")],
-    data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
-    runs_root: RunsRoot = Path("runs"),
+    data_root: DataRoots = "",
+    runs_root: RunsRoot = "",
     profile: Profile = "laptop",
     steps: Steps = None,
     seeds: Seeds = 1,
@@ -175,10 +190,10 @@ def table(
 def tables(
     keys: Annotated[list[str] | None, typer.Argument(help="table numbers, names such as figure3; tables, figures, all")] = None,
     profile: Profile = "laptop",
-    data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
-    runs_root: RunsRoot = Path("runs"),
+    data_root: DataRoots = "",
+    runs_root: RunsRoot = "",
     records: Annotated[str, typer.Option(help="finished runs that are read, never written; lab: those of the notebooks")] = "",
-    out: Annotated[Path, typer.Option(help="folder of the report")] = Path("report"),
+    out: Annotated[str, typer.Option(help="folder of the report", show_default=OWN.format("report"))] = "",
     seeds: Seeds = 1,
     steps: Steps = None,
     executor: Annotated[
@@ -207,7 +222,7 @@ def tables(
     for entry in entries:
         name = f"Table {entry.key}" if entry.key in TABLES else entry.key
         print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
-    print(f"\n{out / 'index.html'}")
+    print(f"\n{own_folder(out, 'report') / 'index.html'}")
     raise typer.Exit(0 if all(entry.status == "done" for entry in entries) else 1)
 
 
@@ -215,31 +230,24 @@ DEMO_ROWS = ("Image only", "Text only", "TIRG", "MAAF")
 
 
 @app.command()
-def demo(
-    data_root: Annotated[Path, typer.Option(help="folder of all datasets, one below it for each")] = Path("data"),
-    runs_root: RunsRoot = Path("runs"),
-    steps: Steps = None,
-    seed: Seed = 0,
-) -> None:
+def demo(data_root: DataRoots = "", runs_root: RunsRoot = "", steps: Steps = None, seed: Seed = 0) -> None:
     """Train four rows of Table 1 in the laptop profile and execute its notebook; says where the results are."""
     from maaf_lab.errors import RunError
     from maaf_lab.notebooks import execute
     from maaf_lab.paper.table_experiment import open_table
-    from maaf_lab.utils.paths import NOTEBOOKS
 
     notebook = NOTEBOOKS / "table1_css.ipynb"
     if not notebook.is_file():
         raise RunError(f"expected the lab's notebooks beside the package, found no {notebook.name}: run the demo from a clone")
-    open_table(
-        "1", profile="laptop", data_root=data_root, runs_root=runs_root, steps=steps or 0, seeds=[seed], rows=DEMO_ROWS
-    ).run()
+    data, runs = own_folder(data_root, "data").resolve(), own_folder(runs_root, "runs").resolve()
+    open_table("1", profile="laptop", data_root=data, runs_root=runs, steps=steps or 0, seeds=[seed], rows=DEMO_ROWS).run()
     done, page = execute(
         notebook,
-        runs_root / "notebooks",
+        runs / "notebooks",
         {
             "profile": "laptop",
-            "data_root": str(data_root.resolve()),
-            "runs_root": str(runs_root.resolve()),
+            "data_root": str(data),
+            "runs_root": str(runs),
             "records": "",
             "steps": steps or 0,
             "seeds": [seed],

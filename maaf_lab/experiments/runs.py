@@ -2,6 +2,7 @@
 
 {dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
                            rankings.parquet  metrics.json   (written last: a folder with it is finished)
+                           folders.json   (where its data stood on this machine: never recorded or copied)
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import platform
 import shutil
 import subprocess
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from maaf_lab.config import RunConfig
-from maaf_lab.errors import RunError
+from maaf_lab.errors import LabError, RunError
 from maaf_lab.experiments.records import PARTS, Record, add_record, records
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_model
@@ -31,6 +33,8 @@ from maaf_lab.utils.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FOLDERS = "folders.json"
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,19 @@ class Run:
         if (text := self.text("log.csv")) is None:
             raise RunError(f"{self.folder}: expected log.csv, found none: the run was not started here")
         return pd.read_csv(io.StringIO(text))
+
+    @property
+    def data_root(self) -> Path | None:
+        """The folder of the data that the run was trained on here; None where that is not known. RunError where it is gone."""
+        if (self.record is not None) or not (self.folder / FOLDERS).is_file():
+            return None
+        root = Path(self._json(FOLDERS)["data_root"])
+        if not root.is_dir():
+            raise RunError(
+                f"{self.folder}: expected its data in {root}, where it was trained, found no such folder. Say where the data is "
+                f"now: maaf-lab evaluate {self.folder} --data-root DIR"
+            )
+        return root
 
     @property
     def rankings(self) -> Rankings:
@@ -191,13 +208,28 @@ def finished_runs(root: str | Path) -> list[Run]:
 
 
 def ledger(*roots: str | Path) -> pd.DataFrame:
-    """All finished runs below `roots` as one tidy frame: a line per run and metric, with protocol and provenance."""
+    """All finished runs in some folders as one tidy frame: a line per run and metric, with protocol and provenance.
+
+    roots: folders of runs or of records; "lab" for the records that come with the lab, "" or none for the lab's own runs/.
+    A run that cannot be read (damaged, or of a system that is not known here) is named in a warning and left out.
+    Raises RunError for a folder that is not there.
+    """
     import pandas as pd
 
     lines = []
-    for root in roots:
-        for run in finished_runs(root) if root else ():
-            config, metrics, around = run.config, run.metrics, run.environment
+    for root in roots or ("",):
+        folder = records_folder(root) if root == "lab" else own_folder(root, "runs")
+        if not folder.is_dir():
+            raise RunError(
+                f"{folder}: expected a folder of runs or of records, found none. Train a run first, or name another folder; "
+                '"lab" is for the records that come with the lab'
+            )
+        for run in finished_runs(folder):
+            try:
+                config, metrics, around = run.config, run.metrics, run.environment
+            except LabError as error:
+                warnings.warn(f"{run.folder} is left out: {error}", stacklevel=2)
+                continue
             for metric, e in metrics["metrics"].items():
                 lines.append(
                     {

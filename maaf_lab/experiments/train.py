@@ -12,7 +12,7 @@ from maaf_lab.data.batches import set_seed
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.experiments.runs import Run, environment
+from maaf_lab.experiments.runs import FOLDERS, Run, environment
 from maaf_lab.models.checkpoints import save_model
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.retrieval.embed import embed_split
@@ -61,6 +61,7 @@ def train_and_evaluate(
         model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
         if processes.is_main_process:
             write_json(run.folder / "config.json", config.to_dict())
+            write_json(run.folder / FOLDERS, {"data_root": str(Path(data_root).resolve())})
         seconds = fit(
             model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute, progress=progress
         )

@@ -98,7 +98,7 @@ class DatasetTour:
 
 
 def open_tour(
-    dataset: str, data_root: str | Path = "data", size: str = "tiny", seed: int = 0, progress: bool | None = None
+    dataset: str, data_root: str | Path = "", size: str = "tiny", seed: int = 0, progress: bool | None = None
 ) -> DatasetTour:
     """A dataset ready to be looked at: the user's copy `data_root/DATASET` where there is one, else a synthetic set.
 

@@ -20,10 +20,10 @@ def open_figures(
     dataset: str = "css",
     *,
     profile: str = "laptop",
-    data_root: str | Path = "data",
-    runs_root: str | Path = "runs",
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
     records: str | Path = "",
-    out: str | Path = "figures",
+    out: str | Path = "",
     steps: int = 0,
     device: str = "",
 ) -> FigureExperiment:

@@ -95,10 +95,10 @@ def run_tables(
     keys: Sequence[str] = (),
     *,
     profile: str = "laptop",
-    data_root: str | Path = "data",
-    runs_root: str | Path = "runs",
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
     records: str | Path = "",
-    out: str | Path = "report",
+    out: str | Path = "",
     seeds: int = 1,
     steps: int = 0,
     executor: str | Executor = "local",
@@ -108,12 +108,12 @@ def run_tables(
 ) -> list[Entry]:
     """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
-    keys: see `chosen_keys`. Folders and executor: as in `open_table`. notebooks: the folder that has them.
+    keys: see `chosen_keys`. Folders and executor: as in `open_table`; out: "" for report/. notebooks: the folder that has them.
     A run or a notebook that fails is told on the page and stops nothing else; a row with a failed run is left out of its
     notebook. What is done is not done again: finished runs are kept, and a notebook is executed again only where it, its
     parameters or the runs it shows have changed. Pictures of the figures go to `out/figures`.
     """
-    out, notebooks, executor = Path(out).resolve(), Path(notebooks), get_executor(executor)
+    out, notebooks, executor = own_folder(out, "report").resolve(), Path(notebooks), get_executor(executor)
     keys = chosen_keys(keys, notebooks)
     if seeds < 1:
         raise ConfigError(f"seeds: expected at least 1, found {seeds}")

@@ -26,6 +26,7 @@ from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import lazy_split
 from maaf_lab.utils.paths import own_folder, records_folder
 from maaf_lab.utils.registry import DATASETS
+from maaf_lab.utils.wording import counted
 
 
 @dataclass(eq=False)
@@ -47,6 +48,11 @@ class TableExperiment:
     changes: dict[str, Any] = field(default_factory=dict)
     _done: dict[str, TableRuns] = field(default_factory=dict, init=False, repr=False)
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        rows = counted(len(self.rows or self.table.rows), "row")
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        return f"TableExperiment(Table {self.table.key}: {self.table.title}; {self.profile} profile, {rows}, {seeds})"
 
     def _dataset(self, dataset: str | None) -> str:
         if dataset is not None and dataset not in self.table.datasets:
@@ -255,8 +261,8 @@ def open_table(
     key: str | int,
     *,
     profile: str = "laptop",
-    data_root: str | Path = "data",
-    runs_root: str | Path = "runs",
+    data_root: str | Path = "",
+    runs_root: str | Path = "",
     records: str | Path = "",
     seeds: Sequence[int] = (0,),
     rows: Sequence[str] = (),

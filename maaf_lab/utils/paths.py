@@ -11,12 +11,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"  # of a clone; a p
 
 
 def own_folder(given: str | Path, own: str) -> Path:
-    """A folder as given; "" for the lab's own one of that name.
+    """A folder as given; "" for the lab's own one of that name. The same for commands, notebooks and functions.
 
     It is in the folder that the environment variable MAAF_LAB_HOME names, else in the clone's top folder, else (no clone) in
     the current folder.
     """
-    if str(given) not in ("", "."):
+    if given not in ("", Path()):
         return Path(given)
     clone = NOTEBOOKS.parent if NOTEBOOKS.is_dir() else Path()
     return Path(os.environ.get("MAAF_LAB_HOME") or clone) / own
@@ -24,6 +24,6 @@ def own_folder(given: str | Path, own: str) -> Path:
 
 def records_folder(given: str | Path) -> Path | None:
     """Finished runs that are only read: "lab" for those that come with the lab's notebooks, "" for none, else a folder."""
-    if str(given) in ("", "."):
+    if given in ("", Path()):
         return None
     return NOTEBOOKS / "records" if str(given) == "lab" else Path(given)

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from maaf_lab.config import RunConfig
@@ -13,8 +15,11 @@ from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_copy
 from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
+from maaf_lab.paper.figures import open_figures
+from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic import registry as sets
+from maaf_lab.utils.paths import records_folder
 
 STEPS = {"train.steps": 3, "train.warmup_steps": 1}
 
@@ -149,7 +154,7 @@ def test_a_copy_with_its_model_stands_alone(tmp_path, run):
 
 
 def test_ledger(tmp_path, roots, run, css_test):
-    frame = ledger(roots, tmp_path, "")
+    frame = ledger(roots, tmp_path)
     assert list(frame.columns) == list(LEDGER_COLUMNS)
     assert len(frame) == 2 * len(css_test.protocol.ks) and set(frame["metric"]) == {f"R{k}" for k in css_test.protocol.ks}
     line = frame[(frame["run"] == run.name) & (frame["metric"] == "R10")].iloc[0]
@@ -158,6 +163,35 @@ def test_ledger(tmp_path, roots, run, css_test):
     assert set(zip(frame["model"], frame["seed"], frame["steps"])) == {("maaf", 0, 3), ("image_only", 4, 3)}
     (tmp_path / "unfinished").mkdir()
     assert len(ledger(tmp_path)) == 0 and list(ledger(tmp_path).columns) == list(LEDGER_COLUMNS)
+
+
+def test_ledger_finds_the_labs_own_folders_and_says_which_is_missing(tmp_path, roots, monkeypatch):
+    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path))
+    with pytest.raises(RunError, match=r"runs: expected a folder of runs or of records, found none.*\"lab\" is for"):
+        ledger()
+    with pytest.raises(RunError, match="nowhere: expected a folder of runs"):
+        ledger(roots, tmp_path / "nowhere")
+    (tmp_path / "runs").symlink_to(roots)
+    pd.testing.assert_frame_equal(ledger(), ledger(roots))
+    pd.testing.assert_frame_equal(ledger(""), ledger(roots))
+    assert len(ledger("lab")) == len(ledger(records_folder("lab"))) > 100
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "why"),
+    [
+        ("config.json", '{"model": {"name": "theirs"}}', "unknown model 'theirs'; known: maaf"),
+        ("metrics.json", "{", r"metrics\.json: expected JSON, found damage"),
+    ],
+)
+def test_ledger_names_a_run_that_cannot_be_read_and_lists_the_others(tmp_path, roots, run, part, content, why):
+    shutil.copytree(roots, tmp_path, dirs_exist_ok=True)
+    (tmp_path / run.name / part).write_text(content)
+    with pytest.warns(UserWarning, match=rf"{run.name} is left out: .*{why}"):
+        found = ledger(tmp_path)
+    whole = ledger(roots)
+    pd.testing.assert_frame_equal(found, whole[whole["run"] != run.name].reset_index(drop=True))
+    assert len(found)
 
 
 def test_unknown_pretrained_models_list_the_known():
@@ -216,6 +250,48 @@ def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monk
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
     assert code == 0 and "R1" in out and "320 queries" in out
+
+
+def test_evaluate_knows_where_the_run_was_trained(shell, tmp_path, roots, run, tiny_css):
+    assert run.data_root == tiny_css
+    code, out, _ = shell("evaluate", run.folder, "--device", "cpu")
+    assert code == 0 and "320 queries" in out
+    folder = tmp_path / run.name
+    shutil.copytree(run.folder, folder)
+    (folder / "folders.json").write_text(json.dumps({"data_root": str(tmp_path / "gone")}))
+    code, _, err = shell("evaluate", folder, "--device", "cpu")
+    assert code == 2 and f"expected its data in {tmp_path / 'gone'}, where it was trained" in err and "--data-root DIR" in err
+    code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
+    assert code == 0 and "320 queries" in out
+    (folder / "folders.json").unlink()  # as older runs are
+    assert Run(folder).data_root is None
+    code, _, err = shell("evaluate", folder, "--device", "cpu")
+    assert code == 2 and "css-tiny: no such folder" in err
+    assert not (save_copy(run, tmp_path / "copy").folder / "folders.json").exists(), "it says nothing on another machine"
+
+
+def test_folders_that_are_left_out_are_the_labs_own(shell, tmp_path, tiny_css, monkeypatch):
+    """As in notebooks and in Python, wherever the command is started; "." is the folder where that is."""
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "home" / "data" / "css-tiny").symlink_to(tiny_css)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    train = ["train", "--model", "text_only", "--dataset", "css", "--profile", "smoke", "--steps", "2", "--device", "cpu"]
+    code, out, err = shell(*train)
+    folder = Path(out.splitlines()[-1])
+    assert code == 0, err
+    assert folder.parent == tmp_path / "home" / "runs" and not list(Path.cwd().iterdir())
+    code, out, err = shell("table", "1", "--profile", "smoke", "--steps", "2", "--row", "Text only", "--device", "cpu")
+    assert code == 0 and "2 steps" in out, err
+    assert [path.name for path in (tmp_path / "home" / "runs").iterdir()] == [folder.name], "the same run"
+    code, out, _ = shell(*train, "--runs-root", ".")
+    assert code == 0 and out.splitlines()[-1] == folder.name and (Path.cwd() / folder.name).is_dir()
+    code, _, err = shell("table", "1", "--profile", "smoke", "--steps", "2", "--row", "Text only", "--runs-root", ".")
+    assert code == 0 and len(list(Path.cwd().iterdir())) == 1, err
+    table, figures = open_table("1"), open_figures()
+    assert (table.data_root, figures.data_root) == (tmp_path / "home" / "data",) * 2
+    assert (table.runs_root, figures.runs_root, figures.out) == tuple(tmp_path / "home" / n for n in ("runs", "runs", "figures"))
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,12 @@ def test_rows_as_settings():
         open_table("6").run("css")
 
 
+def test_an_experiment_is_described_in_a_line():
+    one, two = open_table("1"), open_table("6", profile="smoke", rows=["TIRG"], seeds=[0, 3])
+    assert repr(one) == "TableExperiment(Table 1: CSS, recall at 1; laptop profile, 9 rows, seed 0)"
+    assert repr(two) == "TableExperiment(Table 6: Birds-to-Words and Spot-the-Diff; smoke profile, 1 row, seeds 0, 3)"
+
+
 # --- beside the paper -------------------------------------------------------------------------------------------------
 
 FEW = ("Image only", "Text only", "TIRG", "MAAF")

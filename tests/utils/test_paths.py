@@ -22,7 +22,11 @@ def test_an_empty_name_is_the_labs_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MAAF_LAB_HOME")
     assert own_folder("", "data") == CLONE / "data" and own_folder(Path(""), "runs") == CLONE / "runs"
-    assert own_folder("some", "data") == Path("some") and own_folder(tmp_path, "data") == tmp_path
+    assert (
+        own_folder("some", "data") == Path("some")
+        and own_folder(tmp_path, "data") == tmp_path
+        and own_folder(".", "data") == Path(".")
+    )
     assert records_folder("") is None and records_folder("lab") == CLONE / "notebooks" / "records"
     assert records_folder("some") == Path("some")
     table, figures = open_table("3", data_root="", runs_root="", records="lab"), open_figures(records="lab", out="")
