@@ -32,7 +32,7 @@ class Squares(Dataset):
     key = "squares"
     title = "Squares"
     download = "images/ and triplets.json"
-    protocol = Protocol(ks=(1, 5), answer="the color")
+    protocol = Protocol(ks=(1, 5), relevant="an image of the target color")
     settings = MappingProxyType({"smoke": {"train.steps": 4, "train.batch_size": 8, "train.warmup_steps": 1}})
     modification_types = MappingProxyType({"color": frozenset({"red", "green", "blue"})})
 

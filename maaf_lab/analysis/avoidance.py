@@ -47,9 +47,9 @@ def describing_words(text: str) -> list[tuple[int, str]]:
     reference: it is left out.
     """
     modification = parse_modification(text)
-    if modification.kind == "add":
+    if modification.type == "add":
         return []
-    tokens = tokenize(text)[:-1] if modification.kind == "change" else tokenize(text)
+    tokens = tokenize(text)[:-1] if modification.type == "change" else tokenize(text)
     return [(position, _KIND_OF[token]) for position, token in enumerate(tokens) if token in _KIND_OF]
 
 

@@ -55,7 +55,7 @@ def fitting_scenes(labels: Sequence[str], sources: Sequence[int], texts: Sequenc
 
     def fits(own: str, text: str) -> set[str]:
         mod = parse(text)
-        if mod.kind == "add":
+        if mod.type == "add":
             return {label for obj, label in one_more[plain[own]] if mod.fits(obj)}
         return set(showing[scene_label(mod.apply(scenes[own]))])
 

@@ -1,4 +1,4 @@
-"""Which queries a step sees, and the batch it gets: a pure function of (seed, step), so that resume is exact.
+"""The batch of each training step, as a pure function of (seed, step), so that resume is exact.
 
 Shapes: U distinct images of the batch, B queries.
 """
@@ -23,9 +23,9 @@ from maaf_lab.errors import ConfigError
 class GroupSampler:
     """Batches in groups of `group_size` queries that share a reference image: the hard negatives of CSS (authors' code).
 
-    An epoch deals every query once: each reference's queries are shuffled and cut into groups, the groups are shuffled and cut
-    into batches. A reference whose queries do not fill its last group lends queries of that epoch again; where a reference has
-    fewer queries than a group, groups of several references are joined. What does not fill a batch waits for the next epoch.
+    In an epoch each reference's queries are shuffled and cut into groups, then the groups are shuffled and cut into batches. A
+    last group that is not full is filled with queries that the reference has had in this epoch; references with fewer queries
+    than a group are pooled. Groups left over after the last full batch are dropped for the epoch.
     categories: one per query; then all queries of a batch are of one category, and the categories' batches are shuffled
     together (Fashion IQ, authors' code).
     """
@@ -34,13 +34,13 @@ class GroupSampler:
         self, sources: np.ndarray, batch_size: int, group_size: int, seed: int, categories: Sequence[str | None] | None = None
     ) -> None:
         sources = np.asarray(sources)
-        kinds = np.zeros(len(sources), np.int64)
+        category = np.zeros(len(sources), np.int64)
         if categories is not None:
-            kinds = np.unique(np.array(categories, str), return_inverse=True)[1]
+            category = np.unique(np.array(categories, str), return_inverse=True)[1]
         self.batch_size, self.group_size, self.seed = batch_size, group_size, seed
         self._by_source: list[list[np.ndarray]] = []  # for each category, the queries of each of its references
-        for kind in range(kinds.max(initial=0) + 1):
-            rows = np.flatnonzero(kinds == kind)
+        for number in range(category.max(initial=0) + 1):
+            rows = np.flatnonzero(category == number)
             if len(rows) < batch_size:
                 of = f" in category {categories[rows[0]]!r}" if categories is not None and len(rows) else ""
                 raise ConfigError(f"expected at least one batch of {batch_size} queries{of}, found {len(rows)}: lower batch_size")
@@ -50,12 +50,12 @@ class GroupSampler:
         self.batches_per_epoch = len(self._deal(0))
 
     def _deal(self, epoch: int) -> np.ndarray:
-        """The batches of one epoch -> (batches, B) query indices."""
+        """The batches of one epoch: (batches, B) query indices."""
         if epoch == self._epoch:
             return self._batches
         random = np.random.default_rng([self.seed, epoch])
-        dealt = [self._deal_category(by_source, random) for by_source in self._by_source]
-        batches = dealt[0] if len(dealt) == 1 else random.permutation(np.concatenate(dealt))
+        by_category = [self._deal_category(by_source, random) for by_source in self._by_source]
+        batches = by_category[0] if len(by_category) == 1 else random.permutation(np.concatenate(by_category))
         self._epoch, self._batches = epoch, batches
         return batches
 
@@ -79,13 +79,13 @@ class GroupSampler:
         return np.stack(groups)[order].reshape(-1, self.batch_size)
 
     def batch(self, step: int) -> np.ndarray:
-        """Query indices (B,) of step 0, 1, 2, ...: the same for the same seed, whatever was read before."""
-        epoch, place = divmod(step, self.batches_per_epoch)
-        return self._deal(epoch)[place]
+        """Query indices (B,) of step 0, 1, 2, ...: the same for the same seed, in whatever order steps are taken."""
+        epoch, number = divmod(step, self.batches_per_epoch)
+        return self._deal(epoch)[number]
 
 
 class Batch(NamedTuple):
-    """images: indices (U,) of the split's distinct images; source, target: (B,) indices into it; text: B captions."""
+    """images: (U,) distinct images, indices into the split. source, target: (B,) indices into `images`. text: B captions."""
 
     images: np.ndarray
     source: Tensor
@@ -110,8 +110,8 @@ class Collator:
 
     def __call__(self, rows: np.ndarray, random: np.random.Generator | None = None) -> Batch:
         """`random` puts the captions of each query in random order (training); None keeps the file's order."""
-        images, places = np.unique(self._pairs[rows], return_inverse=True)
-        places = torch.from_numpy(places.reshape(-1, 2))
+        images, pairs = np.unique(self._pairs[rows], return_inverse=True)
+        pairs = torch.from_numpy(pairs.reshape(-1, 2))
         captions = []
         for row in rows:
             parts = [self._vocabulary.ids(text) for text in self._queries[row].texts]
@@ -120,15 +120,15 @@ class Collator:
             for n, part in enumerate(order):
                 ids += (self._joiner if n else []) + parts[part]
             captions.append(ids)
-        return Batch(images, places[:, 0].contiguous(), places[:, 1].contiguous(), pad(captions))
+        return Batch(images, pairs[:, 0].contiguous(), pairs[:, 1].contiguous(), pad(captions))
 
 
 class Feed:
     """Step -> Batch, a pure function of the split, the settings and the step.
 
-    So steps can be read in any order: a resumed run, a loader's worker and another process see the same batches. Where the
-    split draws its training queries, each epoch has its own, from (seed, epoch). With `processes` above one, each gets its
-    share of a step's groups: together they see the batch that one process would see.
+    Steps can be taken in any order: a resumed run, a loader's worker and another process see the same batches. Where the
+    split samples its training queries, each epoch has its own sample, from (seed, epoch). With several `processes`, each gets
+    a share of a step's groups; together the shares are the batch that one process would see.
     """
 
     def __init__(self, split: Split, vocabulary: Vocabulary, plan: TrainConfig, *, process: int = 0, processes: int = 1) -> None:
@@ -150,8 +150,8 @@ class Feed:
         plan, split = self._plan, self._split
         queries = split.queries if split.draw is None else split.draw(np.random.default_rng([plan.seed, epoch, 2]))
         self._collate = Collator(queries, self._vocabulary, split.title)
-        kinds = [q.category for q in queries] if plan.single_category else None
-        self._sampler = GroupSampler(self._collate.sources, plan.batch_size, plan.group_size, plan.seed, kinds)
+        categories = [q.category for q in queries] if plan.single_category else None
+        self._sampler = GroupSampler(self._collate.sources, plan.batch_size, plan.group_size, plan.seed, categories)
         if epoch and self._sampler.batches_per_epoch < self.batches_per_epoch:
             raise ConfigError(
                 f"{split.title}: expected every epoch to draw as many queries as the first; epoch {epoch} fills "
@@ -161,9 +161,9 @@ class Feed:
 
     def __call__(self, step: int) -> Batch:
         """This process's share of step 0, 1, 2, ...: (B / processes) queries, captions in an order drawn for the step."""
-        epoch, place = divmod(step, self.batches_per_epoch)
+        epoch, number = divmod(step, self.batches_per_epoch)
         self._at(epoch)
-        rows = self._sampler.batch(epoch * self._sampler.batches_per_epoch + place)
+        rows = self._sampler.batch(epoch * self._sampler.batches_per_epoch + number)
         random = [self._plan.seed, step, 1]
         if self._processes > 1:
             rows = rows.reshape(-1, self._plan.group_size)[self._process :: self._processes].reshape(-1)
@@ -172,7 +172,7 @@ class Feed:
 
 
 class _Steps(Dataset):
-    """Steps as a map-style dataset: (Batch, its pixels uint8 (U, 3, S, S))."""
+    """A map-style dataset of steps: (Batch, its pixels uint8 (U, 3, S, S))."""
 
     def __init__(self, feed: Feed, cache: PixelCache) -> None:
         self._feed, self._cache = feed, cache
@@ -183,7 +183,7 @@ class _Steps(Dataset):
 
 
 def batches(feed: Feed, cache: PixelCache, steps: Iterable[int], workers: int = 0) -> Iterator[tuple[Batch, Tensor]]:
-    """The batches of `steps` in order, with their pixels; `workers` processes read ahead and change nothing but the speed."""
+    """The batches of `steps` in order, with their pixels; `workers` processes prefetch them and change nothing but the speed."""
     loader = DataLoader(
         _Steps(feed, cache),
         batch_size=None,
@@ -202,5 +202,5 @@ def _as_it_is(item: tuple[Batch, Tensor]) -> tuple[Batch, Tensor]:
 
 
 def set_seed(seed: int) -> None:
-    """Torch's random state, from which weights and dropout are drawn."""
+    """Seed torch's random state, from which weights and dropout are drawn."""
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""What a copy of a dataset holds and lacks, before anything is trained on it: one report for every dataset."""
+"""What a copy of a dataset has and lacks: one report for every dataset."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One split of the annotation against the files on disk.
+    """One split of the annotation, compared with the files on disk.
 
-    missing: names of images that are not there. unreadable: (name, why) of images that cannot be decoded.
-    queries, queries_lost: in the annotation, and of these the ones whose reference or target is missing or unreadable.
-    published_images, published_queries: what the publishers (or made.json) say, None where they say nothing;
-    `exact` is False where they give round numbers.
+    missing: names of missing images. unreadable: (name, why) of images that cannot be decoded.
+    queries: in the annotation. queries_lost: those of them whose reference or target is missing or unreadable.
+    published_images, published_queries: the publishers' counts (or made.json's), None where there are none; `exact` is False
+    where they are round numbers.
     """
 
     split: str
@@ -37,15 +37,15 @@ class CheckRow:
     def counts_agree(self) -> bool:
         """Exactly, or to a quarter of the number where it was published rounded."""
         pairs = ((self.images, self.published_images), (self.queries, self.published_queries))
-        return all(told is None or abs(found - told) <= (0 if self.exact else told / 4) for found, told in pairs)
+        return all(n is None or abs(found - n) <= (0 if self.exact else n / 4) for found, n in pairs)
 
 
 @dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What is in a dataset's folder. Shows itself as text; `to_frame()` gives a row per split.
+    """What is in a dataset's folder. Prints as text; `to_frame()` gives a row per split.
 
-    files: (name, state) of the layout's files. rows: one per split. problems: what keeps the data from being used
-    whole. notes: what is worth knowing. download: what to get and how to lay it out.
+    files: (name, state) of the layout's files. rows: one per split. problems: why the dataset is not complete.
+    notes: remarks that are no problems. download: what to get and how to lay it out.
     """
 
     dataset: str
@@ -59,7 +59,7 @@ class CheckReport:
 
     @property
     def complete(self) -> bool:
-        """True where every image of every split is there and readable, and the counts are the published ones."""
+        """Whether every split opens, with all its images readable and the published counts."""
         return bool(self.rows) and not self.problems
 
     def to_frame(self) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def _count_text(number: int | None, exact: bool) -> str:
 
 
 def row_problems(rows: Iterable[CheckRow]) -> list[str]:
-    """One sentence per problem of a split, with the first names and the queries it costs."""
+    """A sentence for each problem of a split: how many images, the first of their names, the queries lost."""
     out = []
     for r in rows:
         cost = f"; {r.queries_lost:,} of {r.queries:,} queries are lost in {r.split}"

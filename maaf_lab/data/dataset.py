@@ -1,6 +1,6 @@
-"""What every published dataset has in common: a folder, splits that annotations describe, pictures that may be missing.
+"""`Dataset`: one folder of annotations and images, some of which may be missing.
 
-A dataset is a `Dataset` with a `read` for its own files; loading, checking and naming a copy are here, the same for all.
+A subclass reads its own annotation files (`read`); loading a split, checking a copy and naming its origin are the same for all.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `synt
 
 
 def read_mark(path: Path) -> Any:
-    """What a `made.json` says. Raises OSError, or ValueError where it is no JSON."""
-    made = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(made, dict) and str(origin := made.get("origin")).startswith("made "):  # as the first sets say it
-        made["origin"] = origin.replace("made ", "synthetic ", 1)
-    return made
+    """The content of a `made.json`. Raises OSError, or ValueError where it is no JSON."""
+    mark = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(mark, dict) and str(origin := mark.get("origin")).startswith("made "):  # written by an earlier version
+        mark["origin"] = origin.replace("made ", "synthetic ", 1)
+    return mark
 
 
 def is_drawn(folder: Path) -> bool:
-    """Whether the lab has drawn a set into the folder, to its end."""
+    """Whether the folder has a complete synthetic dataset."""
     return (folder / MARK).is_file()
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the annotation of one split says, before any pictures are looked for.
+    """One split as its annotation describes it, whether or not the image files exist.
 
     draw: for datasets whose training queries are sampled, a pure function of a random generator -> the queries of an epoch.
-    words: texts with the words that other draws may use and `queries` may lack, for the vocabulary.
+    words: for the vocabulary, texts with words that other epochs may use and `queries` lacks.
     """
 
     images: Sequence[Image]
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Counts:
-    """Images and queries of a split as their publishers give them; None: not given. exact: False for round numbers."""
+    """Published numbers of images and queries of a split; None: not published. exact: False for round numbers."""
 
     images: int | None = None
     queries: int | None = None
@@ -65,16 +65,17 @@ class Counts:
 
 
 class Dataset(ABC):
-    """One dataset in one folder. Subclasses say how its files become a `Part`; nothing is read until it is needed.
+    """One dataset in one folder. A subclass reads its files into a `Part`; no file is read before it is needed.
 
-    key: name in the registry. title: name in messages. splits: what `check` reads; `evaluation` is the one that is ranked.
-    download: what to get, from where, and how to lay it out. pictures: the folder below the root that holds the images.
+    key: name in the registry. title: name in messages. splits: names of all splits; `evaluation` is the one that is ranked.
+    download: what to get, from where, and how to lay it out. image_folder: the folder of the images, below the root.
     published: counts of the published files, by split.
     settings: what the dataset sets in a profile, by the profile's name; "" for every profile.
-    modification_types: type -> words, to sort texts by (Table S4).
-    described_color: of a text, the color by which it picks out what the reference shows; None where every color word counts.
-    first_word_is_type: the first word of a text says what it does ("add", "remove", "make").
-    summary_pixels: side of the synthetic pictures in the dataset's summary, None for the set's own.
+    modification_types: type -> its keywords (Table S4).
+    described_color: text -> the color by which it describes an object of the reference, or None; the attribute is None for
+    datasets in which every color word counts.
+    first_word_is_type: whether the first word of a text is its modification type ("add", "remove", "make").
+    summary_pixels: side of the synthetic images in the dataset's summary, None for the synthetic dataset's default.
     """
 
     key: ClassVar[str]
@@ -82,7 +83,7 @@ class Dataset(ABC):
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     evaluation: ClassVar[str] = "test"
     download: ClassVar[str]
-    pictures: ClassVar[str] = "images"
+    image_folder: ClassVar[str] = "images"
     published: ClassVar[Mapping[str, Counts]] = {}
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     modification_types: ClassVar[Taxonomy] = MODIFICATION_TYPES
@@ -93,38 +94,38 @@ class Dataset(ABC):
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    # --- what a dataset has of its own --------------------------------------------------------------------------------
+    # --- each dataset's own -------------------------------------------------------------------------------------------
 
     @abstractmethod
     def read(self, split: str) -> Part:
-        """The split as its annotation has it. Raises DataError naming file and line of what does not fit."""
+        """The split as its annotation describes it. Raises DataError naming the file and line that do not fit."""
 
     @abstractmethod
     def annotations(self) -> Sequence[Path]:
-        """The files that the layout asks for, pictures apart, whether they are there or not."""
+        """The layout's annotation files, whether or not they exist."""
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
         """Remarks on a split that are not problems."""
         return ()
 
     def without(self, part: Part, bad: set[int]) -> Part:
-        """The part without some images (their indices) and the queries that need them."""
+        """The part without the images `bad` (indices) and the queries that need them."""
         return without_images(part, bad)
 
     @classmethod
     def drawn_pixels(cls, pixels: int) -> int:
-        """Side of the pictures that the lab draws for a model of `pixels`: with room for crops, 64 for 56 and 256 for 224."""
+        """Side of the synthetic images for a model of `pixels`: larger, for crops (64 for 56, 256 for 224)."""
         return -(-pixels * 8 // 7)
 
-    # why a picture cannot be used, or None: what `load` looks at, and what `check` does
+    # path -> why the image cannot be used, or None: `load` calls the first for every image, `check` the second
     damage = staticmethod(damage)
     damage_inside = staticmethod(damage_inside)
 
     # --- the same for all ---------------------------------------------------------------------------------------------
 
     def load(self, split: str, missing: str = "error") -> Split:
-        """The split, its pictures looked for. missing: "error", or "skip" to leave out images that are missing or damaged and
-        the queries that need them; `Split.origin` then says how many. Raises DataError for a wrong or damaged folder."""
+        """A split whose image files exist. missing: "error", or "skip" to leave out images that are missing or damaged and the
+        queries that need them; `Split.origin` then says how many. Raises DataError for a wrong or damaged folder."""
         if missing not in ("error", "skip"):
             raise ConfigError(f"{self.title}: expected missing='error' or 'skip', found {missing!r}")
         part = self._read(split)
@@ -142,40 +143,40 @@ class Dataset(ABC):
         return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
 
     def origin(self) -> str:
-        """What the files are: made.json's words, or "published sha256:" and 12 digits of the annotations' hash."""
-        made = self.made()
-        return made["origin"] if made is not None else f"published sha256:{self._digest()[:12]}"
+        """made.json's origin, or "published sha256:" and 12 digits of the annotations' hash."""
+        mark = self.synthetic_mark()
+        return mark["origin"] if mark is not None else f"published sha256:{self._digest()[:12]}"
 
-    def made(self) -> dict[str, Any] | None:
-        """What made.json says, or None where there is none. Raises DataError for a damaged one."""
+    def synthetic_mark(self) -> dict[str, Any] | None:
+        """The content of made.json, or None where there is none. Raises DataError for a damaged one."""
         path = self.root / MARK
         try:
-            made = read_mark(path)
+            mark = read_mark(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}): delete the folder and make the set again") from error
-        good = isinstance(made, dict) and isinstance(made.get("origin"), str) and isinstance(made.get("counts", {}), dict)
-        if not good or made.get("dataset") != self.synthetic_as():
-            raise DataError(f"{path}: expected dataset {self.synthetic_as()!r}, an origin and counts; found {str(made)[:200]}")
-        return made
+            raise DataError(f"{path} cannot be read ({error}): delete the folder and make the dataset again") from error
+        good = isinstance(mark, dict) and isinstance(mark.get("origin"), str) and isinstance(mark.get("counts", {}), dict)
+        if not good or mark.get("dataset") != self.synthetic_as():
+            raise DataError(f"{path}: expected dataset {self.synthetic_as()!r}, an origin and counts; found {str(mark)[:200]}")
+        return mark
 
     def synthetic_as(self) -> str:
-        """The name under which `made.json` knows this set, where several keys read one folder."""
+        """The dataset's name in `made.json`: another key's, where several read one folder."""
         return self.key
 
     def counts(self, split: str) -> Counts:
-        """What the split should hold: as made, or as published."""
-        made = self.made()
-        if made is None:
+        """The expected numbers of images and queries: made.json's, or the published ones."""
+        mark = self.synthetic_mark()
+        if mark is None:
             return self.published.get(split, Counts())
-        images, queries = made.get("counts", {}).get(split, (None, None))
+        images, queries = mark.get("counts", {}).get(split, (None, None))
         return Counts(images, queries)
 
     def check(self, progress: bool = True) -> CheckReport:
-        """What a copy holds: every image is decoded, queries that would be lost are counted, counts are compared.
+        """A report on a copy: every image is decoded, lost queries are counted, counts are compared with the expected ones.
 
-        Never raises for faults of the files: they are in the report.
+        Faults of the files are in the report, never raised.
         """
         problems: list[str] = []
         notes: list[str] = []
@@ -206,16 +207,16 @@ class Dataset(ABC):
         )
 
     def looks_right(self) -> bool:
-        """Whether the folder can be this dataset's at all, whole or not."""
+        """Whether the folder looks like this dataset's, complete or not."""
         return self._looks_right(self.root)
 
     def expect_folder(self) -> None:
-        """Raises DataError where the folder cannot be this dataset's, with a hint where a near one can."""
+        """Raises DataError where the folder is not this dataset's, naming a folder nearby that is."""
         if not self.looks_right():
             raise DataError(self._wrong_folder())
 
     def need(self, split: str, files: Sequence[Path]) -> None:
-        """Raises DataError naming those annotation files that are missing: without them a split would load in part."""
+        """Raises DataError naming the annotation files that are missing."""
         lacking = [path.relative_to(self.root).as_posix() for path in files if not path.is_file()]
         if lacking:
             raise DataError(
@@ -231,17 +232,17 @@ class Dataset(ABC):
         self.expect_folder()
         if (self.root / f"{MARK}.part").exists() and not is_drawn(self.root):
             raise DataError(
-                f"{self.root}: the making of this set did not finish ({MARK}.part but no {MARK}): run the same "
+                f"{self.root}: the making of this dataset did not finish ({MARK}.part but no {MARK}): run the same "
                 f"`maaf-lab make {self.synthetic_as()}` again; it starts over"
             )
         return self.read(split)
 
     def _looks_right(self, root: Path) -> bool:
-        """Whether the folder can be meant at all: it holds one of the annotation files."""
+        """Whether a folder has one of the annotation files."""
         return any((root / path.relative_to(self.root)).exists() for path in self.annotations())
 
     def _digest(self) -> str:
-        """A hash of what the annotations say; of one file, its own."""
+        """A hash of the annotation files; of a single one, its own."""
         there = [path for path in self.annotations() if path.is_file()]
         if not there:
             raise DataError(self._wrong_folder())
@@ -266,23 +267,23 @@ class Dataset(ABC):
         except OSError as error:
             return f"{root}: expected a readable folder; {error.strerror or error}"
         hint = f" {better[0]} holds it: pass that folder." if better else f" What to get: {self.download}"
-        return f"{root}: expected {wanted} and {self.pictures}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
+        return f"{root}: expected {wanted} and {self.image_folder}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
 
     def _wanted(self) -> str:
         return first_names([path.relative_to(self.root).as_posix() for path in self.annotations()], 2)
 
     def _files(self) -> tuple[tuple[str, str], ...]:
-        """What is in the folder, for the report."""
+        """(name, state) of each file of the layout, for the report."""
         lines = []
         for path in self.annotations():
             state = f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"
             lines.append((path.relative_to(self.root).as_posix(), state))
-        folder = self.root / self.pictures
+        folder = self.root / self.image_folder
         try:
             state = f"{sum(1 for _ in os.scandir(folder)):,} entries"
         except OSError:
             state = "missing or unreadable"
-        lines.append((f"{self.pictures}/", state))
+        lines.append((f"{self.image_folder}/", state))
         lines.append((MARK, "present: synthetic data" if is_drawn(self.root) else "absent: not synthetic data"))
         return tuple(lines)
 
@@ -302,12 +303,12 @@ class Dataset(ABC):
                 f'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check {self.key}` lists what '
                 f"is missing."
             )
-        where = self.root / self.pictures
+        where = self.root / self.image_folder
         return f"{self.title} {split}: {' and '.join(parts)} under {where}; they cost {lost:,} queries. {advice}"
 
     def _name(self, image: Image) -> str:
-        """The image's file as messages name it: below the folder of pictures."""
-        folder = self.root / self.pictures
+        """The image's path below the image folder, for messages."""
+        folder = self.root / self.image_folder
         return image.path.relative_to(folder).as_posix() if image.path.is_relative_to(folder) else image.path.name
 
     def _row(self, split: str, part: Part, progress: bool) -> CheckRow:
@@ -332,25 +333,25 @@ class Dataset(ABC):
 
 
 def without_images(part: Part, bad: set[int]) -> Part:
-    """The part without some images and the queries that need them; indices moved up."""
-    place = {old: new for new, old in enumerate(i for i in range(len(part.images)) if i not in bad)}
-    images = [part.images[i] for i in place]
+    """The part without the images `bad` and the queries that need them; the other indices are adjusted."""
+    index = {old: new for new, old in enumerate(i for i in range(len(part.images)) if i not in bad)}
+    images = [part.images[i] for i in index]
 
-    def moved(queries: Sequence[Query]) -> list[Query]:
+    def adjusted(queries: Sequence[Query]) -> list[Query]:
         return [
             replace(
                 q,
-                source=place[q.source],
-                target=None if q.target is None else place[q.target],
-                exclude=tuple(place[i] for i in q.exclude if i in place),
+                source=index[q.source],
+                target=None if q.target is None else index[q.target],
+                exclude=tuple(index[i] for i in q.exclude if i in index),
             )
             for q in queries
             if not _needs(q, bad)
         ]
 
     draw = part.draw
-    again = None if draw is None else lambda random: moved(draw(random))
-    return Part(images, moved(part.queries), part.protocol, again, part.words)
+    new_draw = None if draw is None else lambda random: adjusted(draw(random))
+    return Part(images, adjusted(part.queries), part.protocol, new_draw, part.words)
 
 
 def _needs(query: Query, bad: set[int]) -> bool:
@@ -358,10 +359,10 @@ def _needs(query: Query, bad: set[int]) -> bool:
 
 
 def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:
-    """A draw for pairs of images with several descriptions: one description of each pair, every one equally likely.
+    """A `Part.draw` for image pairs with several descriptions: one of each pair's descriptions, all equally likely.
 
-    The authors' code trains so (a pair first, then one of its descriptions), so a pair that was described often counts no
-    more than another. A pure function of the generator.
+    As in the authors' code, which samples a pair and then one of its descriptions: a pair with many descriptions counts no more
+    than another.
     """
     sizes = np.array([len(group) for group in groups], dtype=np.int64)
 

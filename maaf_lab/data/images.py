@@ -1,4 +1,4 @@
-"""Files -> pixels: decode any image file as RGB, judge whether it can be used, cut it to a square.
+"""Image files -> pixels: decode any format as RGB, find damaged files, cut to a square.
 
 Shapes: H, W of a file; S side of the square in pixels.
 """
@@ -21,9 +21,9 @@ _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 def decode(path: str | Path, data: bytes | None = None) -> np.ndarray:
     """An image file -> uint8 (height, width, 3) RGB.
 
-    Turned as its EXIF says; transparency over white; the first frame of an animation; 16-bit gray scaled to 8 bits; CMYK and
-    palettes converted. `data`: the file's bytes, where they are read already. Raises DataError naming the file when it is
-    missing, cut short, no image, or holds numbers that have no agreed meaning as colors (32-bit floats).
+    Rotated as its EXIF says; transparency over white; the first frame of an animation; 16-bit gray scaled to 8 bits; CMYK and
+    palettes converted. data: the file's bytes, where they are already in memory. Raises DataError naming a file that is missing,
+    cut short, no image, or of 32-bit floats, which have no agreed range.
     """
     try:
         with PILImage.open(io.BytesIO(data) if data is not None else path) as image:
@@ -60,8 +60,8 @@ def _as_rgb(image: PILImage.Image) -> PILImage.Image:
 def damage(path: str | Path) -> str | None:
     """Why an image file cannot be used, or None.
 
-    Fast for PNG and JPEG files that begin and end as whole ones do; anything else is decoded. (A file damaged in its middle
-    is found when its pixels are cached, or by a dataset's check.)
+    PNG and JPEG files that begin and end as they should are taken for whole; any other file is decoded. (Damage in the middle of
+    a file is found when its pixels are cached, or by a dataset's check.)
     """
     try:
         with open(path, "rb") as file:
@@ -80,8 +80,8 @@ def damage(path: str | Path) -> str | None:
 
 
 def damage_inside(path: str | Path) -> str | None:
-    """As `damage`, every file decoded."""
-    if not os.path.exists(path):  # False, no error, for a name that the disk cannot hold
+    """As `damage`, but every file is decoded."""
+    if not os.path.exists(path):  # also False for a name that is too long for the file system
         return "missing"
     try:
         decode(path)
@@ -91,9 +91,9 @@ def damage_inside(path: str | Path) -> str | None:
 
 
 def to_square(image: np.ndarray, size: int) -> np.ndarray:
-    """(H, W, 3) -> (S, S, 3): shorter side to `size`, antialiased bilinear, then the middle; torchvision's Resize, CenterCrop.
+    """(H, W, 3) -> (S, S, 3): shorter side to `size`, antialiased bilinear, then a center crop (torchvision's).
 
-    An image whose shorter side is `size` is not resampled: its bytes stay as they are.
+    An image whose shorter side is `size` is only cropped, not resampled.
     """
     height, width = image.shape[:2]
     if min(height, width) != size:

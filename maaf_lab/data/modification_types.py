@@ -1,9 +1,9 @@
-"""The words of the paper's types of modifications (section S2, Table S4): color, texture, shape, parts, type.
+"""Keywords of the paper's modification types (section S2, Table S4): color, texture, shape, parts, type.
 
-The paper names the five types and a few of their words ("red, blue, green", "stripe, solid, plaid") and prints how many
-of Fashion IQ's 6,016 val queries hold a keyword of each: 4,902 / 1,496 / 3,011 / 2,906 / 313. Its word lists are not
-published. These are the lab's own, written to mean what the names say and to come close to the printed counts on the published
-captions: 4,952 / 1,496 / 3,001 / 2,933 / 313 (a test counts again). Types are not exclusive: "is plaid blue" is of two.
+The paper names the five types with a few words each ("red, blue, green", "stripe, solid, plaid") and prints how many of Fashion
+IQ's 6,016 val queries have a keyword of each: 4,902 / 1,496 / 3,011 / 2,906 / 313. Its word lists are not published. These are
+the lab's own, chosen to fit the types' names and to come close to the printed counts on the published captions: 4,952 / 1,496 /
+3,001 / 2,933 / 313 (a test counts them). A query can be of several types: "is plaid blue" is of color and texture.
 """
 
 from __future__ import annotations
@@ -37,4 +37,4 @@ _KEYWORDS = {
     ),
     "type": "tank tshirt polo blouse tunic vest jacket sweater sweatshirt gown hoodie cardigan romper jersey camisole coat suit",
 }
-MODIFICATION_TYPES: dict[str, frozenset[str]] = {kind: frozenset(words.split()) for kind, words in _KEYWORDS.items()}
+MODIFICATION_TYPES: dict[str, frozenset[str]] = {name: frozenset(words.split()) for name, words in _KEYWORDS.items()}

@@ -1,4 +1,4 @@
-"""The datasets that the lab can read, by name: load a split, check a copy, say what the files are."""
+"""Datasets by name: load a split, check a copy, tell the origin of its files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maaf_lab.utils.registry import DATASETS
 
 
 def open_dataset(dataset: str, root: str | Path) -> Dataset:
-    """A dataset in a folder; nothing is read yet. Raises ConfigError for an unknown dataset, listing the known ones."""
+    """A dataset in a folder; no file is read yet. Raises ConfigError for an unknown dataset, listing the known ones."""
     return DATASETS[dataset](root)
 
 
@@ -21,15 +21,16 @@ def evaluation(dataset: str) -> str:
 
 
 def load(dataset: str, root: str | Path, split: str, missing: str = "error") -> Split:
-    """A split of a dataset. Raises ConfigError for an unknown dataset or split, DataError for what is wrong with the files."""
+    """A split of a dataset. Raises ConfigError for an unknown dataset or split, DataError where the files do
+    not fit the dataset's layout."""
     return open_dataset(dataset, root).load(split, missing)
 
 
 def check(dataset: str, root: str | Path, progress: bool = True) -> CheckReport:
-    """What a copy of a dataset holds and lacks, and how many queries that costs."""
+    """What a copy of a dataset has and lacks, and how many queries are lost with it."""
     return open_dataset(dataset, root).check(progress)
 
 
 def origin(dataset: str, root: str | Path) -> str:
-    """What the files are ("synthetic css ..." or "published sha256:..."): `DataConfig.origin`."""
+    """`DataConfig.origin` of the files: "synthetic css ..." or "published sha256:..."."""
     return open_dataset(dataset, root).origin()

@@ -1,7 +1,4 @@
-"""Image, Query, Protocol, Split: the one shape that every dataset becomes.
-
-A loader in this package reads a published layout and returns a `Split`; training and evaluation know nothing else.
-"""
+"""Image, Query, Protocol, Split: what every dataset is loaded as; training and evaluation know nothing else."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ from maaf_lab.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture. Images with the same `label` are relevant to the same queries.
+    """One image. Images with the same `label` are relevant to the same queries.
 
-    id: the name under which the dataset publishes it. path: its file. categories: the galleries that hold it.
+    id: its name in the published dataset. path: its file. categories: the galleries that hold it.
     """
 
     id: str
@@ -32,12 +29,11 @@ class Image:
 class Query:
     """A reference image plus a modification text.
 
-    source: index into `Split.images`. texts: one caption, or several that belong together.
+    source: index into `Split.images`. texts: one caption or several, used together.
     target_label: the label of the relevant images, or None where a split is published without targets.
-    target: index of the target image in training (in ranking, every image with the label is relevant).
+    target: index of the target image, for training (in ranking, every image with the label is relevant).
     category: the gallery that is searched, where the protocol has one gallery per category.
-    exclude: images besides the reference that are no candidates (2D-to-3D: the rendered picture of the reference's scene);
-    taken out of the gallery together with the reference.
+    exclude: images that are taken out of the gallery together with the reference (2D-to-3D: the reference's scene, rendered).
     """
 
     source: int
@@ -54,13 +50,13 @@ class Protocol:
 
     gallery: "split" (all images) or "category" (the images of the query's category).
     exclude_source: whether the query's own reference image is taken out of the gallery.
-    ks: the k of recall at k. answer: what makes an image relevant, in words.
+    ks: the k of recall at k. relevant: which images are relevant, in words.
     """
 
     gallery: str = "split"
     exclude_source: bool = True
     ks: tuple[int, ...] = (1, 5, 10, 50)
-    answer: str = "the image"
+    relevant: str = "the target image"
 
     def __post_init__(self) -> None:
         if self.gallery not in ("split", "category"):
@@ -72,7 +68,7 @@ class Protocol:
         """One sentence for people."""
         gallery = "all images of the split" if self.gallery == "split" else "the images of the query's category"
         source = "without the query's own reference" if self.exclude_source else "the query's own reference included"
-        return f"gallery: {gallery}, {source}; a hit is an image that shows {self.answer}; ranked by cosine"
+        return f"gallery: {gallery}, {source}; a hit is {self.relevant}; ranked by cosine"
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Split:
 
     Where training queries are sampled, `draw` gives the queries of an epoch; `queries` is then one such sample (Fashion200k,
     MIT-States) or all that can be drawn (Birds-to-Words, Spot-the-Diff).
-    Raises DataError when a query points at an image that does not exist, or asks for a label that no image has.
+    Raises DataError for a query with an index outside the images, or with a target label that no image has.
     """
 
     name: str
@@ -89,7 +85,7 @@ class Split:
     queries: Sequence[Query]
     protocol: Protocol = field(default_factory=Protocol)
     dataset: str = ""
-    origin: str = ""  # what these files are, e.g. "synthetic css ..." or "published sha256:..."
+    origin: str = ""  # of the files: "synthetic css ..." or "published sha256:..."
     draw: Callable[[np.random.Generator], Sequence[Query]] | None = None  # the queries of an epoch, where they are sampled
     words: Sequence[str] = ()  # texts with the words that other draws may use
 
@@ -99,12 +95,14 @@ class Split:
             if isinstance(q.texts, str):
                 raise DataError(f"{self.title}: query {i}: expected texts as a tuple of captions, found the text {q.texts!r}")
             if not all(0 <= index < n for index in (q.source, 0 if q.target is None else q.target, *q.exclude)):
-                raise DataError(f"{self.title}: query {i} points at image {q.source} -> {q.target}; the split has {n} images")
+                raise DataError(
+                    f"{self.title}: query {i}: expected indices of the split's {n} images, found {q.source} -> {q.target}"
+                )
             if q.target_label is not None and q.target_label not in labels:
-                raise DataError(f"{self.title}: query {i} asks for {q.target_label!r}; no image of the split has that label")
+                raise DataError(f"{self.title}: query {i}: no image of the split has its target label {q.target_label!r}")
             if q.target is not None and self.images[q.target].label != q.target_label:
                 raise DataError(
-                    f"{self.title}: query {i} asks for {q.target_label!r} but its target image shows "
+                    f"{self.title}: query {i} has the target label {q.target_label!r}, but its target image has the label "
                     f"{self.images[q.target].label!r}"
                 )
 
@@ -124,6 +122,20 @@ class Split:
 
     def __repr__(self) -> str:
         return f"Split({self.title}: {len(self.images):,} images, {len(self.queries):,} queries; {self.origin})"
+
+
+_REWORDED = {  # what `Protocol.describe` said when older runs were recorded
+    "an image that shows the image": "the target image",
+    "an image that shows the target caption": "an image with the target caption",
+    "an image that shows the target adjective and noun": "an image with the target adjective and noun",
+}
+
+
+def reworded(protocol: str) -> str:
+    """A recorded `Protocol.describe()` in today's words."""
+    for before, now in _REWORDED.items():
+        protocol = protocol.replace(before, now)
+    return protocol
 
 
 def is_synthetic(origin: str) -> bool:

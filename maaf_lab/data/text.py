@@ -1,4 +1,4 @@
-"""Tokenizer, Vocabulary, WordPieces, TextBatch: words to padded ids.
+"""Tokenizer, Vocabulary, WordPieces, TextBatch: from texts to padded ids.
 
 Shapes: B batch, T words of the longest caption of the batch.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from maaf_lab.errors import DataError
 
-UNKNOWN = 0  # the id of every word that the training texts do not have
+UNKNOWN = 0  # the id of every word that is not in the training texts
 JOINER = "inadditiontothat"  # between the captions of one query (authors' code for Fashion IQ)
 _DROP = str.maketrans("", "", string.punctuation)
 
@@ -35,7 +35,7 @@ def join(texts: Sequence[str]) -> str:
 
 
 def for_people(text: str) -> str:
-    """A query's text as people read and type it: captions joined by plus signs."""
+    """A query's text as it is shown and typed: captions joined by plus signs."""
     return text.replace(f" {JOINER} ", " + ")
 
 
@@ -71,13 +71,13 @@ class Vocabulary:
 
     @classmethod
     def build(cls, texts: Iterable[str]) -> Vocabulary:
-        """From training texts; ties in frequency go by the alphabet, so the order of the texts does not matter."""
+        """From training texts; words of equal frequency in alphabetical order, so the order of the texts does not matter."""
         counts = Counter(word for text in texts for word in tokenize(text))
         counts[JOINER] += 0
         return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))))
 
     def __len__(self) -> int:
-        """Number of ids, the unknown word included."""
+        """Number of ids, the unknown word's included."""
         return len(self.words) + 1
 
     def ids(self, text: str) -> list[int]:
@@ -85,7 +85,7 @@ class Vocabulary:
         return [self._ids.get(word, UNKNOWN) for word in tokenize(text)]
 
     def unknown(self, text: str) -> tuple[str, ...]:
-        """Words of a text, each once, that training never saw."""
+        """Words of a text that training never saw, each once."""
         return tuple(word for word in dict.fromkeys(tokenize(text)) if word not in self._ids)
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
@@ -109,10 +109,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class WordPieces:
-    """BERT's vocabulary: pieces of words, in the order of their ids, and the dimensions of the network that reads them.
+    """BERT's word pieces, in the order of their ids, and the dimensions of its network; used instead of a `Vocabulary`.
 
-    It takes the place of a `Vocabulary`. Every word is made of pieces, so unknown words are rare; [PAD] has id 0. A text is split
-    as BERT does it (lower case, accents and punctuation apart), so the lab's own tokenizer has no part in it.
+    Every word is made of pieces, so unknown words are rare; [PAD] has id 0. BERT's own tokenizer splits a text (lower case,
+    accents removed, punctuation separate), not the lab's.
     """
 
     pieces: tuple[str, ...]
@@ -141,7 +141,7 @@ class WordPieces:
         return self._splitter.encode(text, add_special_tokens=False).ids
 
     def unknown(self, text: str) -> tuple[str, ...]:
-        """Always empty: pieces make every word, except signs of other scripts."""
+        """Always empty: any word can be made of pieces, except in scripts that BERT does not know."""
         return ()
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
@@ -153,7 +153,7 @@ class WordPieces:
 
 
 def load_vocabulary(path: Path) -> Vocabulary | WordPieces:
-    """What a run saved: a `Vocabulary`, or a BERT's `WordPieces`. DataError when it is neither."""
+    """The `Vocabulary` or `WordPieces` saved with a run. Raises DataError for any other file."""
     try:
         raw = json.loads(Path(path).read_text())
         if isinstance(raw, dict) and "pieces" in raw:
@@ -164,7 +164,7 @@ def load_vocabulary(path: Path) -> Vocabulary | WordPieces:
 
 
 def pad(rows: Sequence[Sequence[int]]) -> TextBatch:
-    """Rows of ids -> TextBatch, padded on the right with UNKNOWN under a false mask."""
+    """Rows of ids -> TextBatch, padded on the right with UNKNOWN; the mask is false there."""
     longest = max([len(row) for row in rows] + [1])
     ids = torch.full((len(rows), longest), UNKNOWN, dtype=torch.int64)
     mask = torch.zeros((len(rows), longest), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Pixels -> the model's input: the paper's two transforms, batched and on the batch's device.
+"""The paper's two transforms, from pixels to the model's input: batched, on the batch's device.
 
 Shapes: B images of a batch, S side of the square in pixels.
 """
@@ -17,7 +17,7 @@ from maaf_lab.utils.wording import did_you_mean
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-GRAY = (0.299, 0.587, 0.114)  # how much red, green and blue count for brightness (ITU-R BT.601)
+GRAY = (0.299, 0.587, 0.114)  # weights of red, green and blue in brightness (ITU-R BT.601)
 
 
 def normalize_pixels(batch: Tensor, device: torch.device | str | None = None) -> Tensor:
@@ -38,10 +38,10 @@ def _check_batch(batch: Tensor) -> None:
 
 
 def some_in_gray(batch: Tensor, source: Tensor, target: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """A training batch with a random `share` of its references turned gray, and with each the targets of its queries.
+    """A training batch in which a random `share` of the references are gray, and so are the targets of their queries.
 
-    So a query and its target lose their colors together: what is left to compare is shape, size and position. batch: uint8
-    (B, 3, H, W), unchanged; source, target: the rows of each query's two images, both (Q,); generator: a CPU one.
+    A query and its target lose their colors together, which leaves shape, size and position to compare. batch: uint8
+    (B, 3, H, W), not changed in place; source, target: (Q,) rows of each query's two images; generator: a CPU one.
     """
     gray = (torch.rand(len(batch), generator=generator) < share).to(batch.device)
     gray[target] = gray[source]
@@ -61,7 +61,7 @@ class Plain:
     pixels: int
 
     def train(self, batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """As `eval`; draws nothing from `generator`."""
+        """As `eval`; `generator` is not used."""
         return self.eval(batch)
 
     def eval(self, batch: Tensor) -> Tensor:
@@ -84,11 +84,11 @@ class Plain:
 class Crops:
     """Random resized crop, flip, noise, ImageNet normalization for training; `Plain` for evaluation (Fashion IQ, Birds, Spot).
 
-    The authors' code: crops of 0.8 to 1 of the area with sides' ratio 0.75 to 1.3, flipped half the time, noise of std 0.01 added
-    to values in [0, 1], so before normalization. They crop the whole image; here a crop comes from the cached square, whose
-    middle is all that evaluation sees. From squares of `pixels` a crop is only ever enlarged, so bilinear reading needs no
-    antialiasing (larger squares would alias: cache at `pixels`). All random numbers follow from one CPU generator: its state
-    is all that an exact resume needs, and crops and flips are the same on every device (noise is drawn on the batch's device).
+    As in the authors' code: crops of 0.8 to 1 of the area with an aspect ratio of 0.75 to 1.3, flipped half of the time; noise
+    of std 0.01 is added to values in [0, 1], before normalization. They crop the whole image; here a crop comes from the cached
+    square, the part that evaluation sees. A crop of a square of `pixels` is only enlarged, so bilinear sampling needs no
+    antialiasing (larger squares would alias: cache at `pixels`). All randomness comes from one CPU generator, so its state is
+    enough for an exact resume; crops and flips are the same on every device (noise is drawn on the batch's device).
     """
 
     pixels: int
@@ -111,7 +111,7 @@ class Crops:
         return Plain(self.pixels).eval(batch)
 
     def _grid(self, theta: Tensor) -> Tensor:
-        """Where each output pixel is read, (B, pixels, pixels, 2): `affine_grid` of maps without shear, which are separable."""
+        """Where each output pixel is sampled, (B, pixels, pixels, 2): `affine_grid` without shear, one axis at a time."""
         middle = (2 * torch.arange(self.pixels, device=theta.device) + 1) / self.pixels - 1
         x, y = (theta[:, i, i, None] * middle + theta[:, i, 2, None] for i in (0, 1))  # (B, pixels) each
         square = (len(theta), self.pixels, self.pixels)

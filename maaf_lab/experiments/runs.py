@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from maaf_lab.config import RunConfig
+from maaf_lab.data.split import reworded
 from maaf_lab.errors import LabError, RunError
 from maaf_lab.experiments.records import PARTS, Record, add_record, records
 from maaf_lab.models.base import ComposedModel
@@ -83,7 +84,8 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        return self._json("metrics.json")
+        metrics = self._json("metrics.json")
+        return {**metrics, "protocol": reworded(metrics["protocol"])}
 
     @property
     def log(self) -> pd.DataFrame:

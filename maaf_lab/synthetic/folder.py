@@ -19,7 +19,7 @@ from maaf_lab.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
-class SyntheticSet:
+class SyntheticDataset:
     """How the stand-in of a dataset is drawn.
 
     make: `make(out, size, pixels, seed, progress) -> Path`. version: of its bytes. pixels: side of the pictures by default.

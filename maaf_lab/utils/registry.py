@@ -103,19 +103,19 @@ DATASETS = Registry(
 )
 
 SYNTHETIC = Registry(
-    "synthetic set",
+    "synthetic dataset",
     {
-        "css": "maaf_lab.synthetic.css.dataset:SET",
-        "fashion_iq": "maaf_lab.synthetic.garments.fashion_iq:SET",
-        "fashion200k": "maaf_lab.synthetic.garments.fashion200k:SET",
-        "mit_states": "maaf_lab.synthetic.states.dataset:SET",
-        "birds_to_words": "maaf_lab.synthetic.birds.dataset:SET",
-        "spot_the_diff": "maaf_lab.synthetic.streets.dataset:SET",
+        "css": "maaf_lab.synthetic.css.dataset:DATASET",
+        "fashion_iq": "maaf_lab.synthetic.garments.fashion_iq:DATASET",
+        "fashion200k": "maaf_lab.synthetic.garments.fashion200k:DATASET",
+        "mit_states": "maaf_lab.synthetic.states.dataset:DATASET",
+        "birds_to_words": "maaf_lab.synthetic.birds.dataset:DATASET",
+        "spot_the_diff": "maaf_lab.synthetic.streets.dataset:DATASET",
     },
 )
 
-# Sets that are drawn beside another one's files: `function(folder, pixels) -> Path`.
-DRAWN_BESIDE = Registry("set drawn beside another", {"css2d": "maaf_lab.synthetic.css.dataset:make_css2d"})
+# Datasets that are drawn beside another one's files: `function(folder, pixels) -> Path`.
+DRAWN_BESIDE = Registry("dataset drawn beside another", {"css2d": "maaf_lab.synthetic.css.dataset:make_css2d"})
 
 MODELS = Registry(
     "model",

@@ -214,7 +214,7 @@ def test_make_and_check(shell, tmp_path, tiny_css):
     code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
     assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
     code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
-    assert code == 2 and "unknown synthetic set 'fashion'; known: css, fashion_iq" in err
+    assert code == 2 and "unknown synthetic dataset 'fashion'; known: css, fashion_iq" in err
 
 
 def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):

@@ -15,7 +15,7 @@ from maaf_lab.synthetic.states import dataset as states
 from maaf_lab.synthetic.states.dataset import STATES, draw_state, load_sidecar, make_mit_states, plan
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
-from maaf_lab.synthetic.states.test_nouns import NOUNS, TEST_NOUNS
+from maaf_lab.synthetic.states.unseen_nouns import NOUNS, TEST_NOUNS
 
 PIXELS = 24
 

@@ -1,10 +1,10 @@
-"""Birds-to-Words (Forbes et al., EMNLP 2019): pairs of bird photographs, paragraphs on what tells the two apart.
+"""Birds-to-Words (Forbes et al., EMNLP 2019): pairs of bird photographs with paragraphs on their differences.
 
-    root/birds-to-words-v1.0.tsv    eleven columns (`COLUMNS`), tabs between them, a row for each paragraph
-    root/images/{name}              name: what follows the last slash of the photograph's address, "?..." included,
-                                    such as "large.jpg?1545404551" (the authors' code keeps them so)
+    root/birds-to-words-v1.0.tsv    eleven tab-separated columns (`COLUMNS`), a row for each paragraph
+    root/images/{name}              name: the image's URL after its last slash, "?..." included, such as
+                                    "large.jpg?1545404551" (as in the authors' code)
 
-As a retrieval task (paper 3.3): the left photograph and one paragraph ask for the right one among all of the split.
+As a retrieval task (paper 3.3): the first photograph is the reference, one paragraph the text, the second photograph the target.
 """
 
 from __future__ import annotations
@@ -42,33 +42,32 @@ _ANIMAL = re.compile(r"\b(animal[\s#_-]*)([12])(?!\w)", re.IGNORECASE)
 
 
 class Row(NamedTuple):
-    """A line of the file: names of the two pictures, split, description, the line's number (the first is 1), and the two
-    addresses that the names come from."""
+    """A line of the file: names of its two images, split, description, line number (from 1), and the two images' URLs."""
 
-    left: str
-    right: str
+    source: str
+    target: str
     split: str
     description: str
     line: int
-    addresses: tuple[str, str]
+    urls: tuple[str, str]
 
 
 def swapped(text: str) -> str:
-    """`text` with the two animals exchanged, for the pair the other way round: "Animal 1", "animal 2", "animal1's", ...
+    """`text` with the two animals swapped ("Animal 1", "animal 2", "animal1's", ...), for the pair in reverse order.
 
-    Only the digit changes, so length and case stay; twice is the text itself.
+    Only digits change, so length and case stay, and swapping twice gives the text back.
     """
     return _ANIMAL.sub(lambda found: found[1] + ("2" if found[2] == "1" else "1"), text)
 
 
 class BirdsToWords(Dataset):
-    """A query for each description, in file order: left photograph -> right photograph.
+    """A query for each description, in file order: first photograph -> second photograph.
 
-    Training also holds each pair the other way round, with the two animals exchanged in the text. (The authors' code exchanges
-    the words "animal1" and "animal2" alone; here "Animal 1" and "Animal 2" too.) Training draws: an epoch has one description
-    of each pair and direction (authors' code: a random pair, then a random description), while `Part.queries` holds all.
+    Training also uses each pair in reverse order, with the two animals swapped in the text. (The authors' code swaps only the
+    words "animal1" and "animal2"; here "Animal 1" and "Animal 2" are swapped too.) An epoch of training samples one description
+    of each pair and order (authors' code: a random pair, then a random description); `Part.queries` has all of them.
 
-    Pictures are known by their file names, as in the authors' code. Tabs inside a description are kept; quotes mean nothing.
+    Images are identified by their file names, as in the authors' code. Tabs inside a description are kept, and so are quotes.
     """
 
     key = "birds_to_words"
@@ -76,10 +75,10 @@ class BirdsToWords(Dataset):
     splits = ("train", "val", "test")
     download = (
         f"{ANNOTATION} from google-research-datasets/birds-to-words, directly in the root folder, and the photographs "
-        f"that its columns img1ImgURL and img2ImgURL point to, each as images/NAME, where NAME is what follows the last "
-        f"slash of the address (such as large.jpg?1545404551)"
+        f"that its columns img1ImgURL and img2ImgURL link to, each as images/NAME, where NAME is the part of the URL "
+        f"after its last slash (such as large.jpg?1545404551)"
     )
-    protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), answer="the image")
+    protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), relevant="the target image")
     settings = MappingProxyType(
         {
             "": {"data.transform": "crops"},
@@ -99,29 +98,29 @@ class BirdsToWords(Dataset):
                 f"{self.root / ANNOTATION}: expected rows of the split {split!r} with a description, found none: is "
                 f"the file whole? What to get: {self.download}"
             )
-        folder = self.root / self.pictures
+        folder = self.root / self.image_folder
         if not folder.is_dir():
-            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
-        names = sorted({name for row in rows for name in (row.left, row.right)})
-        places = {name: i for i, name in enumerate(names)}
+            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.image_folder}/. What to get: {self.download}")
+        names = sorted({name for row in rows for name in (row.source, row.target)})
+        index = {name: i for i, name in enumerate(names)}
         images = [Image(name, folder / name, name) for name in names]
-        queries = [Query(places[row.left], (row.description,), row.right, places[row.right]) for row in useful]
+        queries = [Query(index[row.source], (row.description,), row.target, index[row.target]) for row in useful]
         if split != "train":
             return Part(images, queries, self.protocol)
-        queries += [Query(places[row.right], (swapped(row.description),), row.left, places[row.left]) for row in useful]
+        queries += [Query(index[row.target], (swapped(row.description),), row.source, index[row.source]) for row in useful]
         pairs: defaultdict[tuple[int, int | None], list[Query]] = defaultdict(list)
         for query in queries:
             pairs[query.source, query.target].append(query)
         return Part(images, queries, self.protocol, one_of_each(list(pairs.values())))
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
-        """Counts, beside the paper's, and rows that are odd but no problem."""
+        """Counts beside the paper's, and rows that are unusual but no problem."""
         everything, header = self._rows(split)
         rows = [row for row in everything if row.split == split]
-        pairs, whole = {(row.left, row.right) for row in rows}, {(row.left, row.right) for row in everything}
-        paper = "" if self.made() is not None else f" (paper: {_PAPER_PAIRS:,} and {_PAPER_DESCRIPTIONS})"
+        pairs, whole = {(row.source, row.target) for row in rows}, {(row.source, row.target) for row in everything}
+        paper = "" if self.synthetic_mark() is not None else f" (paper: {_PAPER_PAIRS:,} and {_PAPER_DESCRIPTIONS})"
         notes = [
-            f"{split}: {len(pairs):,} pairs and {len(rows):,} descriptions; all splits together {len(whole):,} pairs with "
+            f"{split}: {len(pairs):,} pairs and {len(rows):,} descriptions; all splits together: {len(whole):,} pairs with "
             f"{len(everything) / len(whole):.1f} descriptions each{paper}"
         ]
         if header:
@@ -129,30 +128,30 @@ class BirdsToWords(Dataset):
         blank = [row for row in rows if not row.description]
         if blank:
             notes.append(f"{split}: {len(blank):,} rows without a description left out (first: line {blank[0].line})")
-        alike = [row for row in rows if row.left == row.right]
+        alike = [row for row in rows if row.source == row.target]
         if alike:
-            notes.append(f"{split}: {len(alike):,} rows whose two pictures are one file left out (first: line {alike[0].line})")
+            notes.append(f"{split}: {len(alike):,} rows left out whose two images are one file (first: line {alike[0].line})")
         again = [row for row, n in Counter(row[:4] for row in rows).items() if n > 1]
         if again:
             notes.append(
-                f"{split}: {len(again):,} descriptions stand in the file more than once for one pair (first: "
+                f"{split}: {len(again):,} descriptions occur more than once for the same pair (first: "
                 f"{again[0][0]} and {again[0][1]}); each row is a query"
             )
-        known = {(row[side], row.addresses[side]) for row in rows for side in (0, 1)}
+        known = {(row[side], row.urls[side]) for row in rows for side in (0, 1)}
         clashes = sorted(name for name, n in Counter(name for name, _ in known).items() if n > 1)
         if clashes:
             notes.append(
-                f"{split}: {len(clashes):,} file names stand for more than one address, and so for one image (first: "
+                f"{split}: {len(clashes):,} file names belong to more than one URL and count as one image each (first: "
                 f"{first_names(clashes)})"
             )
-        others = {name for row in everything if row.split != split for name in (row.left, row.right)}
-        shared = sorted({name for row in rows for name in (row.left, row.right)} & others)
+        others = {name for row in everything if row.split != split for name in (row.source, row.target)}
+        shared = sorted({name for row in rows for name in (row.source, row.target)} & others)
         if shared:
-            notes.append(f"{split}: {len(shared):,} images stand in another split too (first: {first_names(shared)})")
+            notes.append(f"{split}: {len(shared):,} images are in another split too (first: {first_names(shared)})")
         return notes
 
     def _rows(self, split: str) -> tuple[list[Row], str]:
-        """Every row of the file, and a note on its header, if there is one to make."""
+        """Every row of the file, and a note on its header ("" for none)."""
         path = self.root / ANNOTATION
         self.need(split, [path])
         lines = [(i, line) for i, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()]
@@ -169,8 +168,8 @@ class BirdsToWords(Dataset):
         if len(fields) != len(columns):
             lacking = f", nothing for {columns[len(fields)]}" if len(fields) < len(columns) else ""
             raise DataError(
-                f"{where}: expected {len(columns)} columns with tabs between them, found {len(fields)}{lacking}: "
-                f"{line[:100]!r}. Copy the file again, or mend the line"
+                f"{where}: expected {len(columns)} tab-separated columns, found {len(fields)}{lacking}: "
+                f"{line[:100]!r}. Copy the file again, or correct the line"
             )
         row = dict(zip(columns, fields))
         split = row["split"].strip()
@@ -179,21 +178,20 @@ class BirdsToWords(Dataset):
                 f"{where}: expected the column split to be {', '.join(self.splits[:-1])} or {self.splits[-1]}, found "
                 f"{split[:100]!r}"
             )
-        addresses = row["img1ImgURL"].strip(), row["img2ImgURL"].strip()
-        left, right = (
-            plain_name(address.rsplit("/", 1)[-1], f"{where}, {key}")
-            for address, key in zip(addresses, ("img1ImgURL", "img2ImgURL"))
+        urls = row["img1ImgURL"].strip(), row["img2ImgURL"].strip()
+        source, target = (
+            plain_name(url.rsplit("/", 1)[-1], f"{where}, {key}") for url, key in zip(urls, ("img1ImgURL", "img2ImgURL"))
         )
-        return Row(left, right, split, row["description"].strip(), number, addresses)
+        return Row(source, target, split, row["description"].strip(), number, urls)
 
 
 def _useful(row: Row) -> bool:
-    """Whether a row makes a query: it says something, of two pictures."""
-    return bool(row.description) and row.left != row.right
+    """Whether a row makes a query: it has a description and two different images."""
+    return bool(row.description) and row.source != row.target
 
 
 def _header(number: int, line: str, path: Path) -> tuple[tuple[str, ...], str]:
-    """-> the columns that a first line names, () where it is a row already; and a note, where the names are not the README's."""
+    """-> the columns that the first line names, or () where it is a row; and a note where the names are not the README's."""
     fields = tuple(field.strip() for field in line.split("\t"))
     if sum(column in fields for column in COLUMNS) > 1:  # one alone may be a description
         lacking = [column for column in _NEEDED if column not in fields]
@@ -206,9 +204,9 @@ def _header(number: int, line: str, path: Path) -> tuple[tuple[str, ...], str]:
         if twice:
             raise DataError(f"{path}, line {number}: expected each column once, found {twice[0]} {fields.count(twice[0])} times")
         return fields, ""
-    if len(fields) == len(COLUMNS) and not any("/" in field for field in fields[:8]):  # rows hold addresses
+    if len(fields) == len(COLUMNS) and not any("/" in field for field in fields[:8]):  # rows have URLs
         return COLUMNS, (
-            f"{path.name}, line {number}: taken for a header with other names ({', '.join(fields)[:200]}); columns "
-            f"are read in the published order"
+            f"{path.name}, line {number}: assumed to be a header with other names ({', '.join(fields)[:200]}); columns "
+            f"are taken in the published order"
         )
     return (), ""

@@ -2,11 +2,11 @@
 
     root/css_toy_dataset_novel2_small.dup.npy    a pickled dict: split -> objects_img, mods (from, to, to_str), maybe labels
     root/images/css_{split}_{index:06d}.png      rendered: CSS3D
-    root/images_2d/css_{split}_{index:06d}.png   flat drawings of the same scenes, which TIRG's code draws as it goes;
-                                                 here `maaf-lab make css2d --out ROOT` draws them once, from the annotation
-    root/made.json                               only where the files were drawn by `maaf_lab.synthetic`, which keeps this layout
+    root/images_2d/css_{split}_{index:06d}.png   flat drawings of the same scenes, made during training by TIRG's code and
+                                                 once, from the annotation, by `maaf-lab make css2d --out ROOT`
+    root/made.json                               only in synthetic datasets, which have this layout too
 
-Three datasets read it: "css" (3D), "css2d" (flat pictures alone) and "css2d3d" (flat reference, rendered gallery).
+Three datasets use it: "css" (3D), "css2d" (flat images only) and "css2d3d" (flat reference, rendered gallery).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EDGE = 1 - 1e-9  # the largest position that still lies in the last cell
 
 
 def image_name(split: str, index: int) -> str:
-    """The file of an image, inside `images/` and `images_2d/`."""
+    """File name of an image, in `images/` and in `images_2d/`."""
     return f"css_{split}_{index:06d}.png"
 
 
@@ -44,24 +44,28 @@ class CSS(Dataset):
     """CSS3D: rendered references, rendered gallery.
 
     Images in the annotation's order, labeled by their scene; a query for each (from, to) pair, in file order, with `to_str` as
-    its text. Where the file has `labels`, they decide which images are the same answer (TIRG's loader does so); the label's text
-    is that of the first such scene.
+    its text. Where the file has `labels`, images with equal ones share a label (as in TIRG's loader): the text of their first
+    scene.
     """
 
     key = "css"
     title = "CSS"
     download = (
         f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root "
-        f"folder; or draw a synthetic set: maaf-lab make css --out ROOT"
+        f"folder; or draw a synthetic dataset: maaf-lab make css --out ROOT"
     )
     published = MappingProxyType({s: Counts(None, 16_000, exact=False) for s in ("train", "test")})  # paper 3.1
-    protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene")
+    protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), relevant="an image that shows the target scene")
     settings = MappingProxyType(
         {
             # section 3.1: block 4 only, one attention block; groups of queries that share a reference are the hard negatives
             "": {"model.resolutions": (7,), "model.blocks": 1, "train.group_size": 4},
             "paper": {"train.steps": 75_000, "train.image_learning_rate": 0.01},
-            "laptop": {"model.attention_dropout": None, "train.batch_size": 96, "train.steps": 600},  # 49 tokens: more of both
+            "laptop": {
+                "model.attention_dropout": None,
+                "train.batch_size": 96,
+                "train.steps": 600,
+            },  # few tokens (49): larger batches, more steps
         }
     )
     modification_types = MappingProxyType(
@@ -81,7 +85,7 @@ class CSS(Dataset):
 
     @classmethod
     def drawn_pixels(cls, pixels: int) -> int:
-        """As they go into the model: scenes are not cropped."""
+        """The model's own size: scenes are not cropped."""
         return pixels
 
     def synthetic_as(self) -> str:
@@ -92,48 +96,48 @@ class CSS(Dataset):
 
     def read(self, split: str) -> Part:
         labels, pairs = self.scenes(split)
-        folder = self.root / self.pictures
+        folder = self.root / self.image_folder
         images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]
         return Part(images, [Query(s, (text,), labels[t], t) for s, t, text in pairs], self.protocol)
 
     def scenes(self, split: str) -> tuple[list[str], list[tuple[int, int, str]]]:
         """-> a label for each image, and (from, to, text) of each query. Raises DataError naming what does not fit."""
-        if not (self.root / self.pictures).is_dir():
-            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.pictures}/. What to get: {self.download}")
+        if not (self.root / self.image_folder).is_dir():
+            raise DataError(f"{self.root}: found {ANNOTATION} but no folder {self.image_folder}/. What to get: {self.download}")
         part, where = self._annotation(split)
         labels = _labels(part, where)
         return labels, _pairs(part["mods"], len(labels), where)
 
     def objects(self, split: str) -> Sequence[Any]:
-        """The scenes themselves: `objects_img` of the annotation; the pictures need not be there."""
+        """The scenes: `objects_img` of the annotation. The images need not exist."""
         self.expect_folder()
         return self._annotation(split)[0]["objects_img"]
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
-        """Counts beside the published ones, and whether the file's labels and its scenes make the same groups."""
+        """Counts beside the published ones, and whether equal labels mean equal scenes."""
         raw, where = self._annotation(split)
         notes = []
-        if self.made() is None:
+        if self.synthetic_mark() is None:
             references = len({int(i) for mod in raw["mods"] for i in mod["from"]})
-            told = _PUBLISHED_MODS.get(split)
+            published = _PUBLISHED_MODS.get(split)
             notes.append(
                 f"{split}: {references:,} reference scenes and {len(raw['mods']):,} modifications "
-                f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if told is None else f'{told:,}'})"
+                f"(published: {_PUBLISHED_REFERENCES:,} and {'unknown' if published is None else f'{published:,}'})"
             )
         if raw.get("labels") is None:
-            return [*notes, f"{split}: the file has no labels; equal scenes are the same answer"]
+            return [*notes, f"{split}: the file has no labels; images of equal scenes share a label"]
         scenes = _scenes(raw["objects_img"], where)
         joined, labels = len(set(zip(scenes, map(str, raw["labels"])))), len(set(map(str, raw["labels"])))
         if joined == labels == len(set(scenes)):
             return notes
         return [
             *notes,
-            f"{split}: the file's {labels:,} labels and its {len(set(scenes)):,} different scenes are not the same "
-            f"groups; the file's labels are used",
+            f"{split}: the file's {labels:,} labels group the images differently from its {len(set(scenes)):,} different "
+            f"scenes; its labels are used",
         ]
 
     def _annotation(self, split: str) -> tuple[Mapping[str, Any], str]:
-        """The split's part of the file, and where it stands, for messages."""
+        """The split's part of the file, and its place in the file, for messages."""
         path = self.root / ANNOTATION
         try:
             raw = path.read_bytes()
@@ -154,25 +158,27 @@ class CSS(Dataset):
 
 
 class CSS2D(CSS):
-    """The flat drawings alone: references and gallery (TIRG reports it beside 3D)."""
+    """Flat references, flat gallery (TIRG reports it beside 3D)."""
 
     key = "css2d"
     title = "CSS 2D"
-    pictures = IMAGES_2D
+    image_folder = IMAGES_2D
     download = f"CSS's {ANNOTATION} (see `maaf-lab check css`), then draw its scenes flat: maaf-lab make css2d --out ROOT"
 
 
 class CSS2Dto3D(CSS):
-    """Flat references, rendered answers: every query searches the rendered pictures of all scenes (TIRG's 2D-to-3D retrieval).
+    """Flat references, rendered gallery (TIRG's 2D-to-3D retrieval).
 
-    The split's images are the rendered ones and, after them, the flat ones; only the first stand in the gallery, without the
-    rendered picture of the reference's own scene (TIRG's code takes it out by its number).
+    The split's images are the rendered ones, then the flat ones. The gallery has the rendered ones, except that of the
+    reference's own scene (TIRG's code excludes it by its index).
     """
 
     key = "css2d3d"
     title = "CSS 2D to 3D"
     download = f"all of CSS3D, and its scenes drawn flat: {CSS.download}; then maaf-lab make css2d --out ROOT"
-    protocol = Protocol(gallery="category", exclude_source=True, ks=(1, 5, 10, 50), answer="the target scene, rendered")
+    protocol = Protocol(
+        gallery="category", exclude_source=True, ks=(1, 5, 10, 50), relevant="a rendered image of the target scene"
+    )
 
     def read(self, split: str) -> Part:
         labels, pairs = self.scenes(split)
@@ -226,7 +232,7 @@ def _scenes(objects_img: Any, where: str) -> list[str]:
 
 
 def _object(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """In the house's own names, with a position that rounding or a shift has put on the image's edge taken back inside."""
+    """The object with the lab's shape names; a position that rounding or a shift has put on the image's edge is moved inside."""
     y, x = (float(v) for v in obj["pos"])
     if not all(math.isfinite(v) and -0.05 <= v <= 1.05 for v in (y, x)):
         raise DataError(f"expected pos = (y, x) as fractions of the image, found {obj['pos']}")

@@ -1,7 +1,7 @@
-"""What CSS talks about, in words and plain dicts, with no pixels: objects, cells, scenes and the three modifications.
+"""CSS without pixels: objects, cells, scenes and modifications, for the dataset, its synthetic version and the analyses.
 
 A scene is a list of objects in the published form, `{"shape", "color", "size", "pos": (y, x)}`, `pos` as fractions of
-the image; the cell of the 3x3 grid is floor(3 * pos). The loader, the generator and the analyses all read scenes here.
+the image; the cell of the 3x3 grid is floor(3 * pos).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SHAPES = ("cube", "sphere", "cylinder")
 SIZES = ("small", "large")
 COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
 CELLS = tuple(f"{row}-{column}" for row in ("top", "middle", "bottom") for column in ("left", "center", "right"))
-KINDS = ("add", "remove", "change")
+TYPES = ("add", "remove", "change")  # of modifications
 
 Object = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ _SHAPE_NAMES = {**{name: name for name in SHAPES}, "rectangle": "cube", "circle"
 
 
 def shape_of(obj: Object) -> str:
-    """cube, sphere or cylinder, from either naming. Raises DataError for any other name."""
+    """cube, sphere or cylinder, from either set of names. Raises DataError for any other name."""
     try:
         return _SHAPE_NAMES[obj["shape"]]
     except KeyError:
@@ -47,14 +47,15 @@ def describe(obj: Object) -> str:
 
 
 def scene_label(objects: Sequence[Object]) -> str:
-    """The scene as text: objects by cell, whatever their order and their shifts within cells. Equal scenes, equal labels."""
+    """The scene as text, its objects in the order of their cells. The order of `objects` and their shifts within cells do not
+    count: equal scenes have equal labels."""
     return "; ".join(text for _, text in sorted((cell_of(obj), describe(obj)) for obj in objects)) or "empty"
 
 
 def parse_label(label: str) -> list[dict[str, Any]]:
-    """Inverse of `scene_label`, each object in the middle of its cell. Raises DataError for a label of another kind.
+    """Inverse of `scene_label`, each object in the middle of its cell. Raises DataError for any other label.
 
-    A remark in brackets at the end (the CSS loader tells labels of equal scenes apart by one) is passed over.
+    A remark in parentheses at the end is ignored (the dataset adds one where equal scenes have different labels).
     """
     label = label.partition(" (")[0]
     objects = []
@@ -69,13 +70,13 @@ def parse_label(label: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Modification:
-    """One change of a scene. None means left out: any value fits.
+    """One modification of a scene. A part that is None is not in the text: any value fits.
 
-    kind: "add", "remove" or "change". size, color, shape, cell describe the object(s); `value` is what a change sets, a
-    color or a size. Raises DataError where the parts do not make a modification.
+    type: "add", "remove" or "change". size, color, shape, cell describe the object(s); value: the color or size that a change
+    sets. Raises DataError where the parts do not make a modification.
     """
 
-    kind: str
+    type: str
     size: str | None = None
     color: str | None = None
     shape: str | None = None
@@ -84,7 +85,7 @@ class Modification:
 
     def __post_init__(self) -> None:
         changes = self.value is not None
-        if self.kind not in KINDS or changes != (self.kind == "change") or (self.kind == "add" and self.cell is None):
+        if self.type not in TYPES or changes != (self.type == "change") or (self.type == "add" and self.cell is None):
             raise DataError(f"CSS modification: expected add (with a cell), remove, or change (with a value); found {self}")
         if self.value is not None and self.value not in COLORS + SIZES:
             raise DataError(f"CSS modification: a change sets a color or a size; found {self.value!r}")
@@ -94,9 +95,9 @@ class Modification:
         """As published: "add large green cube to top-left", "remove yellow sphere", "make middle-center object red"."""
         words = [w for w in (self.size, self.color, self.shape or "object") if w]
         place = [] if self.cell is None else [CELLS[self.cell]]
-        if self.kind == "add":
+        if self.type == "add":
             return " ".join(["add", *words, "to", *place])
-        if self.kind == "remove":
+        if self.type == "remove":
             return " ".join(["remove", *place, *words])
         return " ".join(["make", *place, *words, self.value])
 
@@ -110,22 +111,22 @@ class Modification:
         )
 
     def apply(self, objects: Sequence[Object]) -> list[dict[str, Any]]:
-        """The scene after a remove or a change. An add leaves attributes open, so it has no single result: DataError."""
-        if self.kind == "add":
-            raise DataError(f"{self.text!r}: an add has no single result; see made.ceiling for the scenes that fit")
-        if self.kind == "remove":
+        """The scene after a removal or a change. Raises DataError for "add", whose result depends on attributes left open."""
+        if self.type == "add":
+            raise DataError(f"{self.text!r}: an add has no single result; see analysis/css_ceiling.py for the scenes that fit")
+        if self.type == "remove":
             return [dict(obj) for obj in objects if not self.fits(obj)]
         key = "size" if self.value in SIZES else "color"
         return [{**obj, key: self.value} if self.fits(obj) else dict(obj) for obj in objects]
 
 
 def parse_modification(text: str) -> Modification:
-    """Inverse of `Modification.text`; positions may stand anywhere. Raises DataError naming the word not understood."""
+    """Inverse of `Modification.text`; a position may be anywhere in the text. Raises DataError naming an unknown word."""
     words = text.lower().split()
-    kind = {"add": "add", "remove": "remove", "make": "change"}.get(words[0] if words else "")
-    if kind is None:
+    type_ = {"add": "add", "remove": "remove", "make": "change"}.get(words[0] if words else "")
+    if type_ is None:
         raise DataError(f"CSS text: expected it to start with add, remove or make; found {text!r}")
-    value, rest = (words[-1], words[1:-1]) if kind == "change" else (None, words[1:])
+    value, rest = (words[-1], words[1:-1]) if type_ == "change" else (None, words[1:])
     found: dict[str, Any] = {}
     for word in rest:
         if word in SIZES:
@@ -146,14 +147,14 @@ def parse_modification(text: str) -> Modification:
         if key in found:
             raise DataError(f"CSS text: {text!r} names its {key} twice")
         found[key] = meaning
-    return Modification(kind, value=value, **found)
+    return Modification(type_, value=value, **found)
 
 
 def described_color(text: str) -> str | None:
-    """The color by which a CSS text picks out objects of the reference image; None where there is none.
+    """The color by which a CSS text describes objects of the reference image; None where there is none.
 
-    "remove red cube" and "make red cube small": red. "make cube red": none, red is what it becomes. An *add* names an object that
-    is not there yet: none (the paper leaves those out).
+    "remove red cube" and "make red cube small": red. "make cube red": None, as the cube only becomes red. "add red cube": None,
+    as the cube is not in the reference (the paper leaves these texts out).
     """
     modification = parse_modification(text)
-    return None if modification.kind == "add" else modification.color
+    return None if modification.type == "add" else modification.color

@@ -1,9 +1,9 @@
-"""Fashion IQ (Wu et al., CVPR 2021; XiaoxiaoGuo/fashion-iq): product photographs and how shoppers tell two of them apart.
+"""Fashion IQ (Wu et al., CVPR 2021; XiaoxiaoGuo/fashion-iq): product photographs and captions on how two of them differ.
 
 root/captions/cap.{dress,shirt,toptee}.{train,val,test}.json        queries: candidate, target, two captions
 root/image_splits/split.{dress,shirt,toptee}.{train,val,test}.json  the asins (product numbers) of each gallery
 root/images/{asin}.jpg                                              or .png or .jpeg, where there is no .jpg
-root/made.json                                                      only where `maaf_lab.synthetic` drew the files
+root/made.json                                                      only in synthetic datasets
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maaf_lab.errors import DataError
 from maaf_lab.utils.files import read_text
 
 CATEGORIES = ("dress", "shirt", "toptee")
-SUFFIXES = (".jpg", ".png", ".jpeg")  # the first that is there is read
+SUFFIXES = (".jpg", ".png", ".jpeg")  # the first that exists is used
 PUBLISHED_CATEGORIES = MappingProxyType(
     {  # split -> category -> (images of the gallery, queries), counted from the files
         "train": MappingProxyType({"dress": (11_452, 5_985), "shirt": (19_036, 5_988), "toptee": (16_121, 6_027)}),
@@ -36,7 +36,7 @@ _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")  # "\ud83d" alone is half an em
 
 
 class Entry(NamedTuple):
-    """One query of a captions file. target: None where the file is published without answers."""
+    """One query of a captions file. target: None where the file is published without targets."""
 
     candidate: str
     target: str | None
@@ -47,11 +47,11 @@ class FashionIQ(Dataset):
     """Three galleries (dress, shirt, toptee) and queries of two captions each.
 
     Images in the order of the split files, dress first, labeled by their asin. An asin in two categories is one image in two
-    galleries: 121 of the 15,415 validation images are. Queries in the order of the captions files; captions stay as they are
-    written, the few empty ones too (12 of train, 3 of val, 1 of test). An asin twice in one split file is one image; the
-    published files have none. In all published files candidate and target stand in the split file of the query's category, so
-    that one which does not is an error: its query could never be answered. Test has no targets (Query.target_label is None);
-    where a test file has them, they are read.
+    galleries, as 121 of the 15,415 validation images are. Queries in the order of the captions files; captions are not changed,
+    and the few empty ones are kept (12 of train, 3 of val, 1 of test). An asin that occurs twice in one split file is one image;
+    the published files have none. In all published files candidate and target are in the split file of the query's category;
+    any other is an error, because the target could not be found in the gallery. Test has no targets (Query.target_label is
+    None); where a test file has them, they are used.
     """
 
     key = "fashion_iq"
@@ -59,11 +59,11 @@ class FashionIQ(Dataset):
     splits = ("train", "val", "test")
     evaluation = "val"
     download = (
-        "Fashion IQ: captions/ and image_splits/ from github.com/XiaoxiaoGuo/fashion-iq, and the pictures that it links "
+        "Fashion IQ: captions/ and image_splits/ from github.com/XiaoxiaoGuo/fashion-iq, and the images that it links "
         "to as images/{asin}.jpg, all three directly in the root folder"
     )
     published = MappingProxyType({"train": Counts(45_429, 18_000), "val": Counts(15_415, 6_016), "test": Counts(15_417, 6_118)})
-    protocol = Protocol(gallery="category", exclude_source=True, ks=(10, 50), answer="the target product")
+    protocol = Protocol(gallery="category", exclude_source=True, ks=(10, 50), relevant="an image that shows the target product")
     settings = MappingProxyType({"": {"data.transform": "crops", "train.single_category": True}})  # as in the authors' code
 
     def annotations(self) -> Sequence[Path]:
@@ -72,47 +72,47 @@ class FashionIQ(Dataset):
     def read(self, split: str) -> Part:
         self.need(split, self._files_of(split))
         galleries = {category: self._gallery(category, split) for category in CATEGORIES}
-        stands_in: dict[str, list[str]] = {}  # asin -> its categories
+        categories_of: dict[str, list[str]] = {}  # by asin
         for category, asins in galleries.items():
             for asin in dict.fromkeys(asins):
-                stands_in.setdefault(asin, []).append(category)
-        paths = self._paths(list(stands_in))
-        images = [Image(asin, paths[asin], asin, tuple(categories)) for asin, categories in stands_in.items()]
-        place = {image.id: i for i, image in enumerate(images)}
+                categories_of.setdefault(asin, []).append(category)
+        paths = self._paths(list(categories_of))
+        images = [Image(asin, paths[asin], asin, tuple(categories)) for asin, categories in categories_of.items()]
+        index = {image.id: i for i, image in enumerate(images)}
         queries = []
         for category in CATEGORIES:
             path, gallery = self._captions_file(category, split), set(galleries[category])
-            for i, entry in enumerate(parse_captions(read_text(path), str(path), answers=split != "test")):
+            for i, entry in enumerate(parse_captions(read_text(path), str(path), targets=split != "test")):
                 for name, asin in (("candidate", entry.candidate), ("target", entry.target)):
                     if asin is not None and asin not in gallery:
                         raise DataError(
                             f"{path}, entry [{i}]: expected a {name} of {self._split_file(category, split).name}, "
                             f"found {asin!r}, which is not in it: copy captions/ and image_splits/ of one release"
                         )
-                target = None if entry.target is None else place[entry.target]
-                queries.append(Query(place[entry.candidate], entry.captions, entry.target, target, category))
+                target = None if entry.target is None else index[entry.target]
+                queries.append(Query(index[entry.candidate], entry.captions, entry.target, target, category))
         return Part(images, queries, self.protocol)
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
-        """Galleries and queries by category, and what is odd: shared images, empty captions, repeated asins, no answers."""
+        """Galleries and queries by category; shared images, repeated asins, empty captions, missing targets."""
         notes = []
-        told = {} if self.made() is not None else PUBLISHED_CATEGORIES[split]
+        expected = {} if self.synthetic_mark() is not None else PUBLISHED_CATEGORIES[split]
         for category in CATEGORIES:
             found = (
                 sum(category in image.categories for image in part.images),
                 sum(query.category == category for query in part.queries),
             )
-            differs = category in told and found != told[category]
-            published = f" (published: {told[category][0]:,} and {told[category][1]:,})" if differs else ""
+            differs = category in expected and found != expected[category]
+            published = f" (published: {expected[category][0]:,} and {expected[category][1]:,})" if differs else ""
             notes.append(f"{split}, {category}: {found[0]:,} images and {found[1]:,} queries{published}")
         shared = sum(len(image.categories) > 1 for image in part.images)
         if shared:
-            notes.append(f"{split}: {shared:,} images stand in more than one category: one image, several galleries")
+            notes.append(f"{split}: {shared:,} images are in more than one category: one image, several galleries")
         for category in CATEGORIES:
             repeated = [asin for asin, times in Counter(self._gallery(category, split)).items() if times > 1]
             if repeated:
                 notes.append(
-                    f"{split}: {len(repeated):,} asins stand more than once in {self._split_file(category, split).name} "
+                    f"{split}: {len(repeated):,} asins occur more than once in {self._split_file(category, split).name} "
                     f"(first: {repeated[0]}): one image each"
                 )
         empty = [q for q in part.queries if not all(text.strip() for text in q.texts)]
@@ -120,14 +120,16 @@ class FashionIQ(Dataset):
             number = sum(not text.strip() for q in empty for text in q.texts)
             notes.append(
                 f"{split}: {number:,} empty captions (first: {empty[0].category}, candidate "
-                f"{part.images[empty[0].source].id}); they stay, as captions without words"
+                f"{part.images[empty[0].source].id}); they are kept, as captions without words"
             )
         same = sum(q.source == q.target for q in part.queries)
         if same:
-            notes.append(f"{split}: {same:,} queries have their candidate as target: not in the gallery, so they always fail")
-        blind = sum(q.target_label is None for q in part.queries)
-        if blind:
-            notes.append(f"{split}: {blind:,} queries have no target: they can be ranked, not scored")
+            notes.append(
+                f"{split}: {same:,} queries have their candidate as target, which is not in the gallery: they always fail"
+            )
+        unlabeled = sum(q.target_label is None for q in part.queries)
+        if unlabeled:
+            notes.append(f"{split}: {unlabeled:,} queries have no target: they can be ranked, not scored")
         return notes
 
     def _gallery(self, category: str, split: str) -> list[str]:
@@ -144,12 +146,12 @@ class FashionIQ(Dataset):
         return [file(category, split) for file in (self._captions_file, self._split_file) for category in CATEGORIES]
 
     def _paths(self, asins: Sequence[str]) -> dict[str, Path]:
-        """asin -> its picture; the .jpg where there is none. One look at the folder, not one a picture."""
-        folder = self.root / self.pictures
+        """asin -> its image file; the .jpg where there is none. The folder is listed once, which is fast on network disks."""
+        folder = self.root / self.image_folder
         try:
             there = set(os.listdir(folder))
         except OSError:
-            there = set()  # loading says, for each picture, why it cannot be read
+            there = set()  # loading says why each image cannot be read
         return {asin: folder / next((asin + s for s in SUFFIXES if asin + s in there), asin + SUFFIXES[0]) for asin in asins}
 
 
@@ -161,21 +163,21 @@ def parse_split(text: str, where: str) -> list[str]:
     return asins
 
 
-def parse_captions(text: str, where: str, answers: bool = True) -> list[Entry]:
-    """A captions file's text -> its queries, in order. answers: whether every entry must have a target.
+def parse_captions(text: str, where: str, targets: bool = True) -> list[Entry]:
+    """A captions file's text -> its queries, in order. targets: whether every entry must have a target.
 
-    Raises DataError naming file and entry (counted from 0) for what is missing or of the wrong kind.
+    Raises DataError naming file and entry (counted from 0) where something is missing or of the wrong type.
     """
     entries = []
     for i, raw in enumerate(_json_list(text, where, "entries with candidate, target and captions")):
         at = f"{where}, entry [{i}]"
-        needed = ("candidate", "target", "captions") if answers else ("candidate", "captions")
+        needed = ("candidate", "target", "captions") if targets else ("candidate", "captions")
         lacking = [key for key in needed if not isinstance(raw, dict) or key not in raw]
         if lacking:
             found = ", ".join(raw) or "no keys" if isinstance(raw, dict) else _short(raw)
             raise DataError(f"{at}: expected the keys {', '.join(needed)}; {', '.join(lacking)} missing (found {found})")
         target = raw.get("target")
-        if answers or target is not None:
+        if targets or target is not None:
             _asin(target, at, "an asin as target")
         entries.append(Entry(_asin(raw["candidate"], at, "an asin as candidate"), target, _captions(raw["captions"], at)))
     return entries
@@ -209,6 +211,6 @@ def _json_list(text: str, where: str, what: str) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    """What was found, for messages: never longer than a line."""
+    """A value for messages, no longer than a line."""
     text = ascii(value)
     return f"{type(value).__name__} {text if len(text) <= 80 else text[:77] + '...'}"

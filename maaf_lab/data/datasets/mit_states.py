@@ -1,9 +1,9 @@
 """MIT-States (Isola et al., CVPR 2015): photographs of nouns in states, one folder for each adjective and noun.
 
-    root/images/{adjective} {noun}/*.jpg    such as "images/ancient castle/"; folders "adj {noun}" hold nouns without a state
+    root/images/{adjective} {noun}/*.jpg    such as "images/ancient castle/"; folders "adj {noun}" have nouns without a state
 
-There is no annotation: the folders' names are all there is. As a retrieval task (TIRG; paper S5): a photograph and an adjective
-ask for a photograph of the same noun in that state. The test nouns are never seen in training.
+The folders' names are the only annotation. As a retrieval task (TIRG; paper S5): the text is an adjective, and the relevant
+images show the reference's noun in that state. Training never sees the test nouns.
 """
 
 from __future__ import annotations
@@ -80,28 +80,28 @@ TEST_NOUNS = frozenset(  # google/tirg, datasets.py; the same in the authors' co
 )
 PUBLISHED = MappingProxyType({"nouns": 245, "adjectives": 115})  # of the folders that name a state
 STATELESS = "adj"  # the first word of the folders that name no state
-_PICTURES = (".jpg", ".jpeg", ".png")
+_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 class Scan(NamedTuple):
-    """What stands in images/: the pictures (sorted), and names that are no part of the set."""
+    """Content of images/: the images, sorted, and the names of folders and files that are not used."""
 
     images: list[Image]
-    empty: list[str]  # folders of an adjective and a noun without a picture
+    empty: list[str]  # folders of an adjective and a noun without an image
     stateless: list[str]
-    odd: list[str]  # folders whose name is not two words
-    strays: list[str]  # files that are no pictures
+    unnamed: list[str]  # folders whose name is not two words
+    others: list[str]  # files that are no images
 
 
 class MITStates(Dataset):
-    """Images sorted by folder and name, labeled "adjective noun"; any image with the label is right.
+    """Images sorted by folder and name, labeled "adjective noun"; every image with the target's label is relevant.
 
-    Test: each image with each other adjective of its noun. Training queries are drawn: `per_reference` queries of each image,
-    whose adjectives all differ (2, as consecutive examples of TIRG's and the authors' code share the reference; where a noun has
-    fewer adjectives, so many), each with a random image of that adjective and noun as target. In their code the adjectives are
-    drawn from all of the noun's, so that some queries ask for the state that the reference already shows; own_adjective=False
-    leaves that out. A noun with one adjective has no partner: its images are in the gallery and ask nothing.
+    Test: each image with each other adjective of its noun. Training queries are sampled: for each image `per_reference` different
+    adjectives of its noun (2, as consecutive examples of TIRG's and the authors' code share the reference; fewer where the noun
+    has fewer), each with a random image of that adjective and noun as target. As in their code, the reference's own adjective may
+    be among them, so that the target shows the same state; own_adjective=False excludes it. A noun with a single adjective has no
+    queries: its images are only in the gallery.
     """
 
     key = "mit_states"
@@ -110,11 +110,13 @@ class MITStates(Dataset):
         "MIT-States from web.mit.edu/phillipi/Public/states_and_transformations; its folder images/, with one folder for "
         "each adjective and noun, directly in the root folder"
     )
-    protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10), answer="the target adjective and noun")
+    protocol = Protocol(
+        gallery="split", exclude_source=True, ks=(1, 5, 10), relevant="an image with the target adjective and noun"
+    )
     settings = MappingProxyType(
         {
-            "": {"train.group_size": 2},  # a draw holds two queries of each reference
-            "paper": {"model.feedforward": 32, "model.blocks": 1},  # the authors' script; the paper is silent
+            "": {"train.group_size": 2},  # two queries of each reference
+            "paper": {"model.feedforward": 32, "model.blocks": 1},  # the authors' script; not in the paper
         }
     )
 
@@ -133,73 +135,73 @@ class MITStates(Dataset):
         if not part.queries:
             which = "the 49 test nouns" if split == "test" else "training nouns"
             raise DataError(
-                f"{self.root / self.pictures}: expected folders of {which} with images and at least two adjectives a "
-                f"noun, found {_kinds(images)}. What to get: {self.download}"
+                f"{self.root / self.image_folder}: expected folders of {which} with images and at least two adjectives a "
+                f"noun, found {_summary(images)}. What to get: {self.download}"
             )
         return part
 
     def without(self, part: Part, bad: set[int]) -> Part:
-        """Queries are made anew from the images that are left: an adjective may be gone with its last image."""
+        """Queries are made from the images left, as an adjective may have lost its last image."""
         return self._part([image for i, image in enumerate(part.images) if i not in bad], part.draw is not None)
 
     def check(self, progress: bool = True) -> CheckReport:
-        """As every dataset's; and whether all nouns and adjectives are there, as no annotation says which pictures should be."""
+        """Also whether all nouns and adjectives are there, as no annotation lists the images."""
         report = super().check(progress)
-        if not report.rows or self.made() is not None:
+        if not report.rows or self.synthetic_mark() is not None:
             return report
         nouns, adjectives = _words(self._scan().images)
         found = {"nouns": len(nouns), "adjectives": len(adjectives)}
         lacking = [f"{what}: {found[what]} of {PUBLISHED[what]}" for what in found if found[what] < PUBLISHED[what]]
         if not lacking:
             return report
-        return replace(report, problems=(*report.problems, f"{'; '.join(lacking)}: is the archive unpacked whole?"))
+        return replace(report, problems=(*report.problems, f"{'; '.join(lacking)}: is the whole archive unpacked?"))
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
-        """What the split holds, and which folders and files were passed over."""
+        """The split's images, nouns and adjectives; folders and files that are not used."""
         scan, nouns = self._scan(), {_noun(image) for image in part.images}
-        notes = [f"{split}: {_kinds(part.images)}"]
-        lonely = sorted(nouns - {_noun(part.images[query.source]) for query in part.queries})
-        if lonely:
-            notes.append(f"{split}: {len(lonely):,} nouns have one adjective only and so no queries: {first_names(lonely)}")
+        notes = [f"{split}: {_summary(part.images)}"]
+        single = sorted(nouns - {_noun(part.images[query.source]) for query in part.queries})
+        if single:
+            notes.append(f"{split}: {len(single):,} nouns have one adjective only and so no queries: {first_names(single)}")
         absent = sorted(TEST_NOUNS - nouns)
         if split == "test" and absent:
             notes.append(
                 f"test: {len(absent)} of the {len(TEST_NOUNS)} test nouns have no folder with images: {first_names(absent, 5)}"
             )
-        if split == self.splits[0]:  # said once
+        if split == self.splits[0]:  # once, not for every split
             for names, what in (
-                (scan.stateless, f"folders {STATELESS!r} + noun passed over, as they name no state"),
+                (scan.stateless, f"folders {STATELESS!r} + noun skipped, as they name no state"),
                 (scan.empty, "folders without an image"),
-                (scan.odd, "folders passed over: expected a name of two words, adjective and noun"),
-                (scan.strays, "files passed over that are no pictures"),
+                (scan.unnamed, "folders skipped: expected a name of two words, adjective and noun"),
+                (scan.others, "files skipped that are no images"),
             ):
                 if names:
                     notes.append(f"{len(names):,} {what} (first: {first_names(names)})")
         return notes
 
     def _part(self, images: Sequence[Image], training: bool) -> Part:
-        places: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))  # noun -> adjective -> images
+        by_noun: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))  # noun -> adjective -> images
         for i, image in enumerate(images):
             adjective, noun = image.label.split(" ")
-            places[noun][adjective].append(i)
+            by_noun[noun][adjective].append(i)
         if training:
-            draw = self._drawn(images, places)
-            adjectives = sorted({adjective for by_adjective in places.values() for adjective in by_adjective})
+            draw = self._sampler(images, by_noun)
+            adjectives = sorted({adjective for by_adjective in by_noun.values() for adjective in by_adjective})
             return Part(images, draw(np.random.default_rng(0)), self.protocol, draw, adjectives)
         queries = []
         for i, image in enumerate(images):
             own, noun = image.label.split(" ")
-            queries += [Query(i, (adjective,), f"{adjective} {noun}") for adjective in places[noun] if adjective != own]
+            queries += [Query(i, (adjective,), f"{adjective} {noun}") for adjective in by_noun[noun] if adjective != own]
         return Part(images, queries, self.protocol)
 
-    def _drawn(
-        self, images: Sequence[Image], places: dict[str, dict[str, list[int]]]
+    def _sampler(
+        self, images: Sequence[Image], by_noun: dict[str, dict[str, list[int]]]
     ) -> Callable[[np.random.Generator], list[Query]]:
-        """-> the function that draws an epoch's queries, those of one reference one after the other."""
-        answers: dict[str, list[tuple[str, str, list[int]]]] = {}  # label -> adjective, label and images of each answer
-        for noun, adjectives in places.items():
+        """-> the function that samples an epoch's queries, those of one reference one after the other."""
+        targets_of: dict[str, list[tuple[str, str, list[int]]]] = {}  # label -> adjective, label, images of its targets
+        for noun, adjectives in by_noun.items():
             for own in adjectives:
-                answers[f"{own} {noun}"] = [
+                targets_of[f"{own} {noun}"] = [
                     (other, f"{other} {noun}", targets)
                     for other, targets in adjectives.items()
                     if len(adjectives) > 1 and (self.own_adjective or other != own)
@@ -208,7 +210,7 @@ class MITStates(Dataset):
         def draw(random: np.random.Generator) -> list[Query]:
             queries = []
             for i, image in enumerate(images):
-                possible = answers[image.label]
+                possible = targets_of[image.label]
                 for choice in random.permutation(len(possible))[: self.per_reference].tolist():
                     adjective, label, targets = possible[choice]
                     queries.append(Query(i, (adjective,), label, targets[int(random.integers(len(targets)))]))
@@ -217,7 +219,7 @@ class MITStates(Dataset):
         return draw
 
     def _scan(self) -> Scan:
-        folder = self.root / self.pictures
+        folder = self.root / self.image_folder
         scan = Scan([], [], [], [], [])
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -226,9 +228,9 @@ class MITStates(Dataset):
                 if _system(entry.name):
                     continue
                 if not entry.is_dir():
-                    scan.strays.append(entry.name)
+                    scan.others.append(entry.name)
                 elif len(words) != 2:
-                    scan.odd.append(entry.name)
+                    scan.unnamed.append(entry.name)
                 elif words[0] == STATELESS:
                     scan.stateless.append(entry.name)
                 else:
@@ -239,24 +241,24 @@ class MITStates(Dataset):
 
     def _scan_one(self, folder: os.DirEntry[str], label: str, scan: Scan) -> None:
         names = sorted(entry.name for entry in os.scandir(folder) if not _system(entry.name))
-        pictures = [name for name in names if name.lower().endswith(_PICTURES)]
-        scan.images.extend(Image(f"{folder.name}/{name}", Path(folder.path, name), label) for name in pictures)
-        scan.strays.extend(f"{folder.name}/{name}" for name in names if not name.lower().endswith(_PICTURES))
-        if not pictures:
+        images = [name for name in names if name.lower().endswith(_SUFFIXES)]
+        scan.images.extend(Image(f"{folder.name}/{name}", Path(folder.path, name), label) for name in images)
+        scan.others.extend(f"{folder.name}/{name}" for name in names if not name.lower().endswith(_SUFFIXES))
+        if not images:
             scan.empty.append(folder.name)
 
     def _looks_right(self, root: Path) -> bool:
         try:
-            with os.scandir(root / self.pictures) as entries:
+            with os.scandir(root / self.image_folder) as entries:
                 return any(len(entry.name.split()) == 2 and not _system(entry.name) and entry.is_dir() for entry in entries)
         except OSError:
             return False
 
     def _wanted(self) -> str:
-        return f"folders named by an adjective and a noun (such as '{self.pictures}/ancient castle')"
+        return f"folders named by an adjective and a noun (such as '{self.image_folder}/ancient castle')"
 
     def _digest(self) -> str:
-        """There is no annotation to hash: the names of all pictures with a state stand for the copy."""
+        """A hash of the names of all images with a state, as there is no annotation."""
         if not self._looks_right(self.root):
             raise DataError(self._wrong_folder())
         names = sorted(image.id for image in self._scan().images)
@@ -268,7 +270,7 @@ def _noun(image: Image) -> str:
 
 
 def _system(name: str) -> bool:
-    """Whether a file or folder is some program's own (.DS_Store, "._x.jpg", Thumbs.db), no part of the set."""
+    """Whether a file or folder is some program's (.DS_Store, "._x.jpg", Thumbs.db, the lab's .cache), not the dataset's."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
@@ -278,7 +280,7 @@ def _words(images: Sequence[Image]) -> tuple[set[str], set[str]]:
     return {noun for _, noun in pairs}, {adjective for adjective, _ in pairs}
 
 
-def _kinds(images: Sequence[Image]) -> str:
+def _summary(images: Sequence[Image]) -> str:
     labels = {image.label for image in images}
     nouns, adjectives = _words(images)
     return f"{len(images):,} images of {len(nouns):,} nouns and {len(adjectives):,} adjectives, in {len(labels):,} combinations"

@@ -1,10 +1,10 @@
-"""Spot-the-Diff (Jhamtani and Berg-Kirkpatrick, EMNLP 2018): two frames of one surveillance camera, sentences on what differs.
+"""Spot-the-Diff (Jhamtani and Berg-Kirkpatrick, EMNLP 2018): two frames of a surveillance camera, sentences on their differences.
 
     root/annotations/{train,val,test}.json    [{"img_id": "256", "sentences": ["person with umbrella is gone", ...]}, ...]
     root/resized_images/{img_id}.png          the first frame: the reference
     root/resized_images/{img_id}_2.png        the second frame: the target
 
-As a retrieval task (paper 3.4): the first frame and one sentence ask for the second frame among all frames of the split.
+As a retrieval task (paper 3.4): one sentence is the text, and the gallery is all frames of the split.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ ANNOTATIONS = "annotations"
 class SpotTheDiff(Dataset):
     """Pairs of frames; a query for each sentence that is not empty, in file order.
 
-    A pair stands in several entries of the file where several people described it (1,404 entries of 1,270 pairs in test).
-    Each image is in the gallery once. The authors' code lists it once an entry: its gallery of test has 2,808 images, 268 of
-    them copies, and a copy of the target counts as a wrong answer there.
+    A pair that several people described has several entries in the file (1,404 entries of 1,270 pairs in test). Each image is in
+    the gallery once. The authors' code adds it once for each entry: its test gallery has 2,808 images, 268 of them copies, and
+    a copy of the target counts as not relevant there.
 
-    Training draws: an epoch has one sentence of each entry (authors' code: a random entry, then a random sentence of it), while
-    `Part.queries` holds every sentence, so that the vocabulary has every word.
+    An epoch of training samples one sentence of each entry (authors' code: a random entry, then a random sentence of it);
+    `Part.queries` has every sentence, so that the vocabulary has every word.
     """
 
     key = "spot_the_diff"
     title = "Spot-the-Diff"
     splits = ("train", "val", "test")
-    pictures = "resized_images"
+    image_folder = "resized_images"
     download = (
         f"{ANNOTATIONS}/train.json, val.json and test.json from harsh19/spot-the-diff (its folder data/{ANNOTATIONS}), "
         f"and resized_images/ from the archive that its README links to, both directly in the root folder"
     )
     # counted in the published files; paper 3.4 counts the empty sentences too (3,310 and 2,107), and prints 17,672 for train
     published = MappingProxyType({"train": Counts(17_132, 17_623), "val": Counts(2_986, 3_304), "test": Counts(2_540, 2_100)})
-    protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), answer="the image")
+    protocol = Protocol(gallery="split", exclude_source=True, ks=(10, 50), relevant="the target image")
     settings = MappingProxyType(
         {
             "": {"data.transform": "crops"},
@@ -57,18 +57,18 @@ class SpotTheDiff(Dataset):
 
     def read(self, split: str) -> Part:
         entries = self._entries(split)
-        folder = self.root / self.pictures
+        folder = self.root / self.image_folder
         if not folder.is_dir():
-            raise DataError(f"{self.root}: found {ANNOTATIONS}/ but no folder {self.pictures}/. What to get: {self.download}")
-        places: dict[str, int] = {}
+            raise DataError(f"{self.root}: found {ANNOTATIONS}/ but no folder {self.image_folder}/. What to get: {self.download}")
+        index: dict[str, int] = {}
         images: list[Image] = []
         for name in (name for pair, _ in entries for name in (f"{pair}.png", f"{pair}_2.png")):
-            if name not in places:
-                places[name] = len(images)
+            if name not in index:
+                index[name] = len(images)
                 images.append(Image(name.removesuffix(".png"), folder / name, name.removesuffix(".png")))
         groups = []
         for pair, sentences in entries:
-            source, target = places[f"{pair}.png"], places[f"{pair}_2.png"]
+            source, target = index[f"{pair}.png"], index[f"{pair}_2.png"]
             groups.append([Query(source, (text,), images[target].label, target) for text in sentences if text.strip()])
         groups = [group for group in groups if group]
         if not groups:
@@ -84,15 +84,15 @@ class SpotTheDiff(Dataset):
         )
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
-        """What was joined and what was left out."""
+        """Repeated pairs and empty sentences."""
         entries = self._entries(split)
         pairs, texts = len({pair for pair, _ in entries}), [text for _, sentences in entries for text in sentences]
         empty = sum(not text.strip() for text in texts)
         notes = [f"{split}: {pairs:,} pairs of images and {len(texts):,} sentences, {empty:,} of them empty and left out"]
         if pairs < len(entries):
             notes.append(
-                f"{split}: {len(entries):,} entries describe these pairs; each image is in the gallery once (the "
-                f"authors' code has one a time for each entry: {2 * len(entries):,})"
+                f"{split}: {len(entries):,} entries describe these pairs; each image is in the gallery once (in the "
+                f"authors' code once for each entry: {2 * len(entries):,})"
             )
         return notes
 

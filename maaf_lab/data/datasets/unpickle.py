@@ -1,8 +1,8 @@
-"""Reads a pickled object out of an `.npy` file without running anything that the file asks for.
+"""Loads a pickled object from an `.npy` file without running foreign code.
 
-A pickle is a program: it may call any function that it can name. Here it can name plain Python types, and NumPy arrays,
-scalars and dtypes of plain kinds; NumPy's own constructors are replaced by checking ones, because a forged dtype state could
-otherwise pass bytes off as pointers. Files of Python 2, and of NumPy before and after 2.0, are read alike.
+A pickle is a program that may call any function it can name. Here it can name only plain Python types, and NumPy arrays, scalars
+and dtypes of plain types. NumPy's constructors are replaced by checking ones, because a forged dtype state could make bytes pass
+for pointers. Files of Python 2, and of NumPy before and after 2.0, are supported.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _CODE = re.compile(r"\|?(O8?|b1|\?|[iu][1248]|f(?:2|4|8)|c(?:8|16)|S\d{1,9}|U\d{
 
 
 class _Forbidden(Exception):
-    """Something outside the admitted types; the message is its name."""
+    """A name outside the allowed types; the message is that name."""
 
 
 class _Maker:
-    """A function that a pickle may call but not alter."""
+    """A function that a pickle may call but not change."""
 
     __slots__ = ("_make",)
 
@@ -57,7 +57,7 @@ class _Maker:
 
 
 class _Dtype:
-    """A dtype while it is read: a code and a byte order, nothing else is taken over from the file."""
+    """A dtype during unpickling: only its code and byte order are taken from the file."""
 
     __slots__ = ("_dtype",)
 
@@ -81,7 +81,7 @@ class _Dtype:
 
 
 class PlainArray(np.ndarray):
-    """An array that came out of a pickle; `np.asarray(x).view(np.ndarray)` makes it an ordinary one."""
+    """An array from a pickle; `np.asarray(x).view(np.ndarray)` makes it an ordinary one."""
 
     __slots__ = ()
 
@@ -139,10 +139,10 @@ _ARRAY, _DTYPE = _Maker(_reconstruct), _Maker(_Dtype)
 _NUMPY = {"multiarray._reconstruct": _ARRAY, "multiarray.scalar": _Maker(_scalar), "numeric._frombuffer": _Maker(_frombuffer)}
 _NAMES = {
     **{f"{module}.{name}": kind for module in ("builtins", "__builtin__") for name, kind in _PLAIN.items()},
-    **{f"numpy.{core}.{name}": made for core in ("core", "_core") for name, made in _NUMPY.items()},
+    **{f"numpy.{core}.{name}": maker for core in ("core", "_core") for name, maker in _NUMPY.items()},
     "collections.OrderedDict": OrderedDict,
     "_codecs.encode": _Maker(_encode),  # how Python 3 writes bytes in a pickle that Python 2 can read
-    "numpy.ndarray": _ARRAY,  # named as the type to make; `_reconstruct` is what makes it
+    "numpy.ndarray": _ARRAY,  # named as the type; `_reconstruct` makes it
     "numpy.dtype": _DTYPE,
 }
 
@@ -159,10 +159,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_pickled_npy(path: str | Path) -> Any:
-    """The one object that `np.save(path, obj, allow_pickle=True)` wrote: the object itself, or an object array.
+    """The object that `np.save(path, obj, allow_pickle=True)` wrote: the object itself, or an object array.
 
-    Python 2 strings are read as latin-1. Raises DataError when the file is missing, empty, cut short, no `.npy` file or no
-    pickled object, and, by name, when it asks for anything but plain Python and NumPy types: none of that has run.
+    Python 2 strings are decoded as latin-1. Raises DataError when the file is missing, empty, cut short, no `.npy` file or no
+    pickled object; also, naming it, for anything but plain Python and NumPy types, before any of it runs.
     """
     path = Path(path)
     try:
@@ -173,7 +173,7 @@ def load_pickled_npy(path: str | Path) -> Any:
 
 
 def loads_pickled_npy(data: bytes, path: str | Path) -> Any:
-    """`load_pickled_npy` for a file already read; `path` is for messages."""
+    """`load_pickled_npy` from a file's bytes; `path` is for messages."""
     if not data:
         raise DataError(f"{path} is empty (0 bytes): expected a .npy file; copy or download it again")
     file = io.BytesIO(data)
@@ -186,8 +186,8 @@ def loads_pickled_npy(data: bytes, path: str | Path) -> Any:
         array = _Unpickler(file, encoding="latin1").load()
     except _Forbidden as error:
         raise DataError(
-            f"{path} asks for {error}; only plain Python and NumPy types are admitted. "
-            f"Do not open this file from an untrusted place."
+            f"{path} asks for {error}; only plain Python and NumPy types are allowed. "
+            f"Do not open this file if it is from an untrusted source."
         ) from None
     except Exception as error:  # whatever a damaged pickle makes the unpickler raise
         raise DataError(

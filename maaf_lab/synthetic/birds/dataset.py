@@ -22,7 +22,7 @@ from maaf_lab.errors import DataError
 from maaf_lab.synthetic.birds.drawing import Bird, draw_bird, random_bird
 from maaf_lab.synthetic.birds.texts import KINDS, describe, relative_of
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
@@ -128,4 +128,4 @@ def _species(name: str, kind: str, rng: RandomStream) -> str:
     return f"{genus} {rng.pick([e for e in _EPITHETS if e != epithet])}"
 
 
-SET = SyntheticSet(make_birds_to_words, VERSION, 224, training_texts)
+DATASET = SyntheticDataset(make_birds_to_words, VERSION, 224, training_texts)

@@ -20,7 +20,7 @@ from maaf_lab.errors import DataError
 from maaf_lab.synthetic.css import render
 from maaf_lab.synthetic.css.flat import flat
 from maaf_lab.synthetic.css.scenes import SIZES_OF_SET, SPLITS, css_annotations
-from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 SIDECAR = "objects.npz"
@@ -111,4 +111,4 @@ def _save(out: Path, split: str, start: int, drawing: render.Drawing) -> None:
         PILImage.fromarray(image).save(out / IMAGES / image_name(split, start + i), format="PNG", compress_level=2)
 
 
-SET = SyntheticSet(make_css, VERSION, 56, training_texts, lazy="maaf_lab.synthetic.css.lazy:css_split")
+DATASET = SyntheticDataset(make_css, VERSION, 56, training_texts, lazy="maaf_lab.synthetic.css.lazy:css_split")

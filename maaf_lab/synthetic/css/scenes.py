@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, KINDS, SHAPES, SIZES, Modification
+from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, SHAPES, SIZES, TYPES, Modification
 from maaf_lab.errors import ConfigError
 from maaf_lab.synthetic.random_stream import RandomStream
 
@@ -59,17 +59,17 @@ def draw_scenes(rng: RandomStream, n: int, pairs: np.ndarray) -> Scenes:
     return Scenes(*(np.where(filled, a, -1) for a in (shape, color, size)))
 
 
-def draw_modification(rng: RandomStream, kind: str, pairs: np.ndarray) -> Modification:
+def draw_modification(rng: RandomStream, type_: str, pairs: np.ndarray) -> Modification:
     """A random modification of one type, within the split's pairs. A change or a remove names attributes or a position."""
-    if kind != "add" and rng.chance(0.25):
+    if type_ != "add" and rng.chance(0.25):
         described: dict[str, Any] = {"cell": rng.below(9)}
     else:
-        described = _draw_description(rng, pairs, bare=kind == "add")
-    if kind == "add":
+        described = _draw_description(rng, pairs, bare=type_ == "add")
+    if type_ == "add":
         described["cell"] = rng.below(9)
-    if kind == "change":
+    if type_ == "change":
         described["value"] = rng.pick(SIZES) if rng.chance(0.5) else rng.pick(COLORS)
-    return Modification(kind, **described)
+    return Modification(type_, **described)
 
 
 def _draw_description(rng: RandomStream, pairs: np.ndarray, bare: bool) -> dict[str, Any]:
@@ -96,10 +96,10 @@ def _matches(scenes: Scenes, mod: Modification) -> np.ndarray:
 
 def usable(scenes: Scenes, mod: Modification, pairs: np.ndarray) -> np.ndarray:
     """Which scenes a modification may be used on: (R,) bool. It must change something, keep the pairs, leave an object."""
-    if mod.kind == "add":
+    if mod.type == "add":
         return scenes.shape[:, mod.cell] < 0
     fit = _matches(scenes, mod)
-    if mod.kind == "remove":
+    if mod.type == "remove":
         return fit.any(1) & ((scenes.shape >= 0) & ~fit).any(1)
     if mod.value in SIZES:
         return (fit & (scenes.size != SIZES.index(mod.value))).any(1)
@@ -111,7 +111,7 @@ def usable(scenes: Scenes, mod: Modification, pairs: np.ndarray) -> np.ndarray:
 def modify(rng: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndarray) -> Scenes:
     """The scenes after `mod`; attributes that an add leaves out are random in each scene."""
     new = scenes.take(np.arange(len(scenes.shape)))
-    if mod.kind == "add":
+    if mod.type == "add":
         for row in range(len(new.shape)):
             fits = pairs.copy()
             if mod.shape is not None:
@@ -124,7 +124,7 @@ def modify(rng: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndarr
             new.size[row, mod.cell] = SIZES.index(mod.size) if mod.size is not None else rng.below(2)
         return new
     fit = _matches(scenes, mod)
-    if mod.kind == "remove":
+    if mod.type == "remove":
         for array in (new.shape, new.color, new.size):
             array[fit] = -1
     elif mod.value in SIZES:
@@ -207,12 +207,12 @@ def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
     references = draw_scenes(rng, n, pairs)
     left = np.full(n, uses)
     used: dict[str, np.ndarray] = {}  # text -> references that already have it
-    placed = dict.fromkeys(KINDS, 0)
+    placed = dict.fromkeys(TYPES, 0)
     failures = 0
     mods, targets = [], []
     while left.any():
-        kind = min(KINDS, key=placed.get) if failures < 200 else rng.pick(KINDS)
-        mod = draw_modification(rng, kind, pairs)
+        type_ = min(TYPES, key=placed.get) if failures < 200 else rng.pick(TYPES)
+        mod = draw_modification(rng, type_, pairs)
         seen = used.setdefault(mod.text, np.zeros(n, bool))
         ready = np.flatnonzero(usable(references, mod, pairs) & (left > 0) & ~seen)
         # Early on, a modification that few references can take is left for later draws, so that groups stay near 8.
@@ -224,7 +224,7 @@ def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
         rows = np.sort(ready[order[:REFERENCES_PER_MODIFICATION]])
         seen[rows] = True
         left[rows] -= 1
-        placed[kind] += len(rows)
+        placed[type_] += len(rows)
         first = n + sum(placed.values()) - len(rows)
         mods.append({"from": rows.tolist(), "to": list(range(first, first + len(rows))), "to_str": mod.text})
         targets.append(modify(rng, references.take(rows), mod, pairs))

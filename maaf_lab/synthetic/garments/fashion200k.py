@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from maaf_lab.data.datasets.fashion200k import CATEGORIES, QUERIES, Partners
-from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.garments.attributes import Garment, sample, vary, weighted
 from maaf_lab.synthetic.garments.drawing import LEAST_PIXELS, draw_pose, save
 from maaf_lab.synthetic.garments.fashion_iq import write_attributes
@@ -240,4 +240,4 @@ def _write_text(path: Path, lines: Sequence[str]) -> None:
     write_whole(path, lambda file: file.write("".join(lines).encode()))
 
 
-SET = SyntheticSet(make_fashion200k, VERSION, 224, training_texts)
+DATASET = SyntheticDataset(make_fashion200k, VERSION, 224, training_texts)

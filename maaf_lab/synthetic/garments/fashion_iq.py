@@ -21,7 +21,7 @@ import numpy as np
 
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.css.scenes import SHIPPED
-from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.garments.attributes import ATTRIBUTES, Garment, sample, settle, vary, weighted
 from maaf_lab.synthetic.garments.captions import captions
 from maaf_lab.synthetic.garments.drawing import LEAST_PIXELS, draw, draw_pose, save
@@ -226,4 +226,4 @@ def _write_json(path: Path, data: Any) -> None:
     write_whole(path, lambda file: file.write(json.dumps(data, indent=4).encode()))
 
 
-SET = SyntheticSet(make_fashion_iq, VERSION, 224, training_texts, lazy="maaf_lab.synthetic.garments.lazy:garment_split")
+DATASET = SyntheticDataset(make_fashion_iq, VERSION, 224, training_texts, lazy="maaf_lab.synthetic.garments.lazy:garment_split")

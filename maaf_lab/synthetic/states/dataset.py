@@ -19,11 +19,11 @@ from PIL import ImageFilter
 
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, photographed, soft
-from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES, USUAL, Subject
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
-from maaf_lab.synthetic.states.test_nouns import NOUNS, TEST_NOUNS
+from maaf_lab.synthetic.states.unseen_nouns import NOUNS, TEST_NOUNS
 from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
@@ -145,4 +145,4 @@ def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, str, int]) -
     return look
 
 
-SET = SyntheticSet(make_mit_states, VERSION, 224, training_texts)
+DATASET = SyntheticDataset(make_mit_states, VERSION, 224, training_texts)

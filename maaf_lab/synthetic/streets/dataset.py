@@ -19,7 +19,7 @@ from PIL import Image as PILImage
 from maaf_lab.data.datasets.spot_the_diff import ANNOTATIONS
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import SyntheticSet, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets.texts import Change, Scene, box, changed, count_sentence, random_scene, sentence
 from maaf_lab.synthetic.streets.things import Thing, draw_scene
@@ -166,4 +166,4 @@ def _draw(folder: str, pixels: int, seed: int, job: tuple[str, int, str, int, Sc
     PILImage.fromarray(picture).save(Path(folder, name), format="PNG", compress_level=2)
 
 
-SET = SyntheticSet(make_spot_the_diff, VERSION, 224, training_texts)
+DATASET = SyntheticDataset(make_spot_the_diff, VERSION, 224, training_texts)

@@ -80,7 +80,7 @@ def test_evaluation_has_a_query_for_each_description(root):
     assert pairs(split) == numbered((33, 32, "Animal 1 is round"), (32, 31, "animal2 flies"), (32, 31, "animal2 sings"))
     assert all(q.target_label == split.images[q.target].label for q in split.queries) and split.draw is None
     assert split.protocol.gallery == "split" and split.protocol.exclude_source and split.protocol.ks == (10, 50)
-    assert split.protocol.answer == "the image" and split.dataset == "birds_to_words"
+    assert split.protocol.relevant == "the target image" and split.dataset == "birds_to_words"
     assert pairs(BirdsToWords(root).load("val")) == numbered((21, 22, 'animal2 is "blue"'))
 
 
@@ -185,7 +185,8 @@ def test_a_header_with_other_names_is_read_by_order_and_noted(root):
     write(root, header="\t".join("abcdefghijk"))
     assert BirdsToWords(root).load("train").queries == whole
     assert any(
-        "line 1: taken for a header with other names (a, b, c" in note for note in BirdsToWords(root).check(progress=False).notes
+        "line 1: assumed to be a header with other names (a, b, c" in note
+        for note in BirdsToWords(root).check(progress=False).notes
     )
 
 
@@ -202,8 +203,8 @@ def test_a_missing_column_is_named(root):
 @pytest.mark.parametrize(
     "line, words",
     [
-        (ROWS[4].rsplit("\t", 1)[0], r"line 3: expected 11 columns .* found 10, nothing for description"),
-        ("no tabs at all", r"line 3: expected 11 columns .* found 1, nothing for img1ImgURL: 'no tabs at all'"),
+        (ROWS[4].rsplit("\t", 1)[0], r"line 3: expected 11 tab-separated columns, found 10, nothing for description"),
+        ("no tabs at all", r"line 3: expected 11 tab-separated columns, found 1, nothing for img1ImgURL: 'no tabs at all'"),
         (row(31, 32, "dev", "a"), r"line 3: expected the column split to be train, val or test, found 'dev'"),
         (row(31, 32, "", "a"), r"line 3: .*found ''"),
         (row(31, 32, "Test", "a"), r"line 3: .*found 'Test'"),
@@ -238,7 +239,7 @@ def test_a_file_cut_in_the_middle(root):
     whole = (root / ANNOTATION).read_bytes()
     last = whole.rstrip().rfind(b"\n") + 1
     (root / ANNOTATION).write_bytes(whole[: last + 60])
-    with pytest.raises(DataError, match=r"line 8: expected 11 columns"):
+    with pytest.raises(DataError, match=r"line 8: expected 11 tab-separated columns"):
         BirdsToWords(root).load("test")
     for content in (b"", b"\n\n", b"\xef\xbb\xbf"):
         (root / ANNOTATION).write_bytes(content)
@@ -285,12 +286,12 @@ def test_notes(root):
     loader = BirdsToWords(root)
     assert len(loader.load("test").queries) == 5
     notes = "\n".join(loader.check(progress=False).notes)
-    assert "test: 5 pairs and 7 descriptions; all splits together 8 pairs with 1.4 descriptions each" in notes
-    assert "(paper: 3,347 and 4.8)" in notes and "addresses" not in notes
+    assert "test: 5 pairs and 7 descriptions; all splits together: 8 pairs with 1.4 descriptions each" in notes
+    assert "(paper: 3,347 and 4.8)" in notes and "URL" not in notes
     assert "test: 1 rows without a description left out (first: line 11)" in notes
-    assert "test: 1 rows whose two pictures are one file left out (first: line 10)" in notes
-    assert "test: 1 descriptions stand in the file more than once for one pair (first: large.jpg?32 and large.jpg?31)" in notes
-    assert "test: 1 images stand in another split too (first: large.jpg?11)" in notes
+    assert "test: 1 rows left out whose two images are one file (first: line 10)" in notes
+    assert "test: 1 descriptions occur more than once for the same pair (first: large.jpg?32 and large.jpg?31)" in notes
+    assert "test: 1 images are in another split too (first: large.jpg?11)" in notes
     assert "val:" in notes and "val: 1 images" not in notes and "header" not in notes
 
 
@@ -298,7 +299,7 @@ def test_two_photographs_of_one_name_are_noted(root):
     write(root, [*ROWS, row("https://other/large.jpg?31", 33, "test", "clash")])
     assert len(BirdsToWords(root).load("test").images) == 3
     assert any(
-        "test: 1 file names stand for more than one address, and so for one image (first: large.jpg?31)" in note
+        "test: 1 file names belong to more than one URL and count as one image each (first: large.jpg?31)" in note
         for note in BirdsToWords(root).check(progress=False).notes
     )
 

@@ -70,7 +70,7 @@ def test_a_split(root):
     assert [(q.source, q.target, q.texts) for q in split.queries] == [(0, 2, ("make red cube large",)), (1, 3, add), (0, 4, add)]
     assert all(q.target_label == split.images[q.target].label for q in split.queries)
     assert split.protocol.gallery == "split" and split.protocol.exclude_source and split.protocol.ks == (1, 5, 10, 50)
-    assert split.protocol.answer == "the target scene" and split.dataset == "css" and split.name == "test"
+    assert split.protocol.relevant == "an image that shows the target scene" and split.dataset == "css" and split.name == "test"
 
 
 def test_origin(root):
@@ -118,7 +118,7 @@ def test_labels_of_the_file_decide(root):
     np.save(root / ANNOTATION, data, allow_pickle=True)
     split = datasets.load("css", root, "test")
     assert split.images[2].label != split.images[4].label and split.images[4].label.startswith("middle-center large red cube")
-    assert any("not the same groups" in note for note in datasets.check("css", root, progress=False).notes)
+    assert any("group the images differently" in note for note in datasets.check("css", root, progress=False).notes)
     data["test"]["labels"] = [1, 2]
     np.save(root / ANNOTATION, data, allow_pickle=True)
     with pytest.raises(DataError, match="a label for each of 5 images, found 2"):

@@ -151,7 +151,7 @@ def test_repeated_paths_are_one_image(root):
     split = Fashion200k(root).load("test")
     assert split.images == whole.images and split.queries == whole.queries
     assert any(
-        "test: 2 lines of the label files repeat a path, 1 of them with another caption" in note
+        "test: 2 lines of the labels files repeat a path, 1 of them with another caption" in note
         for note in Fashion200k(root).check(progress=False).notes
     )
 
@@ -159,7 +159,7 @@ def test_repeated_paths_are_one_image(root):
 @pytest.mark.parametrize(
     "line, words",
     [
-        (b"women/a.jpeg", "line 3: expected a path, a detection score and a caption .*found 'women/a.jpeg'"),
+        (b"women/a.jpeg", "line 3: expected a path, a detection score and a caption, tab-separated, found 'women/a.jpeg'"),
         (b"women/a.jpeg\t0.9", "line 3: expected a path, a detection score and a caption"),
         (b"women/a.jpeg 0.9 red dress", "line 3: expected a path, a detection score and a caption"),
         (b"\t0.9\tred dress", "line 3: expected a path below the root .*found ''"),

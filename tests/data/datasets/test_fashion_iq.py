@@ -79,7 +79,7 @@ def test_a_split(root):
     assert split.draw is None and split.origin.startswith("published sha256:")
 
 
-def test_test_has_no_answers(root):
+def test_test_has_no_targets(root):
     split = FashionIQ(root).load("test")
     assert [(q.source, q.target, q.target_label) for q in split.queries] == [
         (1, None, None),
@@ -88,7 +88,7 @@ def test_test_has_no_answers(root):
         (2, None, None),
     ]
     assert any("4 queries have no target" in note for note in FashionIQ(root).check(progress=False).notes)
-    put(captions_file(root, "shirt", "test"), entries("shirt"))  # answers that came later are read
+    put(captions_file(root, "shirt", "test"), entries("shirt"))  # targets published later are used
     put(captions_file(root, "toptee", "test"), [{**entries("toptee", "test")[0], "target": None}])
     assert [q.target_label for q in FashionIQ(root).load("test").queries] == [None, None, "S2", None]
 
@@ -249,14 +249,14 @@ def test_repeated_asins_are_one_image(root):
     split = FashionIQ(root).load("val")
     assert split.images == whole.images and split.queries == whole.queries
     notes = FashionIQ(root).check(progress=False).notes
-    assert any("val: 1 asins stand more than once in split.dress.val.json (first: D1)" in note for note in notes)
+    assert any("val: 1 asins occur more than once in split.dress.val.json (first: D1)" in note for note in notes)
 
 
 def test_notes(root):
     put(captions_file(root, "dress"), [{**GOOD, "target": "D1"}])
     notes = FashionIQ(root).check(progress=False).notes
     assert "val, dress: 3 images and 1 queries (published: 3,817 and 2,017)" in notes
-    assert any(note.startswith("val: 1 images stand in more than one category") for note in notes)
+    assert any(note.startswith("val: 1 images are in more than one category") for note in notes)
     assert any(note.startswith("val: 1 queries have their candidate as target") for note in notes)
     counts = {split: [7, 3 if split == "val" else 4] for split in FashionIQ.splits}
     (root / "made.json").write_text(json.dumps({"dataset": "fashion_iq", "origin": "synthetic fashion_iq", "counts": counts}))
@@ -287,8 +287,8 @@ good_entries = st.fixed_dictionaries(
 
 
 @given(st.text(max_size=40) | json_values.map(json.dumps), st.booleans())
-def test_anything_is_read_or_named(text, answers):
-    for parse, more in ((parse_split, ()), (parse_captions, (answers,))):
+def test_anything_is_read_or_named(text, targets):
+    for parse, more in ((parse_split, ()), (parse_captions, (targets,))):
         try:
             read = parse(text, "file.json", *more)
         except DataError as error:
@@ -302,7 +302,7 @@ def test_good_entries_come_back(raw, ascii_only):
     text = json.dumps(raw, ensure_ascii=ascii_only)
     assert [e._asdict() | {"captions": list(e.captions)} for e in parse_captions(text, "f")] == raw
     without = json.dumps([{k: v for k, v in entry.items() if k != "target"} for entry in raw])
-    assert [e.target for e in parse_captions(without, "f", answers=False)] == [None] * len(raw)
+    assert [e.target for e in parse_captions(without, "f", targets=False)] == [None] * len(raw)
     with pytest.raises(DataError, match=r"f, entry \[0\]: .*target missing"):
         parse_captions(without, "f")
     for cut in (1, len(text) // 2, len(text) - 1):

@@ -1,4 +1,4 @@
-"""MIT-States as it is published, written small by this file's own helper: what loads, what is passed over, what is refused."""
+"""MIT-States as it is published, written small by this file's own helper: what loads, what is skipped, what is refused."""
 
 import json
 from collections import Counter, defaultdict
@@ -78,7 +78,7 @@ def test_every_test_image_asks_for_every_other_adjective_of_its_noun(root):
     assert [q.source for q in split.queries] == sorted(q.source for q in split.queries)
     assert all(q.target is None for q in split.queries) and split.draw is None
     assert split.protocol.gallery == "split" and split.protocol.exclude_source and split.protocol.ks == (1, 5, 10)
-    assert split.protocol.answer == "the target adjective and noun" and split.dataset == "mit_states"
+    assert split.protocol.relevant == "an image with the target adjective and noun" and split.dataset == "mit_states"
 
 
 def test_training_queries_are_drawn(root):
@@ -117,7 +117,7 @@ def test_the_number_a_reference_and_its_own_adjective(root):
             MITStates(root, per_reference=number)
 
 
-def test_strange_names_and_files_are_passed_over_and_noted(root):
+def test_strange_names_and_files_are_skipped_and_noted(root):
     images = root / "images"
     whole = {name: MITStates(root).load(name).images for name in ("train", "test")}
     origin = MITStates(root).origin()
@@ -125,7 +125,7 @@ def test_strange_names_and_files_are_passed_over_and_noted(root):
         (images / name).write_bytes(b"x")
     (images / "__MACOSX").mkdir()
     notes = MITStates(root).check(progress=False).notes
-    assert not any("files passed over" in note or "name of two words" in note for note in notes)
+    assert not any("files skipped" in note or "name of two words" in note for note in notes)
     for name in ("readme.txt", "ripe apple/list.csv"):
         (images / name).write_bytes(b"x")
     for name in ("no-space", "one two three", "empty apple"):
@@ -133,10 +133,10 @@ def test_strange_names_and_files_are_passed_over_and_noted(root):
     assert {name: MITStates(root).load(name).images for name in whole} == whole
     assert MITStates(root).origin() == origin
     notes = MITStates(root).check(progress=False).notes
-    assert "2 files passed over that are no pictures (first: readme.txt, ripe apple/list.csv)" in notes
-    assert "2 folders passed over: expected a name of two words, adjective and noun (first: no-space, one two three)" in notes
+    assert "2 files skipped that are no images (first: readme.txt, ripe apple/list.csv)" in notes
+    assert "2 folders skipped: expected a name of two words, adjective and noun (first: no-space, one two three)" in notes
     assert "1 folders without an image (first: empty apple)" in notes
-    assert any(note.startswith("2 folders 'adj' + noun passed over") for note in notes)
+    assert any(note.startswith("2 folders 'adj' + noun skipped") for note in notes)
     assert "train: 1 nouns have one adjective only and so no queries: tree" in notes
     assert "test: 1 nouns have one adjective only and so no queries: garden" in notes
     assert "test: 46 of the 49 test nouns have no folder with images: armor, bracelet, bush, camera, candy, ..." in notes
@@ -184,7 +184,7 @@ def test_half_an_archive(tmp_path):
     assert MITStates(root).load("train").queries
     report = MITStates(root).check(progress=False)
     assert [row.split for row in report.rows] == ["train"] and not report.complete
-    assert "nouns: 3 of 245; adjectives: 6 of 115: is the archive unpacked whole?" in report.problems
+    assert "nouns: 3 of 245; adjectives: 6 of 115: is the whole archive unpacked?" in report.problems
 
     root = write(tmp_path / "lonely", {"tall tree": 3, "wet dog": 1, "huge garden": 2})
     for split, nouns in (("train", 2), ("test", 1)):

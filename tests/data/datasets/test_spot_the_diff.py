@@ -61,7 +61,7 @@ def test_a_split(root, split):
         (4, 5, "3_2", (texts[3],)),
     ]
     assert loaded.protocol.gallery == "split" and loaded.protocol.exclude_source and loaded.protocol.ks == (10, 50)
-    assert loaded.protocol.answer == "the image" and loaded.dataset == "spot_the_diff"
+    assert loaded.protocol.relevant == "the target image" and loaded.dataset == "spot_the_diff"
     assert (loaded.draw is None) == (split != "train")
 
 
