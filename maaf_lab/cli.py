@@ -1,4 +1,4 @@
-"""maaf-lab: make, check, train, settings, evaluate, table, demo, search (also `python -m maaf_lab`)."""
+"""The maaf-lab command (also `python -m maaf_lab`)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make(
     dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join((*SYNTHETIC, *DRAWN_BESIDE)))],
     out: Annotated[Path, typer.Option(help="folder to write")],
     size: Annotated[str, typer.Option(help="tiny or full")] = "full",
-    pixels: Annotated[int | None, typer.Option(help="side of the pictures; left out: 56 for css, 64 for css2d, else 224")] = None,
+    pixels: Annotated[int | None, typer.Option(help="side of the images; left out: 56 for css, 64 for css2d, else 224")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Draw a synthetic dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
@@ -183,7 +183,7 @@ def table(
         device=device or "",
     )
     print(table_text(experiment.frame(), experiment.caption()))
-    print(f"\nThe paper's orderings, held against these runs:\n{statements_text(experiment.statements())}")
+    print(f"\nThe paper's orderings, tested on these runs:\n{statements_text(experiment.statements())}")
 
 
 @app.command()
@@ -259,17 +259,19 @@ def demo(data_root: DataRoots = "", runs_root: RunsRoot = "", steps: Steps = Non
 
 @app.command()
 def search(
-    image: Annotated[Path, typer.Option(help="the picture to start from")],
+    image: Annotated[Path, typer.Option(help="the reference image")],
     gallery: Annotated[
         Path, typer.Option("--gallery", "--catalogue", help="folder of the images to search, with those in folders below it")
     ],
-    text: Annotated[str, typer.Option(help='what shall differ, e.g. "is red and has longer sleeves"; empty: nothing')] = "",
+    text: Annotated[
+        str, typer.Option(help='the modification text, e.g. "is red and has longer sleeves"; empty: find what looks alike')
+    ] = "",
     run: Annotated[str, typer.Option(help="css-laptop, garments-laptop (shipped), or a run's folder")] = "garments-laptop",
     k: Annotated[int, typer.Option(help="how many images to list")] = 10,
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON list")] = False,
 ) -> None:
-    """Find the images of a folder that match a picture and a text; the folder's images are embedded once and kept."""
+    """Find the images of a folder that match a reference image and a modification text; the folder is embedded once and kept."""
     import json
 
     import torch
@@ -302,10 +304,10 @@ def search(
     hits = found.search(vector, k, found.find(image))
     lines = [(i + 1, float(score), str(found.paths[at])) for i, (at, score) in enumerate(zip(*hits))]
     if as_json:
-        print(json.dumps([{"place": place, "score": round(score, 6), "path": path} for place, score, path in lines], indent=2))
+        print(json.dumps([{"rank": rank, "score": round(score, 6), "path": path} for rank, score, path in lines], indent=2))
         return
-    for place, score, path in lines:
-        print(_printable(f"{place:>3}  {score:.3f}  {path}"))
+    for rank, score, path in lines:
+        print(_printable(f"{rank:>3}  {score:.3f}  {path}"))
     if not lines:
         _say("no image to list: the folder holds the picture itself and no other")
 

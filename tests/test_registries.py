@@ -142,7 +142,7 @@ def test_a_dataset_a_system_and_an_encoder_of_ones_own_train_in_smoke(theirs):
     found = lab(theirs, "--with=their_module", "search", *wanted)
     assert found.returncode == 0 and len(found.stdout.splitlines()) == 3, found.stderr
     alone = lab(theirs, "search", *wanted)
-    assert alone.returncode == 2 and "unknown model 'weighted_sum'" in alone.stderr
+    assert alone.returncode == 2 and "unknown system 'weighted_sum'" in alone.stderr
     assert "if it is yours, name its module: maaf-lab --with MODULE, or MAAF_LAB_MODULES" in alone.stderr
 
     refused = lab(theirs, "--with=their_module", *asked, "--set=model.blocks=2")

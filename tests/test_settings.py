@@ -442,7 +442,7 @@ def test_a_system_of_ones_own_is_trained_by_name(tmp_path, tiny_css, smoke, monk
     config = smoke("brightness", **{"model.gain": 2, "train.steps": 2, "train.warmup_steps": 1})
     run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
     assert run.config == config and run.load_model().config.gain == 2.0
-    with pytest.raises(ConfigError, match=r"model 'tirg' is maaf_lab\.models\.systems\.tirg:TIRG; take another name"):
+    with pytest.raises(ConfigError, match=r"system 'tirg' is maaf_lab\.models\.systems\.tirg:TIRG; take another name"):
         MODELS.register("tirg")(Brightness)
     with pytest.raises(ConfigError, match=r"model\.blocks: brightness has no such setting; it reads gain, "):
         smoke("brightness", **{"model.blocks": 2})

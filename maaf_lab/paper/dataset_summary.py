@@ -44,8 +44,8 @@ class DatasetTour:
 
     @property
     def title(self) -> str:
-        kind = "SYNTHETIC DATA" if self.synthetic else "published data"
-        return f"{datasets.open_dataset(self.dataset, self.root).title} ({kind}: {self.ranked.origin})"
+        data = "SYNTHETIC DATA" if self.synthetic else "published data"
+        return f"{datasets.open_dataset(self.dataset, self.root).title} ({data}: {self.ranked.origin})"
 
     def protocol(self) -> str:
         """How the ranked split is ranked, and the recalls that are reported."""
@@ -56,14 +56,14 @@ class DatasetTour:
         """Queries of the ranked split as pictures, spread over categories and references: {"source", "text", "target"}."""
         split = self.ranked
         shown = {image.label: i for i, image in reversed(list(enumerate(split.images)))}  # the first image of a label
-        answered = [q for q in split.queries if q.target_label is not None]
-        order = np.random.default_rng(seed).permutation(len(answered))
-        names = sorted({q.category or "" for q in answered})
-        by_category = {name: [answered[i] for i in order if (answered[i].category or "") == name] for name in names}
-        chosen = [by_category[names[n % len(names)]][n // len(names)] for n in range(min(count, len(answered)))]
-        answer = lambda q: shown[q.target_label] if q.target is None else q.target  # noqa: E731
+        with_target = [q for q in split.queries if q.target_label is not None]
+        order = np.random.default_rng(seed).permutation(len(with_target))
+        names = sorted({q.category or "" for q in with_target})
+        by_category = {name: [with_target[i] for i in order if (with_target[i].category or "") == name] for name in names}
+        chosen = [by_category[names[n % len(names)]][n // len(names)] for n in range(min(count, len(with_target)))]
+        target = lambda q: shown[q.target_label] if q.target is None else q.target  # noqa: E731
         show = lambda i: to_square(decode(split.images[i].path), pixels)  # noqa: E731
-        return [{"source": show(q.source), "text": "\n".join(q.texts), "target": show(answer(q))} for q in chosen]
+        return [{"source": show(q.source), "text": "\n".join(q.texts), "target": show(target(q))} for q in chosen]
 
     def sizes(self) -> pd.DataFrame:
         """A line a split: images, queries, gallery of a query, captions a query."""

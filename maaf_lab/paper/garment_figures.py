@@ -1,4 +1,4 @@
-"""Figures 1, 4, 6, S1 and S2: what a MAAF trained on Fashion IQ brings and attends to."""
+"""Figures 1, 4, 6, S1 and S2: what a MAAF trained on Fashion IQ retrieves and attends to."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class GarmentFigures(FigureExperiment):
             chosen = pick_queries(self.rankings, count, seed=seed, within=within)
             shown = [[self.split.queries[q].source, *(ids[name] for name in frame["top"].iloc[q][:keep])] for q in chosen]
             pictures = [_jpeg(picture) for picture in self._pictures([i for row in shown for i in row], pixels)]
-            right = [
+            relevant = [
                 [self.split.images[i].label == self.split.queries[q].target_label for i in row[1:]]
                 for q, row in zip(chosen, shown, strict=True)
             ]
@@ -156,7 +156,7 @@ class GarmentFigures(FigureExperiment):
             return {
                 "texts": np.array(["\n".join(of) for of in texts]),
                 "rank": frame["rank"].to_numpy()[chosen],
-                "right": np.array(right),
+                "right": np.array(relevant),  # so called in records
                 "ends": np.cumsum([len(p) for p in pictures]),
                 "pictures": np.frombuffer(b"".join(pictures), np.uint8),
             }
@@ -165,9 +165,11 @@ class GarmentFigures(FigureExperiment):
         files = np.split(kept["pictures"], kept["ends"][:-1])
         pictures, found = [np.asarray(PILImage.open(io.BytesIO(file.tobytes()))) for file in files], []
         width = kept["right"].shape[1] + 1
-        for n, (text, right, first) in enumerate(zip(kept["texts"].tolist(), kept["right"].tolist(), kept["rank"], strict=True)):
+        for n, (text, relevant, first) in enumerate(
+            zip(kept["texts"].tolist(), kept["right"].tolist(), kept["rank"], strict=True)
+        ):
             source, *results = pictures[n * width : (n + 1) * width]
-            found.append(Retrieval(source, tuple(text.split("\n")), tuple(results), tuple(right), int(first)))
+            found.append(Retrieval(source, tuple(text.split("\n")), tuple(results), tuple(relevant), int(first)))
         return found
 
     # --- what these rest on -------------------------------------------------------------------------------------------

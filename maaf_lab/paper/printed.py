@@ -24,7 +24,7 @@ TITLES = {
     "S1": "Fashion IQ validation set: with and without the 14x14 tokens",
     "S2": "Fashion IQ validation set: width of the feed-forward layers",
     "S3": "Fashion IQ validation set: number of attention blocks",
-    "S4": "Fashion IQ validation set by type of modifier",
+    "S4": "Fashion IQ validation set by modification type",
     "S5": "MIT-States",
 }
 

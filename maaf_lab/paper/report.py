@@ -109,7 +109,7 @@ def run_tables(
     """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
     keys: see `chosen_keys`. Folders and executor: as in `open_table`; out: "" for report/. notebooks: the folder that has them.
-    A run or a notebook that fails is told on the page and stops nothing else; a row with a failed run is left out of its
+    A run or a notebook that fails is named on the page and stops nothing else; a row with a failed run is left out of its
     notebook. What is done is not done again: finished runs are kept, and a notebook is executed again only where it, its
     parameters or the runs it shows have changed. Pictures of the figures go to `out/figures`.
     """

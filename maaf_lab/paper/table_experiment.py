@@ -147,7 +147,7 @@ class TableExperiment:
         return comparisons_frame(self.table.key, self.run(dataset), self._dataset(dataset))
 
     def statements(self) -> pd.DataFrame:
-        """The paper's orderings held against what ran here, all its datasets (see `table_results.statements_frame`).
+        """The paper's orderings tested on what ran here, all its datasets (see `table_results.statements_frame`).
 
         Verdicts are corrected over all statements of the table.
         """

@@ -185,7 +185,7 @@ def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dat
 
 
 def statements_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
-    """The paper's orderings, held against what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
+    """The paper's orderings, tested on what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
 
     "A over B" holds where A gains more than chance on every row of B, does not hold where a row of B gains more than chance on
     A, and is undecided otherwise. Shown is the gain on the strongest row of B. Where A has several rows (a switch), the mean of

@@ -118,7 +118,7 @@ SYNTHETIC = Registry(
 DRAWN_BESIDE = Registry("dataset drawn beside another", {"css2d": "maaf_lab.synthetic.css.dataset:make_css2d"})
 
 MODELS = Registry(
-    "model",
+    "system",
     {
         "maaf": "maaf_lab.models.systems.maaf:MAAF",
         "two_stream": "maaf_lab.models.systems.two_stream:TwoStream",

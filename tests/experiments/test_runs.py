@@ -180,7 +180,7 @@ def test_ledger_finds_the_labs_own_folders_and_says_which_is_missing(tmp_path, r
 @pytest.mark.parametrize(
     ("part", "content", "why"),
     [
-        ("config.json", '{"model": {"name": "theirs"}}', "unknown model 'theirs'; known: maaf"),
+        ("config.json", '{"model": {"name": "theirs"}}', "unknown system 'theirs'; known: maaf"),
         ("metrics.json", "{", r"metrics\.json: expected JSON, found damage"),
     ],
 )
@@ -297,7 +297,7 @@ def test_folders_that_are_left_out_are_the_labs_own(shell, tmp_path, tiny_css, m
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--model", "maff", "--profile", "smoke"], "unknown model 'maff'; known: maaf, two_stream, tirg, "),
+        (["--model", "maff", "--profile", "smoke"], "unknown system 'maff'; known: maaf, two_stream, tirg, "),
         (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
         (
             ["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"],

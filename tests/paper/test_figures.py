@@ -115,7 +115,7 @@ def _ranks():
             "seed": 0,
             "rank": np.concatenate([random.integers(0, high, 400) for high in (900, 300, 60)]),
         }
-    )  # 0: no right image in the gallery
+    )  # 0: no relevant image in the gallery
 
 
 def _hits():
@@ -185,7 +185,7 @@ def test_types_show_recall_with_the_labs_interval():
 
 
 def _colors_of_rows():
-    """Row -> colour, as the curves of the same rows have it."""
+    """Row -> color, as the curves of the same rows have it."""
     (axis,) = DRAWN["curves"]().axes
     return {text.get_text(): line.get_color() for text, line in zip(axis.get_legend().get_texts(), axis.lines, strict=False)}
 
@@ -299,7 +299,7 @@ def test_clusters_are_of_the_category(garments):
 
 
 def test_the_largest_cluster_is_what_looks_alike(tmp_path):
-    """Twelve dark squares among bright and grey ones: they are found, whatever their order."""
+    """Twelve dark squares among bright and gray ones: they are found, whatever their order."""
     shades = np.repeat([20, 250, 130, 90, 200], [12, 3, 2, 2, 2])
     order = np.random.default_rng(0).permutation(len(shades))
     noise = np.random.default_rng(1).integers(0, 5, (len(shades), 8, 8, 3))

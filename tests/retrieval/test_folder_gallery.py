@@ -543,7 +543,7 @@ def test_the_shell_searches(tiny_css, tmp_path, model, shell):
     code, out, err = shell(*asked, "--json", "--device", "cpu")
     listed = json.loads(out)
     assert code == 0 and [line["path"] for line in listed] == [str(paths[i]) for i in order]
-    assert [line["place"] for line in listed] == [1, 2, 3] and np.allclose([line["score"] for line in listed], scores, atol=1e-5)
+    assert [line["rank"] for line in listed] == [1, 2, 3] and np.allclose([line["score"] for line in listed], scores, atol=1e-5)
 
 
 def test_the_shell_says_what_it_leaves_out(tmp_path, shell):
