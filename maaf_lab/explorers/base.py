@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import traitlets
 from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.explorers.page.html import HERE
 from maaf_lab.explorers.page.svg import escaped, shown, to_png
+from maaf_lab.explorers.session import Session
 
 
 class Drawing(anywidget.AnyWidget):
@@ -48,7 +49,43 @@ class Pictures(dict[Any, np.ndarray]):
             self.update(zip(missing, make(missing), strict=True))
 
 
-class Explorer(ipywidgets.VBox):
+class View(ipywidgets.VBox):
+    """What can be saved as a file, and stands as a picture where no kernel runs. A subclass defines these three."""
+
+    def svg(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} does not define svg")
+
+    def html(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} does not define html")
+
+    def describe(self) -> str:
+        """What is shown, in words: the explorer's repr."""
+        raise NotImplementedError(f"{type(self).__name__} does not define describe")
+
+    def save(self, path: str | Path) -> Path:
+        """`x.html`: a page that works without a kernel or a network; `x.svg`, `x.png`: the current view.
+
+        ConfigError for another ending, or a folder that does not exist.
+        """
+        path = Path(path)
+        makers = {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
+        if path.suffix.lower() not in makers:
+            raise ConfigError(f"save: expected a name that ends in {', '.join(makers)}, found {path.name!r}")
+        if not path.parent.is_dir():
+            raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
+        path.write_bytes(makers[path.suffix.lower()]())
+        return path
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; without a kernel a picture, and as plain text a description."""
+        picture = base64.b64encode(to_png(self.svg(), 1)).decode()
+        return {**(super()._repr_mimebundle_(**kwargs) or {}), "text/plain": repr(self), "image/png": picture}
+
+
+class Explorer(View):
     """Base of the explorers. A subclass defines `svg`, `html`, `describe` and `press`, which a pressed part of the drawing calls.
 
     What a person can do in an explorer is a method too: `show_query`, `compare`, `save` and the subclass's own. A method raises
@@ -63,16 +100,6 @@ class Explorer(ipywidgets.VBox):
         super().__init__([])
 
     # --- what a subclass defines -----------------------------------------------------------------------------------------
-
-    def svg(self) -> str:
-        raise NotImplementedError(f"{type(self).__name__} does not define svg")
-
-    def html(self) -> str:
-        raise NotImplementedError(f"{type(self).__name__} does not define html")
-
-    def describe(self) -> str:
-        """What is shown, in words: the explorer's repr."""
-        raise NotImplementedError(f"{type(self).__name__} does not define describe")
 
     def press(self, act: str, value: str) -> None:
         """Press a part of the drawing: `act` and `value` are its data-act and data-value."""
@@ -152,18 +179,48 @@ class Explorer(ipywidgets.VBox):
         except (LabError, OSError, ValueError) as error:
             self.say(str(error), wrong=True)
 
-    def save(self, path: str | Path) -> Path:
-        """`x.html`: a page that works without a kernel or a network; `x.svg`, `x.png`: the current view."""
-        return saved(
-            path, {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
-        )
-
     def __repr__(self) -> str:
         return shown(f"{type(self).__name__}: {self.describe()}")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The live widget; without a kernel a picture, and as plain text a description."""
-        return static_bundle(self, super()._repr_mimebundle_(**kwargs))
+
+class ModelExplorer(Explorer):
+    """Base of the explorers of one query in one model, or in two on the same split.
+
+    Trait `query` is its number in the split, and can be linked with other explorers'. A subclass defines `search_again`.
+    """
+
+    query = traitlets.Int()
+
+    def __init__(self, models: Sequence[Session], query: int) -> None:
+        super().__init__()
+        if not 1 <= len(models) <= 2:
+            raise ConfigError(f"expected one model or two to compare, found {len(models)}")
+        one, two = models[0], models[-1]
+        if len(models) > 1 and (one.dataset != two.dataset or one.split.origin != two.split.origin):
+            raise ConfigError(f"expected two models of one dataset to compare, found {one.caption()} and {two.caption()}")
+        self.models = list(models)
+        self.last = len(one.split.queries) - 1
+        self.check_query(query)
+        self._number = number_box(query, 0, self.last, "query")
+        self._beside = self.compare_box(two.name if len(models) > 1 else "")
+
+    def check_query(self, query: int) -> None:
+        if not 0 <= query <= self.last:
+            raise ConfigError(f"expected a query from 0 to {self.last:,}, found {query}")
+
+    def compare(self, run: str) -> None:
+        models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
+        before, self.models = self.models, models
+        try:
+            self.search_again()
+        except Exception:
+            self.models = before
+            raise
+        self.put(self._beside, run)
+
+    def search_again(self) -> None:
+        """Show the same query in `models`, which have changed."""
+        raise NotImplementedError(f"{type(self).__name__} does not define search_again")
 
 
 def _within(box: ipywidgets.Box) -> Iterator[ipywidgets.Widget]:
@@ -171,22 +228,6 @@ def _within(box: ipywidgets.Box) -> Iterator[ipywidgets.Widget]:
         yield child
         if isinstance(child, ipywidgets.Box):
             yield from _within(child)
-
-
-def saved(path: str | Path, makers: Mapping[str, Callable[[], bytes]]) -> Path:
-    """Write the format of the name's ending; ConfigError for another ending or a missing folder."""
-    path = Path(path)
-    if path.suffix.lower() not in makers:
-        raise ConfigError(f"save: expected a name that ends in {', '.join(makers)}, found {path.name!r}")
-    if not path.parent.is_dir():
-        raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
-    path.write_bytes(makers[path.suffix.lower()]())
-    return path
-
-
-def static_bundle(explorer: Any, bundle: dict[str, Any] | None) -> dict[str, Any]:
-    """A widget's output with a picture and a description, for viewers without a kernel."""
-    return {**(bundle or {}), "text/plain": repr(explorer), "image/png": base64.b64encode(to_png(explorer.svg(), 1)).decode()}
 
 
 def number_box(value: int, low: int, high: int, label: str) -> ipywidgets.BoundedIntText:
@@ -210,4 +251,4 @@ def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
     return ipywidgets.HBox(parts, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
-__all__ = ["Drawing", "Explorer", "Pictures", "number_box", "row", "text_box"]
+__all__ = ["Drawing", "Explorer", "ModelExplorer", "Pictures", "View", "number_box", "row", "text_box"]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
 
 from maaf_lab.explorers.attention.widget import AttentionExplorer
-from maaf_lab.explorers.base import saved, static_bundle
+from maaf_lab.explorers.base import View
 from maaf_lab.explorers.modifications.widget import ModificationExplorer
 from maaf_lab.explorers.page.html import pages
-from maaf_lab.explorers.page.svg import stacked, to_png
+from maaf_lab.explorers.page.svg import stacked
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
 from maaf_lab.explorers.session import Session
 from maaf_lab.retrieval.rankings import Rankings
 
 
-class LinkedExplorers(ipywidgets.VBox):
+class LinkedExplorers(View):
     """modifications, retrieval, attention: the explorers. query: the first one that is shown."""
 
     def __init__(self, session: Session, rankings: Mapping[str, Rankings], query: int = 0) -> None:
@@ -52,15 +51,3 @@ class LinkedExplorers(ipywidgets.VBox):
     def describe(self) -> str:
         """What each of the three shows, in words, one per line."""
         return "\n".join(repr(part) for part in self.parts)
-
-    def save(self, path: str | Path) -> Path:
-        """As `Explorer.save`, all three below one another."""
-        return saved(
-            path, {".html": lambda: self.html().encode(), ".svg": lambda: self.svg().encode(), ".png": lambda: to_png(self.svg())}
-        )
-
-    def __repr__(self) -> str:
-        return self.describe()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return static_bundle(self, super()._repr_mimebundle_(**kwargs))

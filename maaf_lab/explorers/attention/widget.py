@@ -10,7 +10,6 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
-import traitlets
 
 from maaf_lab.analysis.referents import referents
 from maaf_lab.analysis.word_groups import GROUPS, WordGroups, word_groups
@@ -20,32 +19,22 @@ from maaf_lab.explorers.attention.averages import AggregateState, aggregate_page
 from maaf_lab.explorers.attention.drawing import attention_page, attention_svg, describe_attention
 from maaf_lab.explorers.attention.paint import ALL_PATCHES, PATCHES
 from maaf_lab.explorers.attention.state import AttentionState, Seen, start_selection
-from maaf_lab.explorers.base import Explorer, number_box, row, text_box
+from maaf_lab.explorers.base import ModelExplorer, row, text_box
 from maaf_lab.explorers.session import Look, Session, grid_side
 from maaf_lab.synthetic.lazy import LazyPixels
 
 _HERE = "this query"
 
 
-class AttentionExplorer(Explorer):
+class AttentionExplorer(ModelExplorer):
     """One query's attention, or the average over all queries that hold a word. models: one, or two on the same split.
 
     query: its number in the split; word: the picked word's number, from 0; None: one that names something, else the last.
-    Trait `query` can be linked with other explorers'.
     """
 
-    query = traitlets.Int()
-
     def __init__(self, models: Sequence[Session], query: int = 0, word: int | None = None) -> None:
-        super().__init__()
-        if not 1 <= len(models) <= 2:
-            raise ConfigError(f"expected one model or two to compare, found {len(models)}")
-        self.models, self.off = list(models), ()
-        self._check_same_split()
-        last = len(models[0].split.queries) - 1
-        if not 0 <= query <= last:
-            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
-        self._number = number_box(query, 0, last, "query")
+        super().__init__(models, query)
+        self.off = ()
         self._find = text_box("with the words", "250px", placeholder="e.g. red cube", continuous_update=False)
         self._back, self._next = (
             ipywidgets.Button(description=arrow, tooltip=tooltip, layout=ipywidgets.Layout(width="40px"))
@@ -58,7 +47,6 @@ class AttentionExplorer(Explorer):
             options=[_HERE, "a word", *GROUPS], value=_HERE, description="show", layout=ipywidgets.Layout(width="230px")
         )
         self._word = text_box("word", "180px", value="", continuous_update=False)
-        self._beside = self.compare_box(models[1].name if len(models) > 1 else "")
         self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
         self._heads = ipywidgets.HBox(layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
         self._shape: tuple[tuple[str, int], ...] = ()
@@ -89,27 +77,10 @@ class AttentionExplorer(Explorer):
         ]
         self.redraw()
 
-    def _check_same_split(self) -> None:
-        one, two = self.models[0], self.models[-1]
-        if one is not two and (one.dataset != two.dataset or one.split.origin != two.split.origin):
-            raise ConfigError(f"expected two models of one dataset to compare, found {one.caption()} and {two.caption()}")
-
-    def compare(self, run: str) -> None:
-        models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
-        before, self.models = self.models, models
-        try:
-            self._move(self._number.value)
-        except Exception:
-            self.models = before
-            raise
-        self.put(self._beside, run)
-
     # --- what a person can do -----------------------------------------------------------------------------------------
 
     def show_query(self, query: int) -> None:
-        last = len(self.models[0].split.queries) - 1
-        if not 0 <= query <= last:
-            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self.check_query(query)
         self._move(query)
 
     def find(self, words: str) -> None:
@@ -135,7 +106,7 @@ class AttentionExplorer(Explorer):
     def _seek(self, by: int) -> None:
         """0: the first that holds the words, at or after this one."""
         words, here = set(tokenize(self._find.value)), self._number.value
-        count = len(self.models[0].split.queries)
+        count = self.last + 1
         order = ((here + (n if by >= 0 else -n)) % count for n in range(0 if by == 0 else 1, count + 1))
         fitting = (q for q in order if words <= set(tokenize(self.models[0].text_of(q))))
         found = next(islice(fitting, max(abs(by) - 1, 0), None), None)
@@ -349,6 +320,9 @@ class AttentionExplorer(Explorer):
         self.state = replace(self.state, selection=change["new"])
         if before["compare"] != change["new"]["compare"]:
             self.redraw()
+
+    def search_again(self) -> None:
+        self._move(self._number.value)
 
     def redraw(self) -> None:
         if self.aggregate is not None:

@@ -12,6 +12,7 @@ from maaf_lab.explorers.page.html import page
 from maaf_lab.explorers.page.svg import (
     GREEN,
     LINE,
+    action,
     button,
     card,
     document,
@@ -179,16 +180,8 @@ def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> st
         inside += label(657, y + 25 + n * 24, f"target {rank_name(rank)}", 13, weight="bold" if rank == 1 else None)
         inside += label(WIDTH - 8, y + 25 + n * 24, shortened(name, 200, 11), 11, kind="soft", anchor="end")
     whole = f"query {line.query}: {for_people(line.text)}; target {ranks}"
-    if not live:
-        return tag("g", inside, role="img", aria_label=whole)
-    return press(
-        inside,
-        radio=False,
-        alt=f"{whole}; open its retrievals and its attention",
-        data_act="query",
-        data_value=line.query,
-        group="queries",
-    )
+    opens = {"data_act": "query", "data_value": line.query, "group": "queries"}
+    return action(inside, whole, "open its retrievals and its attention", live, **opens)
 
 
 def describe_modifications(state: ModificationState) -> str:

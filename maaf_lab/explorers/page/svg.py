@@ -194,6 +194,13 @@ def press(inside: str, *, group: str, alt: str | None = None, on: bool | None = 
     return tag("g", inside, class_="press", role=role, tabindex=0, data_group=group, **named, **more)
 
 
+def action(inside: str, alt: str, then: str, live: bool, **more: object) -> str:
+    """A part of the drawing that asks a live kernel when pressed, and otherwise is a picture. then: what pressing does."""
+    if not live:
+        return tag("g", inside, role="img", aria_label=alt)
+    return press(inside, radio=False, alt=f"{alt}; {then}", **more)
+
+
 def button(
     x: float,
     y: float,

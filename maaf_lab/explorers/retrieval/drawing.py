@@ -13,6 +13,7 @@ from maaf_lab.explorers.page.svg import (
     GREEN,
     LINE,
     ORANGE,
+    action,
     document,
     frame,
     label,
@@ -140,17 +141,8 @@ def _result(result: Result, number: int, x: float, y: float, size: float, live: 
     )
     inside += label(round(x + size, 2), round(y + size + 14, 2), f"{result.score:.3f}", 11, kind="soft", anchor="end")
     inside += label(round(x, 2), round(y + size + 27, 2), shortened(result.name, size, 9), 9, kind="soft")
-    if not live:
-        return tag("g", inside, role="img", aria_label=alt)
-    return press(
-        inside,
-        radio=False,
-        alt=f"{alt}; go on from this image",
-        data_act="refine",
-        data_value=result.image,
-        group="results",
-        data_columns=6,
-    )
+    go_on = {"data_act": "refine", "data_value": result.image, "group": "results", "data_columns": 6}
+    return action(inside, alt, "go on from this image", live, **go_on)
 
 
 def _trail(state: RetrievalState) -> tuple[list[str], float]:

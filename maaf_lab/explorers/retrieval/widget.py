@@ -10,12 +10,11 @@ from typing import Any
 import anywidget
 import ipywidgets
 import numpy as np
-import traitlets
 
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.text import for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
-from maaf_lab.explorers.base import Explorer, Pictures, number_box, row, text_box
+from maaf_lab.explorers.base import ModelExplorer, Pictures, row, text_box
 from maaf_lab.explorers.page.html import HERE
 from maaf_lab.explorers.page.svg import escaped
 from maaf_lab.explorers.retrieval.drawing import (
@@ -41,37 +40,25 @@ class PictureDrop(anywidget.AnyWidget):
     _css = HERE / "explorer.css"
 
 
-class RetrievalExplorer(Explorer):
+class RetrievalExplorer(ModelExplorer):
     """models: one, or two to compare on the same query. query: number of the first one in the split; k: images shown.
 
     folder: the user's own images as the gallery, instead of the split's. Trait `query` can be linked with other explorers'.
     """
 
-    query = traitlets.Int()
-
     def __init__(
         self, models: Sequence[Session], query: int = 0, k: int = 10, folder: str | Path = "", text: str | None = None
     ) -> None:
-        super().__init__()
-        if not 1 <= len(models) <= 2:
-            raise ConfigError(f"expected one model or two to compare, found {len(models)}")
-        if len(models) == 2 and models[0].split.origin != models[1].split.origin:
-            raise ConfigError(
-                f"expected two models of one dataset to compare, found {models[0].caption()} and {models[1].caption()}"
-            )
-        last = len(models[0].split.queries) - 1
-        if not 0 <= query <= last:
-            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        super().__init__(models, query)
         if not 1 <= k <= 50:
             raise ConfigError(f"expected k from 1 to 50, found {k}")
-        self.models, self.k = list(models), k
+        self.k = k
         self.galleries: dict[str, FolderGallery] = {}
         self._pictures = Pictures()
         self._source: int | None = None  # number in the split or the gallery; None for the user's own picture
         self._labeled: int | None = None  # the query whose target is known
         self._square: np.ndarray | None = None
         self._turns: list[Turn] = []
-        self._number = number_box(query, 0, last, "query")
         self._picture = text_box("picture", "260px", placeholder="name of an image, or a file", continuous_update=False)
         self.drop = PictureDrop()
         self._text = ipywidgets.Text(
@@ -83,7 +70,6 @@ class RetrievalExplorer(Explorer):
         self._folder = text_box(
             "your folder of images", "420px", placeholder="path; searched instead of the dataset", continuous_update=False
         )
-        self._beside = self.compare_box(models[1].name if len(models) > 1 else "")
         self._progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(width="200px", display="none"))
         self._again = ipywidgets.Button(
             description="start over", tooltip="forget the dialogue; back to the query", layout=ipywidgets.Layout(width="110px")
@@ -116,9 +102,7 @@ class RetrievalExplorer(Explorer):
 
     def show_query(self, query: int) -> None:
         """Show a query of the split, by its number; a new dialogue begins. ConfigError outside the split."""
-        last = len(self.models[0].split.queries) - 1
-        if not 0 <= query <= last:
-            raise ConfigError(f"expected a query from 0 to {last:,}, found {query}")
+        self.check_query(query)
         self._start(query)
         self.redraw()
 
@@ -204,19 +188,6 @@ class RetrievalExplorer(Explorer):
         self.put(self._folder, str(folder))
         self.say(f"{one.title}: {one.summary}")
         self.redraw()
-
-    def compare(self, run: str) -> None:
-        models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
-        before, self.models = self.models, models
-        try:
-            if self.galleries:
-                self.search_folder(self._folder.value)
-            else:
-                self.type(self._text.value)
-        except Exception:
-            self.models = before
-            raise
-        self.put(self._beside, run)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -335,6 +306,12 @@ class RetrievalExplorer(Explorer):
             self.put(self._text, text)
 
     # --- what Explorer needs -----------------------------------------------------------------------------------------
+
+    def search_again(self) -> None:
+        if self.galleries:
+            self.search_folder(self._folder.value)
+        else:
+            self.type(self._text.value)
 
     def redraw(self) -> None:
         one = next(iter(self.galleries.values()), None)
