@@ -101,6 +101,18 @@ def straight(tmp_path_factory, smoke, tiny_css):
 
 
 @pytest.fixture(scope="session")
+def trained(tiny_css, smoke, tmp_path_factory):
+    """trained("maaf", **changes) -> a run of two steps on tiny synthetic CSS."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def make(model="maaf", **changes):
+        config = smoke(model, **{"train.steps": 2, "train.warmup_steps": 1, **changes})
+        return train_and_evaluate(config, tiny_css, root, device="cpu", progress=False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def css():
     """The shipped model of synthetic CSS on its test split, drawn as it is looked at."""
     return open_session("css-laptop")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maaf_lab.data.text import JOINER, UNKNOWN, Vocabulary, join, pad, tokenize
+from maaf_lab.data.text import JOINER, UNKNOWN, Vocabulary, for_people, from_people, join, pad, tokenize
 from maaf_lab.errors import DataError
 
 TEXTS = ["make the red cube blue", "remove red cube", "add red sphere to top-left"]
@@ -130,3 +130,8 @@ def test_a_word_given_twice_is_refused(tmp_path):
     (tmp_path / "v.json").write_text(json.dumps({"words": ["red", "red"]}))
     with pytest.raises(DataError, match="more than once: red"):
         Vocabulary.load(tmp_path / "v.json")
+
+
+def test_texts_for_people():
+    text = join(["is red", "has longer sleeves"])
+    assert for_people(text) == "is red + has longer sleeves" and from_people(for_people(text)) == text and JOINER in text
