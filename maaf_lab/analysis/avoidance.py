@@ -66,8 +66,8 @@ def avoidance(
 ) -> pd.DataFrame:
     """A line a kind of word, block and head: score, low, high (95% over queries), chance (the baseline), words.
 
-    split: synthetic CSS; scenes: its objects image by image (`data.datasets.css.CSS(root).objects(split)`); sidecar: where they show
-    (`synthetic.css.dataset.load_sidecar`). Signed attention (identity) has no such score:
+    split: synthetic CSS; scenes: its objects image by image (`data.datasets.css.CSS(root).objects(split)`); sidecar: where they
+    show (`synthetic.css.dataset.load_sidecar`). Signed attention (identity) has no such score:
     ConfigError, as for a system without attention.
     """
     import pandas as pd
