@@ -140,7 +140,7 @@ class Dataset(ABC):
         if bad:
             part = kept
             origin += f"; {lost:,} queries dropped: {len(bad):,} images missing or damaged"
-        return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
+        return self._split(split, part, origin)
 
     def origin(self) -> str:
         """made.json's origin, or "published sha256:" and 12 digits of the annotations' hash."""
@@ -190,6 +190,7 @@ class Dataset(ABC):
             for split in self.splits:
                 try:
                     part = self._read(split)
+                    self._split(split, part, origin)  # raises for queries that do not fit the images
                     rows.append(self._row(split, part, progress))
                     notes += self.notes(split, part)
                 except DataError as error:
@@ -237,6 +238,9 @@ class Dataset(ABC):
             )
         return self.read(split)
 
+    def _split(self, split: str, part: Part, origin: str) -> Split:
+        return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
+
     def _looks_right(self, root: Path) -> bool:
         """Whether a folder has one of the annotation files."""
         return any((root / path.relative_to(self.root)).exists() for path in self.annotations())
@@ -261,7 +265,7 @@ class Dataset(ABC):
         if not root.is_dir():
             return f"{root}: expected the folder that holds {wanted}, found a file"
         try:
-            found = sorted(os.listdir(root))
+            found = _listed(root)
             near = [root.parent, *(root / name for name in found[:1000])]
             better = [path for path in near if path.is_dir() and self._looks_right(path)]
         except OSError as error:
@@ -280,7 +284,7 @@ class Dataset(ABC):
             lines.append((path.relative_to(self.root).as_posix(), state))
         folder = self.root / self.image_folder
         try:
-            state = f"{sum(1 for _ in os.scandir(folder)):,} entries"
+            state = f"{len(_listed(folder)):,} entries"
         except OSError:
             state = "missing or unreadable"
         lines.append((f"{self.image_folder}/", state))
@@ -330,6 +334,11 @@ class Dataset(ABC):
             counts.queries,
             counts.exact,
         )
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names in a folder, without hidden ones (the lab's .cache, .DS_Store)."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def without_images(part: Part, bad: set[int]) -> Part:

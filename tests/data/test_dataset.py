@@ -1,0 +1,70 @@
+"""What every dataset shares: a check that finds what would keep a split from opening, and ignores the lab's own files."""
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from maaf_lab.data.dataset import Dataset, Part
+from maaf_lab.data.split import Image, Protocol, Query
+from maaf_lab.errors import DataError
+
+
+GOOD = (Query(0, ("is red",), "b", 1),)
+
+
+class Toy(Dataset):
+    """Two images; the queries of `test` are whatever a test puts here."""
+
+    key, title, download = "toy", "Toy", "two images"
+    queries = GOOD
+
+    def annotations(self):
+        return [self.root / "toy.txt"]
+
+    def read(self, split):
+        images = [Image(name, self.root / "images" / f"{name}.png", name) for name in "ab"]
+        queries = self.queries if split == "test" else GOOD
+        return Part(images, queries, Protocol())
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "toy.txt").write_text("toy")
+    for name in "ab":
+        PILImage.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        (Query(0, "is red", "b", 1), "query 0: expected texts as a tuple of captions, found the text 'is red'"),
+        (Query(0, ("is red",), "b", 2), "query 0: expected indices of the split's 2 images, found 0 -> 2"),
+        (Query(0, ("is red",), "c"), "query 0: no image of the split has its target label 'c'"),
+        (Query(0, ("is red",), "a", 1), "query 0 has the target label 'a', but its target image has the label 'b'"),
+    ],
+)
+def test_a_check_opens_every_split(root, monkeypatch, shell, query, what):
+    monkeypatch.setattr("maaf_lab.data.registry.DATASETS", {"toy": Toy})
+    assert Toy(root).check(progress=False).complete and shell("check", "toy", "--root", root)[0] == 0
+    monkeypatch.setattr(Toy, "queries", (query,))
+    with pytest.raises(DataError, match="toy test: ") as error:
+        Toy(root).load("test")
+    assert what in str(error.value)
+    report = Toy(root).check(progress=False)
+    assert not report.complete and report.problems == (str(error.value),) and [row.split for row in report.rows] == ["train"]
+    code, out, err = shell("check", "toy", "--root", root)
+    assert code == 1 and f"problem: {error.value}" in out and "Traceback" not in out + err
+
+
+def test_the_labs_own_cache_is_no_entry_of_the_dataset(root):
+    before = str(Toy(root).check(progress=False))
+    assert "2 entries" in before
+    for folder in (root, root / "images"):
+        (folder / ".cache").mkdir()
+        (folder / ".cache" / "toy.txt").write_text("toy")
+    assert str(Toy(root).check(progress=False)) == before
+    (root / "toy.txt").unlink()
+    with pytest.raises(DataError, match=r"found images\. What to get"):  # no hint at the cache either
+        Toy(root).load("test")
