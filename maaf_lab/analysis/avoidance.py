@@ -1,9 +1,9 @@
 """Do words look at what they name? A score with an interval, against a chance baseline; the paper has pictures alone.
 
-Synthetic CSS knows where each object shows. An object that a text picks out is the *referent* of the text's describing words.
+Synthetic CSS knows the box of each object. An object that a text picks out is the *referent* of the text's describing words.
 The score of one word in one query and head is (inside - outside) / (inside + outside), inside and outside being the mean
 attention on tokens that the referents' boxes cover and on the others, each token counted by how much of it is covered. -1: the
-word looks past its referent; 0: it makes no difference; 1: it looks at the referent alone. The baseline takes the boxes of
+word looks past its referent; 0: both alike; 1: it looks at the referent alone. The baseline takes the boxes of
 another query's referents with the same kind of word: the score that it still gets comes from where objects tend to be.
 """
 
@@ -43,7 +43,7 @@ def coverage(boxes: np.ndarray, pixels: int, side: int) -> np.ndarray:
 def describing_words(text: str) -> list[tuple[int, str]]:
     """(position, kind) of the words by which a text picks out objects of its reference.
 
-    None for an *add*, whose object is not there. The color or size that a *change* sets describes the target, not the
+    Empty for an *add*, whose object is not there. The color or size that a *change* sets describes the target, not the
     reference: it is left out.
     """
     modification = parse_modification(text)
@@ -64,7 +64,7 @@ def avoidance(
     chunk: int = 256,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """A line a kind of word, block and head: score, low, high (95% over queries), chance (the baseline), words.
+    """One line per kind of word, block and head: score, low, high (95% over queries), chance (the baseline), words.
 
     split: synthetic CSS; scenes: its objects image by image (`data.datasets.css.CSS(root).objects(split)`); sidecar: where they
     show (`synthetic.css.dataset.load_sidecar`). Signed attention (identity) has no such score:

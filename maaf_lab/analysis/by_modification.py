@@ -19,7 +19,7 @@ SORTS = ("best first", "worst first", "second model better", "first model better
 
 @dataclass(frozen=True)
 class Filter:
-    """Which queries count. words: all of them must be in the text; category: "" for all; shortest, longest: in words."""
+    """Which queries count. words: all of them must be in the text; category: "" for all; shortest, longest: length in words."""
 
     words: tuple[str, ...] = ()
     category: str = ""
@@ -57,7 +57,7 @@ class TypeTable:
         return f"R{self.ks[0]}" if len(self.ks) == 1 else "(" + " + ".join(f"R{k}" for k in self.ks) + f") / {len(self.ks)}"
 
     def kept(self, only: Filter) -> np.ndarray:
-        """(Q,) bool."""
+        """(Q,) bool: which queries pass the filter."""
         rows = (self.lengths >= only.shortest) & (self.lengths <= only.longest)
         if only.category:
             rows &= self.categories == only.category

@@ -11,7 +11,7 @@ from maaf_lab.errors import ConfigError
 
 
 def largest_cluster(cache: PixelCache, images: np.ndarray, *, clusters: int = 5, seed: int = 0) -> np.ndarray:
-    """Those of `images` (N,) whose gray squares lie in the largest k-means cluster (the paper: k = 5), in their order.
+    """Those of `images` (N,), in their order, that are in the largest k-means cluster of gray pictures (the paper: k = 5).
 
     Raises ConfigError where there are fewer images than clusters.
     """

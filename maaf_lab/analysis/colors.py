@@ -39,7 +39,7 @@ def color_images(
     """Figure 5 for any split of CSS: candidate images weighted by one minus the color word's attention, averaged.
 
     Attention is the mean over heads on the 7x7 grid, as wide as the image. With softmax a weight is small, and one minus it close
-    to 1: what the figure shows is the difference that is left when the mean over all colors is subtracted.
+    to 1, so the figure shows the difference from the mean over all colors.
     Raises ConfigError for a system without attention to words, DataError for texts that are not CSS's.
     """
     of = [described_color(join(q.texts)) for q in split.queries]

@@ -34,7 +34,7 @@ def attentions(model: ComposedModel) -> list[tuple[str, MultiHeadAttention]]:
 
 @contextmanager
 def without_head(attention: MultiHeadAttention, head: int) -> Iterator[None]:
-    """Inside, one head (from 0) adds nothing to any token: its columns of the output map are zero. Restored at the end."""
+    """A context in which one head (from 0) adds nothing to any token: its columns of the output map are zero."""
     if not 0 <= head < attention.heads:
         raise ConfigError(f"expected a head from 0 to {attention.heads - 1}, found {head}")
     weight = attention.out.weight

@@ -1,4 +1,4 @@
-"""One sentence with many pictures: where each of its words attends, on average (the paper's Figure 6, section S3).
+"""One sentence with many pictures: what each of its words attends to, on average (the paper's Figure 6, section S3).
 
 Shapes: B pictures of a chunk, H heads, T words; rows x columns the image's token grid.
 """
@@ -75,8 +75,8 @@ def sentence_attention(
 def against_other_words(maps: np.ndarray, position: int) -> np.ndarray:
     """A word's attention less the mean of the sentence's other words: (..., T, rows, columns) -> (..., rows, columns), signed.
 
-    Section S3: large and small weights "are to be understood in comparison" with another word's of the caption. A sentence of
-    one word is compared with nothing: the map less its own mean.
+    Section S3: large and small weights "are to be understood in comparison" with another word's of the caption. For a
+    sentence of one word it is the map less its own mean.
     """
     own, others = maps[..., position, :, :], np.delete(maps, position, -3)
     base = others.mean(-3) if others.shape[-3] else own.mean((-2, -1), keepdims=True)
@@ -89,6 +89,6 @@ def by_third(signed: np.ndarray) -> pd.Series:
     return pd.Series({name: 100 * part.sum((-2, -1)).mean() for name, part in parts})
 
 
-def telling_heads(signed: np.ndarray, count: int = 3) -> list[int]:
-    """The heads (H, rows, columns) whose maps vary most over the picture, in order of their number."""
+def heads_that_vary_most(signed: np.ndarray, count: int = 3) -> list[int]:
+    """The numbers of the `count` heads whose maps (H, rows, columns) vary most over the picture, in ascending order."""
     return sorted(np.argsort(-signed.std((-2, -1)), kind="stable")[:count].tolist())

@@ -45,11 +45,11 @@ def word_attention(
     title: str = "attention of words",
     by_source: bool = False,
 ) -> Iterator[WordMap]:
-    """The attention to the coarsest grid of every word that `positions_of` picks: from a query's tokens, their positions.
+    """The attention of chosen words to the coarsest grid, query by query.
 
-    Queries without such a word cost nothing. by_source: in the order of their references, so that each reference is encoded about
-    once; otherwise in the split's order. Puts the model in evaluation mode. Raises ConfigError for a system without
-    attention to words.
+    positions_of: a query's tokens -> the positions of the chosen words; queries without one cost nothing. by_source: in the
+    order of the references, so that each is encoded about once; otherwise in the split's order. Puts the model in evaluation
+    mode. Raises ConfigError for a system without attention to words.
     """
     model.eval()
     prepare = build_transform("plain", cache.size)

@@ -195,7 +195,7 @@ class Session:
 
     @contextmanager
     def heads_off(self, off: Iterable[Head]) -> Iterator[None]:
-        """Inside, these heads (block and head from 0) add nothing to any token."""
+        """A context in which these heads (block and head, from 0) are turned off."""
         off = list(off)
         named = attentions(self.model) if off else []
         with ExitStack() as stack:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from maaf_lab.analysis.sentences import telling_heads
+from maaf_lab.analysis.sentences import heads_that_vary_most
 from maaf_lab.data.transforms import GRAY
 
 _COLORS = {
@@ -131,7 +131,7 @@ _SPANS = {"7x7": "#0072B2", "14x14": "#D55E00", "text": "#009E73"}  # the paper'
 
 
 def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]], title: str = "") -> Figure:
-    """Figure 4: the matrix f(Q K^T) of one query with its parts named; right of it the rows of the words, large.
+    """Figure 4: the matrix f(Q K^T) of one query with its parts named; below it the rows of the words, larger.
 
     weights: (N, N), a row per attending token, a column per attended token. Softmax weights are shown on a logarithmic
     scale, signed ones on a diverging one.
@@ -214,7 +214,7 @@ def sentences_figure(rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], he
     figure = Figure(figsize=(7.2, 1.75 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), heads + 1, squeeze=False)
     for line, (sentence, picture, maps, count) in zip(axes, rows, strict=True):
-        chosen = telling_heads(maps, heads)
+        chosen = heads_that_vary_most(maps, heads)
         reach = np.abs(maps[chosen]).max() or 1.0
         gray = np.repeat((picture @ np.array(GRAY))[:, :, None] / 255, 3, 2)
         line[0].imshow(picture)

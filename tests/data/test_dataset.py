@@ -8,7 +8,6 @@ from maaf_lab.data.dataset import Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 
-
 GOOD = (Query(0, ("is red",), "b", 1),)
 
 

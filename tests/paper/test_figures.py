@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 
 from maaf_lab.analysis.clusters import largest_cluster, mean_image
 from maaf_lab.analysis.retrievals import Retrieval, pick_queries
-from maaf_lab.analysis.sentences import against_other_words, by_third, sentence_attention, telling_heads
+from maaf_lab.analysis.sentences import against_other_words, by_third, heads_that_vary_most, sentence_attention
 from maaf_lab.analysis.shapes import model_shapes
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.dataset import MARK
@@ -392,7 +392,7 @@ def test_the_target_shows_without_color(garments):
     assert told.count("target") == 1 and told.index("target") == 3
     assert figure.axes[3].spines["top"].get_linewidth() == 3 and not figure.axes[2].spines["top"].get_visible()
     assert any("no target in the gallery" in text.get_text() for axis in figure.axes for text in axis.texts)
-    assert telling_heads(np.stack([np.zeros((2, 2)), np.eye(2), 3 * np.eye(2), 2 * np.eye(2)])) == [1, 2, 3]
+    assert heads_that_vary_most(np.stack([np.zeros((2, 2)), np.eye(2), 3 * np.eye(2), 2 * np.eye(2)])) == [1, 2, 3]
 
 
 def test_there_are_figures_on_two_datasets():

@@ -16,7 +16,7 @@ WIDTH = 1000
 
 
 @dataclass(frozen=True)
-class AggregateState:
+class AveragesState:
     """What is shown. group: the picked one; block: an operation; head: 0 for the mean of heads."""
 
     groups: WordGroups
@@ -25,7 +25,7 @@ class AggregateState:
     block: int = 0
     head: int = 0
 
-    def picked(self, act: str, value: str) -> AggregateState:
+    def picked(self, act: str, value: str) -> AveragesState:
         return replace(self, **{act: value if act == "group" else int(value)})
 
     def map(self, group: str, head: int | None = None) -> np.ndarray:
@@ -35,7 +35,7 @@ class AggregateState:
         return part.mean(0) if head == 0 else part[head - 1]
 
 
-def aggregate_svg(state: AggregateState) -> str:
+def averages_svg(state: AveragesState) -> str:
     """The drawing, 1,000 px wide."""
     groups, names = state.groups, list(state.groups.maps)
     signed = groups.signed
@@ -180,7 +180,7 @@ def _gray_centered(groups: WordGroups, name: str) -> np.ndarray:
     return (255 * np.clip(0.5 + groups.ignored[name] / (2 * reach), 0, 1)).round().astype(np.uint8)
 
 
-def describe_averages(state: AggregateState) -> str:
+def describe_averages(state: AveragesState) -> str:
     """What is shown, in words."""
     groups = state.groups
     parts = []
@@ -197,10 +197,10 @@ def describe_averages(state: AggregateState) -> str:
     )
 
 
-def aggregate_page(state: AggregateState) -> str:
+def averages_page(state: AveragesState) -> str:
     """The drawing as a file; groups, blocks and heads can be picked one after another, from this view."""
-    frames = {"group:" + name: aggregate_svg(replace(state, group=name)) for name in state.groups.maps}
+    frames = {"group:" + name: averages_svg(replace(state, group=name)) for name in state.groups.maps}
     heads = next(iter(state.groups.maps.values())).shape[1]
-    frames |= {f"head:{h}": aggregate_svg(replace(state, head=h)) for h in range(heads + 1)}
-    frames |= {f"block:{b}": aggregate_svg(replace(state, block=b)) for b in range(len(state.groups.operations))}
-    return page("Average attention", aggregate_svg(state), describe_averages(state), frames=frames)
+    frames |= {f"head:{h}": averages_svg(replace(state, head=h)) for h in range(heads + 1)}
+    frames |= {f"block:{b}": averages_svg(replace(state, block=b)) for b in range(len(state.groups.operations))}
+    return page("Average attention", averages_svg(state), describe_averages(state), frames=frames)

@@ -15,7 +15,7 @@ from maaf_lab.analysis.referents import referents
 from maaf_lab.analysis.word_groups import GROUPS, WordGroups, word_groups
 from maaf_lab.data.text import from_people, tokenize
 from maaf_lab.errors import ConfigError
-from maaf_lab.explorers.attention.averages import AggregateState, aggregate_page, aggregate_svg, describe_averages
+from maaf_lab.explorers.attention.averages import AveragesState, averages_page, averages_svg, describe_averages
 from maaf_lab.explorers.attention.drawing import attention_page, attention_svg, describe_attention
 from maaf_lab.explorers.attention.paint import ALL_PATCHES, PATCHES
 from maaf_lab.explorers.attention.state import AttentionState, Seen, start_selection
@@ -52,7 +52,7 @@ class AttentionExplorer(ModelExplorer):
         self._shape: tuple[tuple[str, int], ...] = ()
         self._switches: dict[tuple[int, int], ipywidgets.ToggleButton] = {}
         self._groups: dict[tuple[str, str], WordGroups] = {}
-        self.aggregate: AggregateState | None = None
+        self.averages: AveragesState | None = None
         self.state = self._state(query, models[0].text_of(query), query)
         if word is not None:
             self.state = self._picked(word)
@@ -134,8 +134,8 @@ class AttentionExplorer(ModelExplorer):
         head: as the drawing numbers them, 0 for the mean of heads; block: an operation, from 0. What is not given stays. Where
         averages are shown, word is the name of a group. ConfigError for a word, head or block that is not there.
         """
-        if self.aggregate is not None:
-            self.aggregate = self._picked_average(word, head, block)
+        if self.averages is not None:
+            self.averages = self._picked_average(word, head, block)
         else:
             self.state = self._picked(word, head, block)
         self.redraw()
@@ -159,15 +159,15 @@ class AttentionExplorer(ModelExplorer):
         side.update({name: value for name, value in given.items() if value is not None})
         return replace(self.state, selection=selection)
 
-    def _picked_average(self, group: int | str | None, head: int | None, block: int | None) -> AggregateState:
-        maps = self.aggregate.groups.maps
+    def _picked_average(self, group: int | str | None, head: int | None, block: int | None) -> AveragesState:
+        maps = self.averages.groups.maps
         if group is not None and group not in maps:
             raise ConfigError(f"expected a group of {', '.join(map(repr, maps))}; found {group!r}")
-        blocks, heads = maps[self.aggregate.group].shape[:2]
+        blocks, heads = maps[self.averages.group].shape[:2]
         _check_within("a head", head, 0, heads)
         _check_within("a block", block, 0, blocks - 1)
         given = {"group": group, "head": head, "block": block}
-        return replace(self.aggregate, **{name: value for name, value in given.items() if value is not None})
+        return replace(self.averages, **{name: value for name, value in given.items() if value is not None})
 
     # --- a query ------------------------------------------------------------------------------------------------------
 
@@ -299,14 +299,14 @@ class AttentionExplorer(ModelExplorer):
         self.put(self._average, kind)
         self.put(self._word, word)
         self._word.layout.display = None if kind == "a word" else "none"
-        self.aggregate = AggregateState(
+        self.averages = AveragesState(
             found, self.models[0].caption(), min(found.maps, key=lambda name: -found.counts[name]), 0, 0
         )
         self.say("")
         self.redraw()
 
     def _leave_averages(self) -> None:
-        self.aggregate = None
+        self.averages = None
         self.put(self._average, _HERE)
         self._word.layout.display = "none"
 
@@ -314,7 +314,7 @@ class AttentionExplorer(ModelExplorer):
 
     def _selected(self, change: dict[str, Any]) -> None:
         """Keep what was picked in the browser; redraw where a comparison changes the layout."""
-        if not change["new"] or self.aggregate is not None or change["new"] == self.state.selection:
+        if not change["new"] or self.averages is not None or change["new"] == self.state.selection:
             return
         before = self.state.selection
         self.state = replace(self.state, selection=change["new"])
@@ -325,25 +325,25 @@ class AttentionExplorer(ModelExplorer):
         self._move(self._number.value)
 
     def redraw(self) -> None:
-        if self.aggregate is not None:
+        if self.averages is not None:
             self.drawing.show(self.svg())
         else:
             self.drawing.show(self.svg(), self.state.data_json(), dict(self.state.selection))
 
     def press(self, act: str, value: str) -> None:
-        if self.aggregate is None or act not in ("group", "block", "head"):
+        if self.averages is None or act not in ("group", "block", "head"):
             return
-        self.aggregate = self.aggregate.picked(act, value)
+        self.averages = self.averages.picked(act, value)
         self.redraw()
 
     def svg(self) -> str:
-        return attention_svg(self.state) if self.aggregate is None else aggregate_svg(self.aggregate)
+        return attention_svg(self.state) if self.averages is None else averages_svg(self.averages)
 
     def html(self) -> str:
-        return attention_page(self.state) if self.aggregate is None else aggregate_page(self.aggregate)
+        return attention_page(self.state) if self.averages is None else averages_page(self.averages)
 
     def describe(self) -> str:
-        return describe_attention(self.state) if self.aggregate is None else describe_averages(self.aggregate)
+        return describe_attention(self.state) if self.averages is None else describe_averages(self.averages)
 
 
 def _check_within(what: str, value: int | None, low: int, high: int) -> None:
