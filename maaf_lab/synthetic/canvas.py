@@ -1,7 +1,7 @@
-"""What the synthetic sets share: a canvas in unit coordinates, smooth random fields, and the noise that a camera adds.
+"""Drawing tools of the synthetic datasets: a canvas in unit coordinates, smooth random fields, the noise of a camera.
 
-Unit coordinates: x to the right, y down, the picture is the square from (0, 0) to (1, 1). A `Frame` puts a figure, which is
-described around its own origin, into the picture. Everything is drawn larger and then scaled down, so edges are smooth.
+Unit coordinates: x to the right, y down, the picture is the square from (0, 0) to (1, 1). A `Frame` maps a figure's own
+coordinates to the picture's. Pictures are drawn larger and then scaled down, for smooth edges.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def between(rng: RandomStream, low: float, high: float) -> float:
 
 
 def mix(a: Color, b: Color, share: float) -> Color:
-    """The color that lies `share` of the way from a to b."""
+    """The color `share` of the way from a to b."""
     return tuple(round(x + (y - x) * share) for x, y in zip(a[:3], b[:3]))
 
 
@@ -53,7 +53,7 @@ def turned(points: np.ndarray | Sequence[Sequence[float]], degrees: float) -> np
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a figure's origin lies in the picture, the length of its unit, its rotation, and whether it is mirrored."""
+    """A figure's origin in the picture, the length of its unit, its rotation in degrees, and whether it is mirrored."""
 
     x: float = 0.0
     y: float = 0.0
@@ -113,7 +113,7 @@ class Canvas:
 
 
 def soft(rng: RandomStream, colors: Sequence[Color], cells: int = 7, spread: float = 14) -> PILImage.Image:
-    """A small picture of blotches around the colors, from top to bottom; enlarged, it looks out of focus."""
+    """A small picture of blotches in the colors, from top to bottom, that looks out of focus when enlarged."""
     ramp = np.array(colors, float)
     rows = np.linspace(0, len(colors) - 1, cells)
     low = np.minimum(rows.astype(int), len(colors) - 2) if len(colors) > 1 else np.zeros(cells, int)
@@ -133,8 +133,8 @@ def blotches(rng: RandomStream, pixels: int, cells: int) -> np.ndarray:
 def photographed(
     picture: np.ndarray, rng: RandomStream, light: float = 0.12, cast: float = 0.04, noise: int = 4, block: int = 1
 ) -> np.ndarray:
-    """What a camera adds to a picture (height, width, 3): brightness and color cast within `light` and `cast` (shares), and
-    grain of up to `noise` gray levels in blocks of so many pixels, like compressed video."""
+    """A picture (height, width, 3) with a camera's noise: brightness and color cast vary by up to the shares `light` and `cast`;
+    grain of up to `noise` gray levels, in blocks of `block` pixels as in compressed video."""
     gain = (1 + between(rng, -light, light)) * (1 + (rng.uniform(3) * 2 - 1) * cast)
     table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.int16)  # (256, 3)
     height, width = picture.shape[:2]

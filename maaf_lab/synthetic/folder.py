@@ -1,7 +1,7 @@
-"""Folders of synthetic sets: complete or marked as unfinished, never mixed with other files, recognized by their settings.
+"""Folders of synthetic datasets: complete or marked as unfinished, never mixed with other files, identified by their settings.
 
-out/made.json.part   exists while a set is being made: its settings
-out/made.json        written last: the settings, the counts of each split, the number of pictures
+out/made.json.part   exists while a dataset is being drawn: its settings
+out/made.json        written last: the settings, the counts of each split, the number of images
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from maaf_lab.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class SyntheticDataset:
-    """How the stand-in of a dataset is drawn.
+    """How a dataset's synthetic version is drawn.
 
-    make: `make(out, size, pixels, seed, progress) -> Path`. version: of its bytes. pixels: side of the pictures by default.
-    training_texts: `training_texts(size, seed)`, the captions without a picture.
-    lazy: "module:function" of a set whose pictures can be drawn one by one; `function(origin, split, size, pixels, seed, side)`
-    gives a `Split` and `LazyPixels`.
+    make: `make(out, size, pixels, seed, progress) -> Path`. version: of its bytes. pixels: default side of the images.
+    training_texts: `training_texts(size, seed)`, the captions, without drawing.
+    lazy: "module:function" where images can be drawn one by one; `function(origin, split, size, pixels, seed, side)` returns a
+    `Split` and its `LazyPixels`.
     """
 
     make: Callable[..., Path]
@@ -36,7 +36,7 @@ class SyntheticDataset:
 
 
 _PART = f"{MARK}.part"
-PICTURES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def checked_settings(
@@ -49,7 +49,7 @@ def checked_settings(
     sizes: Sequence[str] = ("tiny", "full"),
     least_pixels: int = 16,
 ) -> dict[str, Any]:
-    """The settings that name a synthetic set, `origin` among them. Raises ConfigError for a value that makes no sense."""
+    """The settings that identify a synthetic dataset, `origin` among them. Raises ConfigError for an invalid value."""
     if size not in sizes:
         raise ConfigError(f"make {dataset}: expected size {' or '.join(map(repr, sizes))}, found {size!r}")
     for name, value, low in (("pixels", pixels, least_pixels), ("seed", seed, 0)):
@@ -65,18 +65,18 @@ def checked_settings(
     }
 
 
-def make_set(
+def make_dataset(
     out: str | Path,
     settings: Mapping[str, Any],
     owned: Sequence[str],
     fill: Callable[[Path], Mapping[str, tuple[int, int]]],
     progress: bool = True,
 ) -> Path:
-    """Fill the folder `out` with a synthetic set and return it.
+    """Draw a synthetic dataset into the folder `out` and return the folder.
 
-    settings: from `checked_settings`. owned: names of the files and folders directly in `out` that make up the set.
-    fill(out) writes them all and returns {split: (images, queries)}. A finished folder with these settings is left as it is;
-    an unfinished one is made again from the start. Raises DataError if the folder holds another set or other files.
+    settings: from `checked_settings`. owned: names of the dataset's files and folders directly in `out`. fill(out) writes them
+    and returns {split: (images, queries)}. A finished folder with these settings is left as it is; an unfinished one is drawn
+    again from the start. Raises DataError if the folder holds another dataset or other files.
     """
     out = Path(out)
     if _finished(out, settings, owned):
@@ -87,14 +87,14 @@ def make_set(
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / _PART, lambda file: file.write(json.dumps(dict(settings)).encode()))
     counts = {split: list(pair) for split, pair in fill(out).items()}
-    mark = {**settings, "counts": counts, "pictures": _pictures(out, owned)}
+    mark = {**settings, "counts": counts, "pictures": _images(out, owned)}
     write_whole(out / MARK, lambda file: file.write((json.dumps(mark, indent=2) + "\n").encode()))
     (out / _PART).unlink()
     return out
 
 
 def write_whole(path: Path, fill: Callable[[Any], Any]) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         fill(file)
@@ -103,8 +103,16 @@ def write_whole(path: Path, fill: Callable[[Any], Any]) -> None:
     os.replace(temporary, path)
 
 
-def _pictures(out: Path, owned: Sequence[str]) -> int:
-    return sum(name.endswith(PICTURES) for top in owned for _, _, names in os.walk(out / top) for name in names)
+def sidecar_file(out: str | Path, name: str, dataset: str) -> Path:
+    """The file `name` of a synthetic dataset, which says what each image shows. Raises DataError where there is none."""
+    path = Path(out) / name
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Only synthetic datasets have it; `maaf-lab make {dataset} --out DIR` draws one")
+    return path
+
+
+def _images(out: Path, owned: Sequence[str]) -> int:
+    return sum(name.endswith(SUFFIXES) for top in owned for _, _, names in os.walk(out / top) for name in names)
 
 
 def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> bool:
@@ -121,21 +129,21 @@ def _finished(out: Path, settings: Mapping[str, Any], owned: Sequence[str]) -> b
             f"{out} holds {holds!r}, and {settings['origin']!r} was requested: pass another folder, or delete that one first"
         )
     missing = [name for name in owned if not (out / name).exists()]
-    expected, there = found.get("pictures", 0), _pictures(out, owned)
+    expected, there = found.get("pictures", 0), _images(out, owned)
     if missing or there != expected:
         raise DataError(
             f"{out} is marked as finished, but holds {there:,} of {expected:,} images"
-            f"{' and lacks ' + ', '.join(missing) if missing else ''}: delete the folder to have it made again"
+            f"{' and lacks ' + ', '.join(missing) if missing else ''}: delete the folder to have it drawn again"
         )
     return True
 
 
 def _clear(out: Path, owned: Sequence[str]) -> None:
-    """Remove what an interrupted run left, whatever its settings. Raises DataError for files that the lab did not write."""
+    """Remove what an interrupted run left, whatever its settings. Raises DataError for files that are not the lab's."""
     stale = [out / name for name in owned if (out / name).is_file() or ((out / name).is_dir() and any((out / name).iterdir()))]
     if stale and not (out / _PART).exists():
         raise DataError(
-            f"{out} holds {stale[0].name} but neither {MARK} nor {_PART}, so it was not made here: pass an empty or new folder"
+            f"{out} holds {stale[0].name} but neither {MARK} nor {_PART}, so the lab did not draw it: pass an empty or new folder"
         )
     for path in stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,6 +1,6 @@
-"""Synthetic sets without files: a split as its reader gives it, with pictures drawn on first use.
+"""Synthetic datasets without files: images are drawn on first use, so that explorers open in seconds where nothing is drawn yet.
 
-So explorers open in seconds on a machine where nothing has been drawn. The pixels equal those of the files, byte for byte.
+The split and its pixels equal those of the files, byte for byte.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maaf_lab.data.cache import PixelCache
 
-Draw = Callable[[Sequence[int], int], np.ndarray]  # images by number, side -> uint8 (B, side, side, 3)
+Draw = Callable[[Sequence[int], int], np.ndarray]  # indices of images, side -> uint8 (B, side, side, 3)
 
 
 class LazyPixels(PixelCache):
@@ -36,7 +36,7 @@ class LazyPixels(PixelCache):
         return self._larger(indices, pixels)
 
     def boxes(self, index: int) -> np.ndarray | None:
-        """Where each object of a scene shows, as shares of the side: (objects, 4) x0, y0, x1, y1. None where unknown."""
+        """The visible box of each object of a scene, in shares of the side: (objects, 4) x0, y0, x1, y1. None where unknown."""
         return None if self._boxes is None else self._boxes(index)
 
     def _rows(self, indices: np.ndarray | Tensor | Sequence[int]) -> np.ndarray:

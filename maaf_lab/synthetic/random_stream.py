@@ -8,7 +8,7 @@ import numpy as np
 
 
 class RandomStream:
-    """Random numbers that are the same in every release of numpy, from seeds (whole numbers)."""
+    """Random numbers from seeds (whole numbers); numpy keeps the stream of `RandomState.random_sample` fixed."""
 
     def __init__(self, *seed: int) -> None:
         self._state = np.random.RandomState(list(seed))

@@ -358,7 +358,7 @@ def test_other_files_are_never_overwritten(made, tmp_path):
     with pytest.raises(DataError, match="719 of 720 images: delete the folder"):
         make_css(copy, "tiny", PIXELS, seed=3)
     (copy / "made.json").unlink()  # now it could be anybody's
-    with pytest.raises(DataError, match="not made here"):
+    with pytest.raises(DataError, match="the lab did not draw it"):
         make_css(copy, "tiny", PIXELS, seed=3)
     assert (copy / ANNOTATION).exists()
 

@@ -477,8 +477,8 @@ def test_annotations_follow_the_seed():
 
 def test_pictures_do_not_depend_on_the_order_in_which_they_are_drawn(tmp_path, monkeypatch):
     """The same bytes when everything is drawn backward, other bytes for another seed."""
-    monkeypatch.setitem(fashion_iq.SIZES_OF_SET, "tiny", {"train": (1, 10), "val": (1, 5), "test": (1, 5)})
-    monkeypatch.setitem(fashion200k.SIZES_OF_SET, "tiny", {"train": 30, "test": 30})
+    monkeypatch.setitem(fashion_iq.DATASET_SIZES, "tiny", {"train": (1, 10), "val": (1, 5), "test": (1, 5)})
+    monkeypatch.setitem(fashion200k.DATASET_SIZES, "tiny", {"train": 30, "test": 30})
     monkeypatch.setitem(fashion200k.TEST_QUERIES, "tiny", 10)
     for module, make in ((fashion_iq, make_fashion_iq), (fashion200k, make_fashion200k)):
         one, other = (make(tmp_path / f"{make.__name__}{seed}", "tiny", 16, seed, progress=False, workers=1) for seed in (3, 4))

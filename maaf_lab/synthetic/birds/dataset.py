@@ -1,10 +1,10 @@
-"""Writes synthetic Birds-to-Words in the published layout: drawn birds, and paragraphs on how two of them differ.
+"""Writes synthetic Birds-to-Words in the published layout: drawn birds, and paragraphs on the differences of two of them.
 
     out/birds-to-words-v1.0.tsv   images/{photo:07d}.jpg   birds.json   made.json
 
-A pivot bird is paired with two relatives, as in the published set's "pivot-branch" sampling; a relative differs from its pivot
-in some attributes and keeps the others, so a search needs the picture and the text. No image stands in two splits.
-`birds.json` holds the attributes of every picture: {file name: {attribute: value}}.
+A pivot bird is paired with two relatives, as in the published dataset's "pivot-branch" sampling; a relative differs from its
+pivot in some attributes only, so a query needs both the image and the text. No image is in two splits.
+`birds.json` holds the attributes of every image: {file name: {attribute: value}}.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from typing import Any
 from PIL import Image as PILImage
 
 from maaf_lab.data.datasets.birds_to_words import ANNOTATION, COLUMNS
-from maaf_lab.errors import DataError
 from maaf_lab.synthetic.birds.drawing import Bird, draw_bird, random_bird
-from maaf_lab.synthetic.birds.texts import KINDS, describe, relative_of
+from maaf_lab.synthetic.birds.texts import SELECTIONS, describe, relative_of
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 IMAGES, SIDECAR = "images", "birds.json"
 # size -> split -> pivots (three pictures and two pairs each), paragraphs a pair
-SIZES_OF_SET = {
+DATASET_SIZES = {
     "full": {"train": (1_150, (3, 2, 3)), "val": (150, (2,)), "test": (150, (2,))},
     "tiny": {"train": (10, (3,)), "val": (5, (2,)), "test": (5, (2,))},
 }
@@ -44,7 +43,7 @@ def make_birds_to_words(out: str | Path, size: str = "full", pixels: int = 224, 
     size: "full" (train 3,450 pictures, 2,300 pairs, 6,133 paragraphs; val and test 450, 300 and 600 each) or "tiny" (30, 20, 60
     and 15, 10, 20). The same settings give the same bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
-    settings = checked_settings("birds_to_words", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
+    settings = checked_settings("birds_to_words", VERSION, size, pixels, seed, sizes=tuple(DATASET_SIZES))
 
     def fill(folder: Path) -> dict[str, tuple[int, int]]:
         (folder / IMAGES).mkdir()
@@ -56,18 +55,18 @@ def make_birds_to_words(out: str | Path, size: str = "full", pixels: int = 224, 
         write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(sidecar, indent=0).encode()))
         table = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
         write_whole(folder / ANNOTATION, lambda file: file.write(table.encode()))
-        said = {split: sum(row[8] == split for row in rows) for split in birds}
-        return {split: (len(own), said[split] * (2 if split == "train" else 1)) for split, own in birds.items()}
+        paragraphs = {split: sum(row[8] == split for row in rows) for split in birds}
+        return {split: (len(own), paragraphs[split] * (2 if split == "train" else 1)) for split, own in birds.items()}
 
-    return make_set(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
+    return make_dataset(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
 
 
 def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[str, ...]]]:
-    """No pixels: split -> {file name: bird}, and the rows of the table, in the published columns' order."""
+    """Before drawing: split -> {file name: bird}, and the rows of the table, in the order of the published columns."""
     birds: dict[str, dict[str, Bird]] = {}
     rows: list[tuple[str, ...]] = []
     photo = 0
-    for split, (pivots, paragraphs) in SIZES_OF_SET[size].items():
+    for split, (pivots, paragraphs) in DATASET_SIZES[size].items():
         birds[split] = {}
         for group in range(pivots):
             rng = RandomStream(seed, SPLIT_NUMBERS[split], 1, group)
@@ -76,8 +75,8 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
             photo += 3
             birds[split][names[0]] = pivot
             for branch in (1, 2):
-                kind = rng.pick(tuple(KINDS))
-                other, other_species = relative_of(pivot, kind, rng), _species(species, kind, rng)
+                selection = rng.pick(tuple(SELECTIONS))
+                other, other_species = relative_of(pivot, selection, rng), _species(species, selection, rng)
                 birds[split][names[branch]] = other
                 for n in range(paragraphs[(2 * group + branch) % len(paragraphs)]):
                     rows.append(
@@ -87,7 +86,7 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
                             "base",
                             *_photograph(names[branch]),
                             other_species,
-                            kind,
+                            selection,
                             split,
                             str(n + 1),
                             describe(pivot, other, rng),
@@ -97,16 +96,13 @@ def plan(size: str, seed: int) -> tuple[dict[str, dict[str, Bird]], list[tuple[s
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
-    """The training captions, with no pixels."""
+    """The training captions, without drawing."""
     return [row[-1] for row in plan(size, seed)[1] if row[8] == "train"]
 
 
 def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
-    """What every picture shows: file name -> the fields of `Bird`. Raises DataError where the folder has no sidecar."""
-    path = Path(out) / SIDECAR
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make birds_to_words --out DIR` makes one")
-    return json.loads(path.read_text(encoding="utf-8"))
+    """File name -> the fields of its `Bird`. Raises DataError where the folder has no sidecar."""
+    return json.loads(sidecar_file(out, SIDECAR, "birds_to_words").read_text(encoding="utf-8"))
 
 
 def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, int, Bird]) -> None:
@@ -116,15 +112,15 @@ def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, int, Bird]) 
 
 
 def _photograph(name: str) -> tuple[str, str]:
-    """The addresses of a picture's record and of the picture; `.invalid` is a domain that can never exist."""
+    """The URLs of an image's observation and of the image; the domain `.invalid` can never exist."""
     return f"{_ADDRESS}/{int(name.removesuffix('.jpg'))}", f"{_ADDRESS}/{name}"
 
 
-def _species(name: str, kind: str, rng: RandomStream) -> str:
+def _species(name: str, selection: str, rng: RandomStream) -> str:
     genus, epithet = name.split()
-    if kind == "sameSpecies":
+    if selection == "sameSpecies":
         return name
-    genus = genus if kind == "sameGenus" else rng.pick([g for g in _GENERA if g != genus])
+    genus = genus if selection == "sameGenus" else rng.pick([g for g in _GENERA if g != genus])
     return f"{genus} {rng.pick([e for e in _EPITHETS if e != epithet])}"
 
 

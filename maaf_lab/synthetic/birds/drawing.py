@@ -1,7 +1,7 @@
 """One synthetic bird and its picture.
 
-A bird is drawn from the side, in its own coordinates: the middle of the body is (0, 0), it looks to the right, and one unit is
-its body's length. A picture shows what `Bird` says; everything else (position, light) is random.
+A bird is drawn from the side, in its own coordinates: the middle of the body is (0, 0), it faces right, and one unit is its
+body's length. `Bird` has every attribute that a text may mention; position and light are random.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TILT = {"perched": -34, "standing": -14, "swimming": -6, "flying": -10}
 
 @dataclass(frozen=True)
 class Bird:
-    """Everything about a bird's picture that a text may mention. `legs` show only where the bird is perched or standing."""
+    """Every attribute of a bird that a text may mention. `legs` are visible only where it is perched or standing."""
 
     back: str
     belly: str
@@ -275,12 +275,12 @@ def _water(canvas: Canvas, stage: Frame, rng: RandomStream) -> None:
 
 
 def settled(bird: Bird) -> Bird:
-    """The bird without what would not show: white bars on white wings, a ring in the head's color."""
+    """The bird without invisible attributes: white bars on white wings, a ring in the head's color."""
     return replace(bird, bars=bird.bars and bird.wing != "white", ring="none" if bird.ring == bird.head else bird.ring)
 
 
 def random_bird(rng: RandomStream) -> Bird:
-    """A bird with every attribute drawn freely; poses and backgrounds go together."""
+    """A bird with random attributes; its background fits its pose."""
     plumage, pose = tuple(COLORS), rng.pick(tuple(PLACES))
     back = rng.pick(plumage)
     wing = back if rng.chance(0.4) else rng.pick(plumage)

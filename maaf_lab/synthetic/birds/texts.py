@@ -1,7 +1,7 @@
-"""Paragraphs on how two synthetic birds differ, in the manner of Birds-to-Words. Every statement is true of the two pictures.
+"""Paragraphs on the differences of two synthetic birds, in the style of Birds-to-Words. Every statement is true.
 
-A paragraph is built from statements on topics, most of them topics in which the birds differ, until it is about as long as it
-should be. It never says everything: what it leaves out must be seen in the reference image.
+A paragraph has statements on topics, mostly topics in which the birds differ, up to a random length. It never describes the
+target completely: the rest must be seen in the reference image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from maaf_lab.synthetic.canvas import between, shuffled
 from maaf_lab.synthetic.random_stream import RandomStream
 
 SHORTEST, LONGEST = 15, 37  # words after which a paragraph ends
-KINDS = {"sameSpecies": 2, "visual": 3, "sameGenus": 3, "sameFamily": 4, "sameOrder": 6, "sameClass": 15}  # attributes redrawn
+SELECTIONS = {
+    "sameSpecies": 2,
+    "visual": 3,
+    "sameGenus": 3,
+    "sameFamily": 4,
+    "sameOrder": 6,
+    "sameClass": 15,
+}  # attributes redrawn
 _OPTIONS = {
     **dict.fromkeys(("back", "belly", "head", "wing", "tail"), tuple(COLORS)),
     "bill": BILLS,
@@ -48,12 +55,12 @@ _POSES = {
 }
 
 
-def relative_of(bird: Bird, kind: str, rng: RandomStream) -> Bird:
-    """Another bird that differs from `bird` in as many visible attributes as its kind (a `Selection` of the set) says.
+def relative_of(bird: Bird, selection: str, rng: RandomStream) -> Bird:
+    """Another bird, different from `bird` in as many visible attributes as `SELECTIONS` has for its `selection`.
 
     Pose, background and direction are redrawn half of the time.
     """
-    other, left = bird, min(KINDS[kind], len(_OPTIONS))
+    other, left = bird, min(SELECTIONS[selection], len(_OPTIONS))
     for name in shuffled(rng, list(_OPTIONS)):
         if left == 0:
             break
@@ -91,7 +98,7 @@ def describe(a: Bird, b: Bird, rng: RandomStream) -> str:
 
 
 def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], rng: RandomStream) -> str:
-    """One statement on the next topics in which the birds differ; removes them from the list."""
+    """One statement on the next topics of `differ`, which it removes from the list."""
     pair = [(names[0], a), (names[1], b)]
     if rng.chance(0.3):
         pair.reverse()
@@ -121,7 +128,7 @@ def _difference(a: Bird, b: Bird, names: tuple[str, str], differ: list[str], rng
 
 
 def _comparison(first: Bird, second: Bird, x: str, y: str, topic: str, rng: RandomStream) -> str | None:
-    """A statement such as "animal1 is larger" where the topic allows one."""
+    """A statement such as "animal1 is larger", for topics that allow one."""
     if topic == "size":
         gap = list(SIZES).index(first.size) - list(SIZES).index(second.size)
         name, words = (x, ("larger", "bigger")) if gap > 0 else (y, ("larger", "bigger"))
@@ -161,7 +168,7 @@ def _ending(a: Bird, b: Bird, names: tuple[str, str], what: str, rng: RandomStre
 
 
 def _has(bird: Bird, topic: str, rng: RandomStream, other: Bird | None = None, plural: bool = False) -> str:
-    """What the bird has, as a noun phrase; `other` decides which of two attributes the phrase names."""
+    """A noun phrase for what the bird has; `other` decides which of two attributes it names."""
     s = "s" if plural else ""
 
     def a(phrase: str) -> str:
@@ -210,5 +217,5 @@ def _both_visible(a: Bird, b: Bird, topic: str) -> bool:
 
 
 def _shown(bird: Bird, topic: str) -> bool:
-    """Whether a similarity in this topic is worth saying (that both lack a crest is not)."""
+    """Whether a similarity in this topic is worth a statement (not that both have no crest)."""
     return {"size": False, "ring": bird.ring != "none", "bars": bird.bars, "crest": bird.crest}.get(topic, True)

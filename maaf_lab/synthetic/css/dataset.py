@@ -19,22 +19,22 @@ from maaf_lab.data.datasets.css import ANNOTATION, CSS, IMAGES, IMAGES_2D, image
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.css import render
 from maaf_lab.synthetic.css.flat import flat
-from maaf_lab.synthetic.css.scenes import SIZES_OF_SET, SPLITS, css_annotations
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.css.scenes import DATASET_SIZES, SPLITS, css_annotations
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 SIDECAR = "objects.npz"
 
 
 def origin(size: str = "full", pixels: int = 64, seed: int = 0) -> str:
-    """Names the files: this string and this version's code determine every byte."""
+    """`DataConfig.origin` of the files: with this version's code, it determines every byte."""
     return checked_settings("css", VERSION, size, pixels, seed)["origin"]
 
 
 def draw(objects_of_images: Sequence[Sequence[Mapping[str, Any]]], pixels: int) -> np.ndarray:
-    """Pictures from entries of `objects_img`: uint8 (B, pixels, pixels, 3), the same pixels that `make_css` writes.
+    """Images of entries of `objects_img`: uint8 (B, pixels, pixels, 3), the same pixels that `make_css` writes.
 
-    Both draw on the CPU, where every machine gives the same bytes; `render.render` also draws on a GPU.
+    Drawn on the CPU, where every machine gives the same bytes; `render.render` also draws on a GPU.
     """
     return render.render(objects_of_images, pixels, "cpu").numpy()
 
@@ -42,10 +42,10 @@ def draw(objects_of_images: Sequence[Sequence[Mapping[str, Any]]], pixels: int) 
 def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 0, progress: bool = True) -> Path:
     """Make the dataset in folder `out` and return the folder.
 
-    size: "full" (per split 1,000 references, 16,000 queries, 17,000 pictures) or "tiny" (40, 320, 360). The same settings
+    size: "full" (per split 1,000 references, 16,000 queries, 17,000 images) or "tiny" (40, 320, 360). The same settings
     give the same bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
-    settings = checked_settings("css", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=render.LEAST_PIXELS)
+    settings = checked_settings("css", VERSION, size, pixels, seed, sizes=tuple(DATASET_SIZES), least_pixels=render.LEAST_PIXELS)
 
     def fill(folder: Path) -> dict[str, tuple[int, int]]:
         (folder / IMAGES).mkdir()
@@ -65,7 +65,7 @@ def make_css(out: str | Path, size: str = "full", pixels: int = 64, seed: int = 
         write_whole(folder / ANNOTATION, lambda file: np.save(file, np.array(data, dtype=object), allow_pickle=True))
         return {split: (len(data[split]["objects_img"]), sum(len(mod["to"]) for mod in data[split]["mods"])) for split in SPLITS}
 
-    return make_set(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
+    return make_dataset(out, settings, (IMAGES, ANNOTATION, SIDECAR), fill, progress)
 
 
 def training_texts(size: str = "full", seed: int = 0) -> list[str]:
@@ -76,8 +76,7 @@ def training_texts(size: str = "full", seed: int = 0) -> list[str]:
 def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Path:
     """Draw the scenes of a CSS folder, published or synthetic, flat on white into `images_2d/`, and return the folder.
 
-    64 px is what TIRG uses. Existing drawings of this size are kept. Raises DataError for a folder
-    without a readable annotation.
+    TIRG uses 64 px. Raises DataError for a folder without a readable annotation.
     """
     layout, folder = CSS(root), Path(root) / IMAGES_2D
     for split in layout.splits:
@@ -92,13 +91,11 @@ def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Pat
 
 
 def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
-    """Where each object shows, one row per object: image, object (its index in the scene's list), box, visible, share.
+    """A row for each object: image, object (its index in the scene's list), box, visible, share.
 
     Units as in `render.Drawing`. Raises DataError where the folder has no sidecar or no such split.
     """
-    path = Path(out) / SIDECAR
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make css --out DIR` makes one")
+    path = sidecar_file(out, SIDECAR, "css")
     with np.load(path, allow_pickle=False) as file:
         columns = {key.removeprefix(f"{split}_"): file[key] for key in file.files if key.startswith(f"{split}_")}
     if not columns:

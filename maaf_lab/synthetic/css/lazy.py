@@ -15,13 +15,13 @@ from maaf_lab.synthetic.css import render, scenes
 from maaf_lab.synthetic.lazy import LazyPixels
 
 
-def css_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
-    drawn_scenes, pos, mods = scenes.shipped_split(split, kind, seed) or scenes.draw_split(split, kind, seed)
+def css_split(origin: str, split: str, size: str, drawn: int, seed: int, side: int) -> tuple[Split, LazyPixels]:
+    drawn_scenes, pos, mods = scenes.shipped_split(split, size, seed) or scenes.draw_split(split, size, seed)
     labels = scenes.scene_labels(drawn_scenes)
     folder = Path(IMAGES)
     images = [Image(f"css_{split}_{i:06d}", folder / image_name(split, i), label) for i, label in enumerate(labels)]
     queries = [Query(s, (mod["to_str"],), labels[t], t) for mod in mods for s, t in zip(mod["from"], mod["to"])]
-    read = Split(split, images, queries, CSS.protocol, "css", origin)
+    loaded = Split(split, images, queries, CSS.protocol, "css", origin)
 
     def squares(images: Sequence[int], side: int) -> np.ndarray:
         pictures = larger(images, drawn)
@@ -38,4 +38,4 @@ def css_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: i
         found = render.draw(objects([image]), drawn, "cpu")
         return found.box[np.argsort(found.object)] / drawn
 
-    return read, LazyPixels(origin, len(images), size, squares, larger, boxes)
+    return loaded, LazyPixels(origin, len(images), side, squares, larger, boxes)

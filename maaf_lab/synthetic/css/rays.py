@@ -1,8 +1,8 @@
 """The world that synthetic CSS pictures show, and the rays through it: camera, light, bodies, shading.
 
 World: x right, y away from the camera, z up, ground at z = 0; one unit is a cell's width in the middle of the grid. Bodies
-are convex and stand on the ground. Everything that runs per sample is made of IEEE add, multiply, divide, square root,
-minimum and comparison alone, which round the same in any batch and any vector width (exp, pow and matmul do not).
+are convex and stand on the ground. All arithmetic per sample is IEEE add, multiply, divide, square root, minimum and
+comparison, which round the same in any batch and any vector width (exp, pow and matmul do not).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def shade(numbers: Tensor, shape: Tensor, t: Tensor, d: tuple[Tensor, Tensor, Te
     """Colors (H, 3), 0 to 1 and above, of samples that see an object: ambient, diffuse and a highlight.
 
     numbers: (H, 8) the object's center, radius, half height and color; shape: (H,); t: (H,) depth; d: the rays' directions
-    (H,) each; shadow: (H,) whether another object keeps the light off.
+    (H,) each; shadow: (H,) whether another object blocks the light.
     """
     cx, cy, cz, r, h = (numbers[:, i] for i in range(5))
     x, y, z = (EYE[0] - cx) + t * d[0], (EYE[1] - cy) + t * d[1], (EYE[2] - cz) + t * d[2]

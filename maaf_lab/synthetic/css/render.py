@@ -1,8 +1,8 @@
 """Draws CSS scenes in batches, on a CPU or a GPU: which samples to trace, which object is in front, what is in shadow.
 
-A picture's bytes depend on its objects and its size alone, not on its batch: see `rays` for the arithmetic that makes it so.
-An object's `pos` is where its center shows in the image, exactly. Only samples in the window around an object (and its
-shadow) are traced for it. Legend: B scenes, N objects, H samples that see an object, W side of the supersampled canvas.
+An image's bytes depend only on its objects and its size, not on its batch (`rays` says why). An object's `pos` is exactly where
+its center appears in the image. Only samples in the window around an object and its shadow are traced for it.
+Legend: B scenes, N objects, H samples that see an object, W side of the supersampled canvas.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CHUNK = 32 * 64 * 64  # pixels drawn at once by one core, and at most 32 scenes 
 
 @dataclass(frozen=True)
 class Drawing:
-    """B pictures and where their N objects show, in the order of the scenes and of their objects.
+    """B images and the places of their N objects, in the order of the scenes and of their objects.
 
-    images: (B, pixels, pixels, 3) uint8. scene: (N,) the picture of each object; object: (N,) its index in the scene's list.
-    box: (N, 4) x0, y0, x1, y1 in whole pixels, half open, of the outline as if nothing stood in front. visible: (N,) area in
-    pixels that shows; share: (N,) that area over the outline's, 1 where nothing hides the object.
+    images: (B, pixels, pixels, 3) uint8. scene: (N,) the image of each object; object: (N,) its index in the scene's list.
+    box: (N, 4) x0, y0, x1, y1 in whole pixels, half open, of the whole outline, hidden parts included. visible: (N,) visible
+    area in pixels; share: (N,) that area over the outline's, 1 where nothing hides the object.
     """
 
     images: Tensor
@@ -44,7 +44,7 @@ class Drawing:
 
 
 def render(scenes: Sequence[Sequence[Mapping[str, Any]]], pixels: int, device: str | torch.device | None = None) -> Tensor:
-    """Pictures of scenes in the published form: uint8 (B, pixels, pixels, 3), on the device that drew them.
+    """Images of scenes in the published form: uint8 (B, pixels, pixels, 3), on the device that drew them.
 
     device: None is the GPU where there is one, else the CPU. Raises DataError for objects outside the image or unknown words.
     """
@@ -67,8 +67,8 @@ def stream(
 ) -> Iterator[tuple[int, Drawing]]:
     """Draw in chunks: (index of the chunk's first scene, its Drawing), in order, a few chunks ahead.
 
-    Each chunk is one worker's job on one core, `finish(start, drawing)` (to save files, say) included. Sharing every small
-    operation among cores instead is slower, and stalls where other work wants the cores.
+    Each chunk, with its `finish(start, drawing)` (such as saving files), is one worker's job on one core. Splitting every small
+    operation over the cores is slower, and stalls where other work uses them.
     """
     if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < LEAST_PIXELS:
         raise ConfigError(f"render: expected pixels to be a whole number of at least {LEAST_PIXELS}, found {pixels!r}")
@@ -101,12 +101,12 @@ def _device(device: str | torch.device | None) -> torch.device:
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-# --- what a size of picture shares ------------------------------------------------------------------------------------
+# --- the same for all images of a size --------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=4)
 def _canvas(pixels: int, device: torch.device) -> dict[str, Tensor]:
-    """What every picture of a size shares: rays, depth and position of the ground, and its color in light and shade."""
+    """The same for all images of a size: rays, depth and position of the ground, its color in light and in shade."""
     w = pixels * SAMPLES
     grid = (torch.arange(w, dtype=torch.float64) + 0.5) / w
     y, x = (v.reshape(-1) for v in torch.meshgrid(grid, grid, indexing="ij"))
@@ -114,8 +114,8 @@ def _canvas(pixels: int, device: torch.device) -> dict[str, Tensor]:
     t = -rays.EYE[2] / dz
     px, py = t * dx, rays.EYE[1] + t * dy
     lit, shade = rays.ground_colors(px, py)
-    made = {"dx": dx, "dy": dy, "dz": dz, "t": t, "lit": lit, "shade": shade}
-    return {key: value.to(torch.float32).contiguous().to(device) for key, value in made.items()}
+    canvas = {"dx": dx, "dy": dy, "dz": dz, "t": t, "lit": lit, "shade": shade}
+    return {key: value.to(torch.float32).contiguous().to(device) for key, value in canvas.items()}
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------

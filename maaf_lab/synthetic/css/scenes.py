@@ -1,8 +1,7 @@
 """Synthetic CSS before drawing: random scenes, modifications, and which modification is used on which reference.
 
-Scenes of a split are three arrays (R, 9) of indices, one number per cell, -1 for an empty cell; they become the
-published dicts at the end. All randomness comes from `RandomState.random_sample`, whose stream numpy keeps frozen, so a
-seed gives the same scenes on every platform and with every numpy.
+Scenes of a split are three arrays (R, 9) of indices, one per cell, -1 for an empty cell; at the end they become the published
+dicts. All randomness comes from `RandomStream`, so a seed gives the same scenes on every platform and with every numpy.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ SPLITS = ("train", "test")
 MAX_SHIFT = 0.1  # of an object from the middle of its cell, in cells
 LEAVE_OUT = 0.3  # chance that an attribute is left out of a description
 REFERENCES_PER_MODIFICATION = 8
-SIZES_OF_SET = {"full": (1000, 16), "tiny": (40, 8)}  # references, queries a reference
+DATASET_SIZES = {"full": (1000, 16), "tiny": (40, 8)}  # references, queries a reference
 
 _GROUP_A, _GROUP_B = ("gray", "blue", "brown", "yellow"), ("red", "green", "purple", "cyan")
 
@@ -60,7 +59,7 @@ def draw_scenes(rng: RandomStream, n: int, pairs: np.ndarray) -> Scenes:
 
 
 def draw_modification(rng: RandomStream, type_: str, pairs: np.ndarray) -> Modification:
-    """A random modification of one type, within the split's pairs. A change or a remove names attributes or a position."""
+    """A random modification of one type, within the split's pairs. A change or a removal names attributes or a position."""
     if type_ != "add" and rng.chance(0.25):
         described: dict[str, Any] = {"cell": rng.below(9)}
     else:
@@ -95,7 +94,7 @@ def _matches(scenes: Scenes, mod: Modification) -> np.ndarray:
 
 
 def usable(scenes: Scenes, mod: Modification, pairs: np.ndarray) -> np.ndarray:
-    """Which scenes a modification may be used on: (R,) bool. It must change something, keep the pairs, leave an object."""
+    """Scenes that a modification may be used on: (R,) bool. It must change something, keep the pairs and leave an object."""
     if mod.type == "add":
         return scenes.shape[:, mod.cell] < 0
     fit = _matches(scenes, mod)
@@ -135,7 +134,7 @@ def modify(rng: RandomStream, scenes: Scenes, mod: Modification, pairs: np.ndarr
 
 
 def shifted(scenes: Scenes, rng: RandomStream) -> np.ndarray:
-    """Where objects stand, each shifted anew in its cell: (R, 9, 2) y, x. Rounded to four decimals, here, for good."""
+    """Positions of the objects, each with a new shift in its cell: (R, 9, 2) y, x, rounded to four decimals as in the files."""
     shift = (rng.uniform(len(scenes.shape), 9, 2) * 2 - 1) * MAX_SHIFT
     return np.round((np.stack(np.divmod(np.arange(9), 3), 1) + 0.5 + shift) / 3, 4)
 
@@ -154,7 +153,7 @@ def published_objects(scenes: Scenes, pos: np.ndarray) -> list[list[dict[str, An
 
 
 def scene_labels(scenes: Scenes) -> list[str]:
-    """Each scene in words: `css_scenes.scene_label` of its objects, without making them."""
+    """`css_scenes.scene_label` of each scene, without making its objects."""
     kinds = [f"{size} {color} {shape}" for shape in SHAPES for color in COLORS for size in SIZES]
     words = [[f"{cell} {kind}" for kind in kinds] for cell in CELLS]
     codes = (scenes.shape * len(COLORS) + scenes.color) * len(SIZES) + scenes.size
@@ -165,8 +164,8 @@ def scene_labels(scenes: Scenes) -> list[str]:
 def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
     """One split's annotation: `objects_img` (references first, then one target a query), `mods`, `labels`.
 
-    Each modification is given to about 8 references and each reference is used equally often, so neither the image nor
-    the text alone determines the target. The three modification types have about equally many queries.
+    Each modification is used on about 8 references, and each reference equally often, so neither the image nor the text alone
+    determines the target. The three modification types have about equally many queries.
     """
     scenes, pos, mods = draw_split(split, size, seed)
     numbers: dict[str, int] = {}
@@ -174,12 +173,12 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> dict[str, Any]:
     return {"objects_img": published_objects(scenes, pos), "mods": mods, "labels": labels}
 
 
-Drawn = tuple[Scenes, np.ndarray, list[dict[str, Any]]]  # scenes, where their objects stand (R, 9, 2), modifications
+Drawn = tuple[Scenes, np.ndarray, list[dict[str, Any]]]  # scenes, their objects' positions (R, 9, 2), modifications
 SHIPPED = Path(__file__).parents[2] / "pretrained" / "galleries"
 
 
 def shipped_split(split: str, size: str, seed: int) -> Drawn | None:
-    """`draw_split` from a file that came with the lab, in a tenth of the time; None where there is none."""
+    """`draw_split` from a file shipped with the lab, in a tenth of the time; None where there is none."""
     path = SHIPPED / f"scenes-{split}-{size}-{seed}.npz"
     if not path.is_file():
         return None
@@ -198,11 +197,11 @@ def save_split(path: str | Path, drawn: Drawn) -> None:
 
 def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
     """A split's scenes, positions and modifications, before `make_split` turns them into dicts."""
-    if split not in SPLITS or size not in SIZES_OF_SET:
+    if split not in SPLITS or size not in DATASET_SIZES:
         raise ConfigError(
-            f"synthetic CSS: expected split in {SPLITS} and size in {tuple(SIZES_OF_SET)}; found {split!r}, {size!r}"
+            f"synthetic CSS: expected split in {SPLITS} and size in {tuple(DATASET_SIZES)}; found {split!r}, {size!r}"
         )
-    n, uses = SIZES_OF_SET[size]
+    n, uses = DATASET_SIZES[size]
     rng, pairs = RandomStream(seed, SPLITS.index(split)), allowed_pairs(split)
     references = draw_scenes(rng, n, pairs)
     left = np.full(n, uses)
@@ -215,7 +214,7 @@ def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
         mod = draw_modification(rng, type_, pairs)
         seen = used.setdefault(mod.text, np.zeros(n, bool))
         ready = np.flatnonzero(usable(references, mod, pairs) & (left > 0) & ~seen)
-        # Early on, a modification that few references can take is left for later draws, so that groups stay near 8.
+        # Early on, a modification that fits few references is skipped, so that groups stay near 8.
         if len(ready) < min(REFERENCES_PER_MODIFICATION, (left > 0).sum() // 20 + 1):
             failures += 1
             continue
@@ -234,5 +233,5 @@ def draw_split(split: str, size: str = "full", seed: int = 0) -> Drawn:
 
 
 def css_annotations(size: str = "full", seed: int = 0) -> dict[str, Any]:
-    """The whole annotation in the published form, {"train": ..., "test": ...}, in seconds, without drawing."""
+    """The whole annotation in the published form, {"train": ..., "test": ...}, without drawing; takes seconds."""
     return {split: make_split(split, size, seed) for split in SPLITS}

@@ -1,7 +1,7 @@
 """Garments of synthetic Fashion IQ and Fashion200k before drawing: attributes, random garments, small changes of them.
 
-A `Garment` is plain words. `settle` says which words go together (no belt under a strapless top with buttons, and so on), so
-that every garment can be drawn and every word of it shows. All randomness comes from `RandomStream`.
+A `Garment` is plain words. `settle` replaces words that do not go together (a strapless top has no sleeves, and so on), so that
+every garment can be drawn with every word visible. All randomness comes from `RandomStream`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Garment:
 
 ATTRIBUTES = tuple(field.name for field in fields(Garment))[1:]
 
-# How often each word is drawn, by kind of garment. A word that is not in a kind's table does not occur in it.
+# How often each word is chosen, by kind of garment; a word that is not in a kind's table is never chosen for it.
 _COLOR_SHARES = dict(zip(COLORS, (15, 12, 8, 8, 3, 7, 4, 4, 6, 3, 4, 5, 9, 6, 5, 4, 4)))
 _SHARES: dict[str, dict[str, dict[str, float]]] = {
     "dress": {
@@ -122,7 +122,7 @@ _SHARES: dict[str, dict[str, dict[str, float]]] = {
         "switch": {"buttons": 14, "belt": 26, "logo": 0, "ruffles": 24, "pocket": 14},
     },
 }
-# Which attribute a small change touches.
+# How often a small change is of each attribute.
 _CHANGES = {
     "color": 34,
     "pattern": 22,
@@ -151,7 +151,7 @@ def sample(kind: str, rng: RandomStream) -> Garment:
 
 
 def vary(garment: Garment, changes: int, rng: RandomStream) -> Garment:
-    """A garment of the same kind that differs in about `changes` attributes, at least one of them."""
+    """A garment of the same kind that differs in about `changes` attributes, and in at least one."""
     new = garment
     touched: set[str] = set()
     while len(touched) < changes or new == garment:
@@ -166,7 +166,7 @@ def vary(garment: Garment, changes: int, rng: RandomStream) -> Garment:
 
 
 def settle(garment: Garment, rng: RandomStream) -> Garment:
-    """The garment with words that cannot go together redrawn from `rng`."""
+    """The garment with words that do not go together replaced, at random where there is a choice."""
     g, kind = garment, garment.kind
     if kind in ("pants", "skirt"):
         g = replace(g, sleeve="none", neck="none", straps="none", logo=False)
@@ -208,12 +208,12 @@ def contrasts(color: str) -> tuple[str, ...]:
 
 
 def covers(garment: Garment) -> float:
-    """The share of the garment that shows the second color, about."""
+    """About the share of the garment that has the second color."""
     return _COVER[garment.pattern]
 
 
 def lightness(garment: Garment) -> float:
-    """How light the whole garment looks, 0 (black) to 1 (white), both colors weighed by the share that shows."""
+    """How light the whole garment looks, 0 (black) to 1 (white): its two colors, weighted by their shares."""
     share = _COVER[garment.pattern]
     return (1 - share) * luminance(garment.color) + (share * luminance(garment.second) if share else 0.0)
 
@@ -230,7 +230,7 @@ def takes_light_trim(color: str) -> bool:
 
 
 def reveals(garment: Garment) -> float:
-    """How much skin the garment would show, on a rough scale from 0 to about 4."""
+    """How revealing the garment is, on a rough scale from 0 to about 4."""
     return (
         _NECK_SHOWS[garment.neck]
         + _SLEEVE_SHOWS[garment.sleeve]

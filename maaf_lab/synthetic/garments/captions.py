@@ -1,7 +1,7 @@
-"""Relative captions for pairs of garments, in the manner of Fashion IQ: two people say how the target differs.
+"""Relative captions for pairs of garments, in the style of Fashion IQ: two people say how the target differs.
 
-Each person names one or two things that are true of the pair, sometimes a subjective impression ("more casual") or something
-that stayed the same. Words are in `words`, grammar is here.
+Each names one or two things that are true of the pair, sometimes an impression ("more casual") or something that stays the same.
+Vocabulary is in `words`, grammar here.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from maaf_lab.synthetic.garments.attributes import (
 )
 from maaf_lab.synthetic.random_stream import RandomStream
 
-LIGHTNESS_STEP = 0.15  # "darker" and "lighter" are said from this difference on, "revealing" from the other
-REVEALING_STEP = 0.75
+LIGHTNESS_STEP = 0.15  # the smallest difference for "darker" and "lighter"
+REVEALING_STEP = 0.75  # and for "more revealing" and "less revealing"
 _STEPS = {"sleeve": SLEEVES, "length": LENGTHS, "fit": FITS}
-_DEPTH = {"collar": 0, "round": 1, "boat": 1, "scoop": 2, "v": 3}  # of necklines; the others do not compare
+_DEPTH = {"collar": 0, "round": 1, "boat": 1, "scoop": 2, "v": 3}  # of necklines; the others have none to compare
 _SALIENCE = {
     "color": 10.0,
     "lightness": 3.2,
@@ -52,7 +52,7 @@ _BELTS = {True: "light|pale|cream", False: "dark|dark brown|brown"}  # by `takes
 
 
 class Claim(NamedTuple):
-    """One thing said. form: "is" or "has", the verb that the text follows. topic: a key of `_SALIENCE`."""
+    """One statement. form: "is" or "has", the verb before the text. topic: a key of `_SALIENCE`."""
 
     topic: str
     form: str
@@ -61,15 +61,15 @@ class Claim(NamedTuple):
 
 def captions(reference: Garment, target: Garment, rng: RandomStream) -> tuple[str, str]:
     """Two captions for one pair, by two people; the second seldom repeats the first."""
-    first, said = _caption(reference, target, rng, ())
-    second, _ = _caption(reference, target, rng, said)
+    first, topics = _caption(reference, target, rng, ())
+    second, _ = _caption(reference, target, rng, topics)
     if second == first:
-        second, _ = _caption(reference, target, rng, said)
+        second, _ = _caption(reference, target, rng, topics)
     return first, second
 
 
-def _caption(reference: Garment, target: Garment, rng: RandomStream, said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    topics = {topic: _SALIENCE[topic] * (0.4 if topic in said else 1.0) for topic in _topics(reference, target)}
+def _caption(reference: Garment, target: Garment, rng: RandomStream, used: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    topics = {topic: _SALIENCE[topic] * (0.4 if topic in used else 1.0) for topic in _topics(reference, target)}
     number = weighted({1: 52, 2: 45, 3: 3}, rng)
     claims: list[Claim] = []
     while topics and len(claims) < number:
@@ -85,7 +85,7 @@ def _caption(reference: Garment, target: Garment, rng: RandomStream, said: tuple
 
 
 def _topics(a: Garment, b: Garment) -> Iterator[str]:
-    """What can be said of a pair."""
+    """Topics that apply to a pair."""
     changed = differences(a, b)
     if "color" in changed or ("second" in changed and b.second):
         yield "color"
@@ -285,7 +285,7 @@ def _filled(topic: str, phrase: str, a: Garment, b: Garment, rng: RandomStream) 
 
 
 def _much(topic: str, a: Garment, b: Garment) -> str:
-    """How big a difference is: big from two steps on."""
+    """Words for the size of a difference, which is large from two steps on."""
     if topic in _STEPS:
         steps = abs(_STEPS[topic].index(getattr(b, topic)) - _STEPS[topic].index(getattr(a, topic)))
     elif topic == "lightness":
@@ -314,7 +314,7 @@ def _sentence(claims: list[Claim], target: Garment, rng: RandomStream) -> str:
 
 
 def _opened(text: str, form: str, number: int, target: Garment, rng: RandomStream) -> str:
-    """The text with a verb and perhaps a subject in front, or bare. One claim is completed more often than two."""
+    """The text alone, or after a verb and perhaps a subject. A single claim becomes a sentence more often than two."""
     noun = rng.pick(_split(words.NOUNS[target.kind]))
     single = 2.2 if number == 1 else 0.8
     if form == "is":

@@ -3,7 +3,7 @@
     out/labels/{dress,jacket,pants,skirt,top}_{train,test}_detect_all.txt   path <tab> detection score <tab> caption
     out/women/{folder}/{type}/{product}/{product}_{view}.jpeg   out/test_queries.txt   out/attributes.json   out/made.json
 
-A line of products starts from one garment; the others change one word of the caption, so each product has partners.
+A line of products starts from one garment; each other one changes one word of the caption, so every product has partners.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from maaf_lab.data.datasets.fashion200k import CATEGORIES, QUERIES, Partners
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, write_whole
 from maaf_lab.synthetic.garments.attributes import Garment, sample, vary, weighted
 from maaf_lab.synthetic.garments.drawing import LEAST_PIXELS, draw_pose, save
 from maaf_lab.synthetic.garments.fashion_iq import write_attributes
@@ -26,7 +26,7 @@ from maaf_lab.utils.parallel import in_processes
 VERSION = 1  # raise it whenever the same settings give other bytes
 SPLITS = ("train", "test")
 SIDECAR = "attributes.json"
-SIZES_OF_SET = {"full": {"train": 12_000, "test": 4_000}, "tiny": {"train": 200, "test": 100}}  # images
+DATASET_SIZES = {"full": {"train": 12_000, "test": 4_000}, "tiny": {"train": 200, "test": 100}}  # images
 TEST_QUERIES = {"full": 4_000, "tiny": 60}
 LINE = 4  # products that start from one garment
 _VIEWS = {1: 30, 2: 40, 3: 30}  # pictures of a product
@@ -71,7 +71,7 @@ _MENTIONS = {  # which attributes a line's captions mention besides color and pa
 
 @dataclass(frozen=True)
 class Picture:
-    """One line of a labels file, and what is to be drawn."""
+    """One line of a labels file, and the garment to draw."""
 
     category: str
     path: str
@@ -81,9 +81,9 @@ class Picture:
 
 
 def make_split(split: str, size: str = "full", seed: int = 0) -> list[Picture]:
-    """The pictures of a split, not yet drawn, category by category."""
+    """The images of a split before drawing, category by category."""
     pictures = []
-    wanted = SIZES_OF_SET[size][split]
+    wanted = DATASET_SIZES[size][split]
     for number, category in enumerate(CATEGORIES):
         rng, kind = RandomStream(seed, SPLITS.index(split), number), _KINDS.get(category, category)
         share = (wanted * (number + 1)) // len(CATEGORIES) - (wanted * number) // len(CATEGORIES)
@@ -156,7 +156,7 @@ def make_fashion200k(
     the same bytes, whatever the number of `workers` (processes; all cores by default). Refusals and interrupted runs: see
     `synthetic/folder.py`.
     """
-    settings = checked_settings("fashion200k", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=LEAST_PIXELS)
+    settings = checked_settings("fashion200k", VERSION, size, pixels, seed, sizes=tuple(DATASET_SIZES), least_pixels=LEAST_PIXELS)
 
     def fill(folder: Path) -> dict[str, tuple[int, int]]:
         splits = {split: make_split(split, size, seed) for split in SPLITS}
@@ -180,7 +180,7 @@ def make_fashion200k(
         partnered = len(Partners([picture.caption for picture in splits["train"]]).images)
         return {"train": (len(splits["train"]), partnered), "test": (len(splits["test"]), len(queries))}
 
-    return make_set(out, settings, ("labels", "women", QUERIES, SIDECAR), fill, progress)
+    return make_dataset(out, settings, ("labels", "women", QUERIES, SIDECAR), fill, progress)
 
 
 def _partner(line: Sequence[Garment], mentions: Sequence[str], rng: RandomStream) -> Garment:

@@ -3,8 +3,8 @@
     out/captions/cap.{dress,shirt,toptee}.{train,val,test}.json   out/image_splits/split.{...}.{...}.json
     out/images/{asin}.jpg   out/attributes.json (what each picture shows)   out/made.json
 
-A gallery is made of families. A family grows from one garment: each further member is a small change of an earlier one, and
-that step is a query. So the images most like a target are its relatives, and only image and captions together single it out.
+A gallery consists of families. A family starts from one garment; each further member is a small change of an earlier one, and
+the pair is a query. The images most similar to a target are its relatives, so only image and captions together identify it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.css.scenes import SHIPPED
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, write_whole
 from maaf_lab.synthetic.garments.attributes import ATTRIBUTES, Garment, sample, settle, vary, weighted
 from maaf_lab.synthetic.garments.captions import captions
 from maaf_lab.synthetic.garments.drawing import LEAST_PIXELS, draw, draw_pose, save
@@ -34,7 +34,7 @@ SPLITS = ("train", "val", "test")
 SIDECAR = "attributes.json"
 FAMILY = 12
 # A category's families and queries, by size and split. Test is small: it has no targets, as in the published files.
-SIZES_OF_SET = {
+DATASET_SIZES = {
     "full": {"train": (546, 6000), "val": (230, 2000), "test": (50, 400)},
     "tiny": {"train": (6, 60), "val": (4, 30), "test": (2, 15)},
 }
@@ -62,8 +62,8 @@ class Shop:
 
 
 def make_split(split: str, size: str = "full", seed: int = 0) -> Shop:
-    """One split of the synthetic set, not yet drawn; takes seconds for the largest."""
-    families, wanted = SIZES_OF_SET[size][split]
+    """One split before drawing; the largest takes seconds."""
+    families, wanted = DATASET_SIZES[size][split]
     garments: dict[str, Garment] = {}
     galleries: dict[str, list[str]] = {}
     queries: dict[str, list[Query]] = {}
@@ -92,7 +92,7 @@ def make_split(split: str, size: str = "full", seed: int = 0) -> Shop:
 
 
 def shipped_split(split: str, size: str, seed: int) -> Shop | None:
-    """`make_split` from a file that came with the lab, in a tenth of the time; None where there is none."""
+    """`make_split` from a file shipped with the lab, in a tenth of the time; None where there is none."""
     path = SHIPPED / f"shop-{split}-{size}-{seed}.json.gz"
     if not path.is_file():
         return None
@@ -109,12 +109,12 @@ def shipped_split(split: str, size: str, seed: int) -> Shop | None:
 
 def save_split(path: str | Path, shop: Shop) -> None:
     """Write the file that `shipped_split` reads."""
-    place, names = {asin: i for i, asin in enumerate(shop.garments)}, ("kind", *ATTRIBUTES)
+    index, names = {asin: i for i, asin in enumerate(shop.garments)}, ("kind", *ATTRIBUTES)
     kept = {
         "garments": [[asin, *(getattr(garment, name) for name in names)] for asin, garment in shop.garments.items()],
-        "galleries": {category: [place[asin] for asin in of] for category, of in shop.galleries.items()},
+        "galleries": {category: [index[asin] for asin in of] for category, of in shop.galleries.items()},
         "queries": {
-            category: [[place[q.candidate], place[q.target], *q.captions] for q in of] for category, of in shop.queries.items()
+            category: [[index[q.candidate], index[q.target], *q.captions] for q in of] for category, of in shop.queries.items()
         },
     }
     Path(path).write_bytes(gzip.compress(json.dumps(kept, separators=(",", ":")).encode(), 9, mtime=0))
@@ -129,7 +129,7 @@ def make_fashion_iq(
     same bytes, whatever the number of `workers` (processes; all cores by default). Refusals and interrupted runs: see
     `synthetic/folder.py`.
     """
-    settings = checked_settings("fashion_iq", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET), least_pixels=LEAST_PIXELS)
+    settings = checked_settings("fashion_iq", VERSION, size, pixels, seed, sizes=tuple(DATASET_SIZES), least_pixels=LEAST_PIXELS)
 
     def fill(folder: Path) -> dict[str, tuple[int, int]]:
         shops = {split: make_split(split, size, seed) for split in SPLITS}
@@ -152,11 +152,11 @@ def make_fashion_iq(
         write_attributes(folder / SIDECAR, every)
         return {split: (len(shop.garments), sum(map(len, shop.queries.values()))) for split, shop in shops.items()}
 
-    return make_set(out, settings, ("captions", "image_splits", "images", SIDECAR), fill, progress)
+    return make_dataset(out, settings, ("captions", "image_splits", "images", SIDECAR), fill, progress)
 
 
 def redraw(asins: Sequence[str], split: str, size: str = "full", pixels: int = 224, seed: int = 0) -> list[np.ndarray]:
-    """Pictures of a split, drawn once more at another size: uint8 (pixels, pixels, 3) each. DataError for an unknown asin."""
+    """Images of a split, redrawn at another size: uint8 (pixels, pixels, 3) each. Raises DataError for an unknown asin."""
     garments = make_split(split, size, seed).garments
     number = {asin: i for i, asin in enumerate(garments)}
     if unknown := [asin for asin in asins if asin not in number]:
@@ -181,7 +181,7 @@ def write_attributes(path: Path, garments: Mapping[str, Garment]) -> None:
 
 
 def read_attributes(path: str | Path) -> dict[str, Garment]:
-    """What each picture of a synthetic set shows, by asin or path: the sidecar read back."""
+    """Asin or path -> garment, from the sidecar."""
     data = json.loads(Path(path).read_text(encoding="utf-8"))
     return {key: Garment(**dict(zip(data["attributes"], values))) for key, values in data["images"].items()}
 
@@ -200,7 +200,7 @@ def _member(category: str, parent: Garment | None, seen: set[Garment], rng: Rand
 
 
 def _asin(rng: RandomStream, split: str, taken: Iterable[str]) -> str:
-    """A product number like B00AZGHX7M; its fourth character differs from split to split, so that no two are the same."""
+    """A product number like B00AZGHX7M; each split has its own fourth characters, so that no two splits share a number."""
     own = _LETTERS[SPLITS.index(split) :: len(SPLITS)]
     while True:
         asin = "B00" + rng.pick(own) + "".join(_LETTERS[int(u * len(_LETTERS))] for u in rng.uniform(6))

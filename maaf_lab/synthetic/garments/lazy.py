@@ -18,14 +18,14 @@ from maaf_lab.synthetic.garments.drawing import draw, draw_pose
 from maaf_lab.synthetic.lazy import LazyPixels
 
 
-def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, size: int) -> tuple[Split, LazyPixels]:
-    shop = fashion_iq.shipped_split(split, kind, seed) or fashion_iq.make_split(split, kind, seed)
-    stands_in: dict[str, list[str]] = {}
+def garment_split(origin: str, split: str, size: str, drawn: int, seed: int, side: int) -> tuple[Split, LazyPixels]:
+    shop = fashion_iq.shipped_split(split, size, seed) or fashion_iq.make_split(split, size, seed)
+    categories_of: dict[str, list[str]] = {}
     for category in fashion_iq.CATEGORIES:
         for asin in shop.galleries[category]:
-            stands_in.setdefault(asin, []).append(category)
-    images = [Image(asin, Path("images") / f"{asin}.jpg", asin, tuple(within)) for asin, within in stands_in.items()]
-    index, number = ({asin: i for i, asin in enumerate(of)} for of in (stands_in, shop.garments))
+            categories_of.setdefault(asin, []).append(category)
+    images = [Image(asin, Path("images") / f"{asin}.jpg", asin, tuple(within)) for asin, within in categories_of.items()]
+    index, number = ({asin: i for i, asin in enumerate(of)} for of in (categories_of, shop.garments))
     has_targets = split != "test"
     queries = []
     for category in fashion_iq.CATEGORIES:
@@ -43,12 +43,12 @@ def garment_split(origin: str, split: str, kind: str, drawn: int, seed: int, siz
     def squares(of: Sequence[int], side: int) -> np.ndarray:
         return np.stack([to_square(_through_jpeg(picture), side) for picture in larger(of, drawn)])
 
-    read = Split(split, images, queries, FashionIQ.protocol, "fashion_iq", origin)
-    return read, LazyPixels(origin, len(images), size, squares, larger, None)
+    loaded = Split(split, images, queries, FashionIQ.protocol, "fashion_iq", origin)
+    return loaded, LazyPixels(origin, len(images), side, squares, larger, None)
 
 
 def _through_jpeg(picture: np.ndarray) -> np.ndarray:
-    """The picture as `drawing.save` writes it and the reader reads it."""
+    """The picture after `drawing.save` and decoding."""
     file = io.BytesIO()
     PILImage.fromarray(picture).save(file, format="JPEG", quality=90)
     return np.asarray(PILImage.open(file).convert("RGB"))

@@ -1,7 +1,7 @@
 """The words people use for garments: synonyms for each attribute, separated by "|".
 
 Phrases come in two forms: "is" ones follow *is* ("striped", "more fitted"), "has" ones follow *has* ("stripes", "a v neck").
-A phrase may hold {second}, {belt}, {motif} and the like, which the caption maker fills in.
+Placeholders such as {second}, {belt} or {motif} are filled in by `captions`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     out/images/{adjective} {noun}/{number:05d}.jpg   states.json   made.json
 
-Test nouns are from MIT-States's own test list, training nouns are not; every test adjective also occurs in training.
-`states.json` holds each picture's adjective and noun, and the noun's color, position and size.
+The test nouns are in MIT-States's own list of test nouns, the training nouns are not; every test adjective occurs in training.
+`states.json` holds each image's adjective and noun, and the noun's color, position, size and rotation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import ImageFilter
 
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, photographed, soft
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES, USUAL, Subject
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
@@ -28,7 +28,7 @@ from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 IMAGES, SIDECAR = "images", "states.json"
-SIZES_OF_SET = {"full": (len(TRAIN_NOUNS), len(TEST_NOUNS), 24), "tiny": (10, 5, 2)}  # nouns of both splits, pictures a folder
+DATASET_SIZES = {"full": (len(TRAIN_NOUNS), len(TEST_NOUNS), 24), "tiny": (10, 5, 2)}  # nouns of both splits, pictures a folder
 STATES = {  # stuff of a noun -> the adjectives that fit it
     "food": ("cut", "burnt", "moldy", "frozen", "wet", "small", "large"),
     "toy": ("painted", "dirty", "wet", "torn", "old", "small", "large"),
@@ -49,7 +49,7 @@ def make_mit_states(out: str | Path, size: str = "full", pixels: int = 224, seed
     size: "full" (36 nouns with 7 adjectives each, 6,048 pictures) or "tiny" (15 nouns, 210 pictures). The same settings give the
     same bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
-    settings = checked_settings("mit_states", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
+    settings = checked_settings("mit_states", VERSION, size, pixels, seed, sizes=tuple(DATASET_SIZES))
 
     def fill(folder: Path) -> dict[str, tuple[int, int]]:
         jobs = plan(size)
@@ -58,18 +58,18 @@ def make_mit_states(out: str | Path, size: str = "full", pixels: int = 224, seed
         looks = list(
             in_processes(partial(_draw, str(folder / IMAGES), pixels, seed), jobs, "synthetic mit_states", progress=progress)
         )
-        told = {path: {"adjective": adjective, "noun": noun, **look} for (path, adjective, noun, _), look in zip(jobs, looks)}
-        write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(told, indent=0).encode()))
+        shown = {path: {"adjective": adjective, "noun": noun, **look} for (path, adjective, noun, _), look in zip(jobs, looks)}
+        write_whole(folder / SIDECAR, lambda file: file.write(json.dumps(shown, indent=0).encode()))
         train = sum(noun in TRAIN_NOUNS for _, _, noun, _ in jobs)
         others = len(STATES["food"]) - 1  # every noun has as many adjectives
         return {"train": (train, 2 * train), "test": (len(jobs) - train, (len(jobs) - train) * others)}
 
-    return make_set(out, settings, (IMAGES, SIDECAR), fill, progress)
+    return make_dataset(out, settings, (IMAGES, SIDECAR), fill, progress)
 
 
 def plan(size: str) -> list[tuple[str, str, str, int]]:
     """(path below images/, adjective, noun, number) of every picture; the number seeds its randomness."""
-    train, test, each = SIZES_OF_SET[size]
+    train, test, each = DATASET_SIZES[size]
     nouns = [*spread(list(TRAIN_NOUNS), train), *spread(list(TEST_NOUNS), test)]
     folders = [(adjective, noun) for noun in nouns for adjective in STATES[NOUNS[noun].stuff]]
     numbers = [(adjective, noun, each * i + k) for i, (adjective, noun) in enumerate(folders) for k in range(each)]
@@ -87,7 +87,7 @@ def spread(names: list[str], n: int) -> list[str]:
 
 
 def draw_state(adjective: str, noun: str, pixels: int, rng: RandomStream) -> tuple[np.ndarray, dict[str, Any]]:
-    """-> the picture, uint8 (pixels, pixels, 3), and what was random: color, x, y, size (in picture sides), turn.
+    """-> the picture, uint8 (pixels, pixels, 3), and the noun's random color, x, y, size (in picture sides) and turn.
 
     Raises DataError for an unknown noun or adjective.
     """
@@ -116,11 +116,8 @@ def draw_state(adjective: str, noun: str, pixels: int, rng: RandomStream) -> tup
 
 
 def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
-    """Each picture's (path below images/) adjective, noun, color, x, y, size, turn. Raises DataError without a sidecar."""
-    path = Path(out) / SIDECAR
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make mit_states --out DIR` makes one")
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Path below images/ -> adjective, noun, color, x, y, size, turn. Raises DataError where the folder has no sidecar."""
+    return json.loads(sidecar_file(out, SIDECAR, "mit_states").read_text(encoding="utf-8"))
 
 
 def _room(pixels: int, rng: RandomStream) -> Canvas:

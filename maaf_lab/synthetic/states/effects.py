@@ -1,7 +1,7 @@
-"""The adjectives of synthetic MIT-States: what a state does to the picture of any noun.
+"""The adjectives of synthetic MIT-States: the effect of a state on the picture of any noun.
 
-A `Subject` is a noun drawn large: its colors, its outline, and the box that it fills. An effect paints on it, reshapes it, or
-both; `small` and `large` are only a size. Random fields are made coarse and enlarged, so effects cost little.
+A `Subject` is a noun drawn large: its colors, its outline, and its box. An effect paints on it, reshapes it, or both; `small` and
+`large` only change its size. Random fields are computed at low resolution and enlarged, which is fast.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def broken(s: Subject) -> None:
 
 
 def cut(s: Subject) -> None:
-    """One straight cut; the smaller part lies beside the larger, and both show a pale face."""
+    """One straight cut; the smaller part lies beside the larger, and both cut faces are pale."""
     x, lean = s.box[0] + s.wide * 0.62, 0.1
     line = [(x + lean, s.box[1] - 0.3), (x - lean, s.box[3] + 0.3)]
     s.canvas.line(line, 0.13, mix(s.color, (255, 250, 225), 0.8))

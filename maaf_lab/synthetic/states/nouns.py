@@ -1,7 +1,7 @@
 """The nouns of synthetic MIT-States: flat drawings with distinct silhouettes.
 
-A drawing fills about the square from (-0.5, -0.5) to (0.5, 0.5) of its own coordinates, y down. `Ink` holds the tones of the
-picture's color, chosen at random from the noun's.
+A drawing fills about the square from (-0.5, -0.5) to (0.5, 0.5) of its own coordinates, y down. `Ink` has the tones of one of
+the noun's colors, chosen at random.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Ink:
 
 @dataclass(frozen=True)
 class Noun:
-    """draw: puts it on a canvas. stuff: decides which states it can be in. colors: what it may look like."""
+    """draw: draws it on a canvas. stuff: its material, which decides its possible states. colors: its possible colors."""
 
     draw: Callable[[Canvas, Ink], None]
     stuff: str

@@ -1,4 +1,4 @@
-"""Nouns of synthetic MIT-States from MIT-States's own list of test nouns: training never shows them."""
+"""The test nouns of synthetic MIT-States, from MIT-States's own list: training never shows them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Writes synthetic Spot-the-Diff in the published layout: street scenes from fixed viewpoints, sentences on what changed.
+"""Writes synthetic Spot-the-Diff in the published layout: street scenes from fixed viewpoints, sentences on their changes.
 
     out/annotations/{train,val,test}.json   resized_images/{id}.png   resized_images/{id}_2.png   scenes.json   made.json
 
-Pairs come in clips: all frames of a clip vary one scene of one view, so they resemble each other, and only the sentence
-singles out a pair's second frame. No two frames of a clip show the same. `scenes.json` says what every frame shows.
+Pairs come in clips: all frames of a clip are variations of one scene, so they look alike, and only the sentence identifies a
+pair's second frame. No two frames of a clip are equal. `scenes.json` has the content of every frame.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from typing import Any
 from PIL import Image as PILImage
 
 from maaf_lab.data.datasets.spot_the_diff import ANNOTATIONS
-from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_set, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets.texts import Change, Scene, box, changed, count_sentence, random_scene, sentence
 from maaf_lab.synthetic.streets.things import Thing, draw_scene
@@ -28,11 +27,11 @@ from maaf_lab.utils.parallel import in_processes
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 IMAGES, SIDECAR = "resized_images", "scenes.json"
-SIZES_OF_SET = {  # size -> split -> clips, pairs a clip
+DATASET_SIZES = {  # size -> split -> clips, pairs a clip
     "full": {"train": (150, 20), "val": (25, 20), "test": (25, 20)},
     "tiny": {"train": (9, 5), "val": (3, 5), "test": (3, 5)},
 }
-_TWICE, _SILENT = 0.1, 150  # share of pairs with two annotators; one entry in so many is an empty sentence
+_TWICE, _SILENT = 0.1, 150  # share of pairs with two annotators; one in 150 pairs also has an empty sentence
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
     size: "full" (3,000, 500 and 500 pairs in train, val and test) or "tiny" (45, 15 and 15). The same settings give the same
     bytes. Refusals and interrupted runs: see `synthetic/folder.py`.
     """
-    settings = checked_settings("spot_the_diff", VERSION, size, pixels, seed, sizes=tuple(SIZES_OF_SET))
+    settings = checked_settings("spot_the_diff", VERSION, size, pixels, seed, sizes=tuple(DATASET_SIZES))
 
     def fill(folder: Path) -> dict[str, tuple[int, int]]:
         (folder / IMAGES).mkdir()
@@ -73,18 +72,18 @@ def make_spot_the_diff(out: str | Path, size: str = "full", pixels: int = 224, s
             entries = [{"img_id": pair.id, "sentences": list(texts)} for pair in own for texts in pair.entries]
             write_whole(folder / ANNOTATIONS / f"{split}.json", partial(_dump, entries))
             counts[split] = (2 * len(own), sum(bool(text) for entry in entries for text in entry["sentences"]))
-        told = {split: [describe(seed, pair) for pair in own] for split, own in pairs.items()}
-        write_whole(folder / SIDECAR, partial(_dump, told))
+        shown = {split: [describe(seed, pair) for pair in own] for split, own in pairs.items()}
+        write_whole(folder / SIDECAR, partial(_dump, shown))
         return counts
 
-    return make_set(out, settings, (ANNOTATIONS, IMAGES, SIDECAR), fill, progress)
+    return make_dataset(out, settings, (ANNOTATIONS, IMAGES, SIDECAR), fill, progress)
 
 
 def plan(size: str, seed: int) -> dict[str, list[Pair]]:
-    """Without drawing: split -> its pairs, with ids unique over all splits."""
+    """Before drawing: split -> its pairs, with ids unique over all splits."""
     pairs: dict[str, list[Pair]] = {}
     number = 0
-    for split, (clips, length) in SIZES_OF_SET[size].items():
+    for split, (clips, length) in DATASET_SIZES[size].items():
         pairs[split] = []
         for clip in range(clips):
             rng = RandomStream(seed, SPLIT_NUMBERS[split], 1, clip)
@@ -114,14 +113,10 @@ def training_texts(size: str = "full", seed: int = 0) -> list[str]:
 def load_sidecar(out: str | Path) -> dict[str, list[dict[str, Any]]]:
     """split -> a dict for each pair: id, view, clip, before, after (lists of things), changes.
 
-    A thing has the fields of `Thing`, the x and y at which it stands, its landmarks, and its box (left, top, right, bottom).
-
+    A thing has the fields of `Thing`, its position x and y, its landmarks, and its box (left, top, right, bottom).
     Raises DataError where the folder has no sidecar.
     """
-    path = Path(out) / SIDECAR
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Only synthetic sets have it; `maaf-lab make spot_the_diff --out DIR` makes one")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(sidecar_file(out, SIDECAR, "spot_the_diff").read_text(encoding="utf-8"))
 
 
 def _sentences(before: Scene, after: Scene, changes: list[Change], v: View, rng: RandomStream) -> tuple[str, ...]:
@@ -136,7 +131,7 @@ def _shown(scene: Scene) -> tuple:
 
 
 def describe(seed: int, pair: Pair) -> dict[str, Any]:
-    """A pair as the sidecar keeps it: its things before and after, where they stand, and what changed."""
+    """A pair for the sidecar: its things before and after with their positions, and the changes."""
     spots = view(seed, pair.view).spots
 
     def thing(t: Thing | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What happens between two frames of a synthetic street scene, and sentences that say it in the manner of Spot-the-Diff."""
+"""Changes between two frames of a synthetic street scene, and sentences on them in the style of Spot-the-Diff."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from maaf_lab.synthetic.streets.things import CAR_COLORS, CAR_HEIGHTS, CAR_KINDS
 from maaf_lab.synthetic.streets.views import Spot, View, car_length, person_height
 
 Scene = tuple[Thing, ...]
-SEEN = 0.6  # of a thing that changes, the share that nearer things must leave free
-FAR = 0.22  # how far a thing moves at least, in picture sides
+SEEN = 0.6  # the least visible share of a thing that changes
+FAR = 0.22  # the shortest move of a thing, in picture sides
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ def random_thing(view: View, spot: int, rng: RandomStream) -> Thing:
 
 
 def random_scene(view: View, rng: RandomStream) -> Scene:
-    """A scene with about a third of its spots taken."""
+    """A scene with a thing on about a third of its spots."""
     share = 0.25 + 0.2 * float(rng.uniform(1)[0])
     taken = shuffled(rng, range(len(view.spots)))[: max(4, round(share * len(view.spots)))]
     return tuple(random_thing(view, spot, rng) for spot in sorted(taken))
 
 
 def changed(scene: Scene, view: View, count: int, rng: RandomStream) -> tuple[Scene, list[Change]]:
-    """`count` changes (at least 1) to different things, each visible: -> the new scene and what changed."""
+    """-> the scene after `count` visible changes (fewer where they do not fit) to different things, and the changes."""
     now, changes, touched = list(scene), [], set()
     for _ in range(20 * count):
         if len(changes) == count:
@@ -77,7 +77,7 @@ def changed(scene: Scene, view: View, count: int, rng: RandomStream) -> tuple[Sc
 
 
 def box(thing: Thing, spot: Spot) -> tuple[float, float, float, float]:
-    """Where a thing shows: left, top, right, bottom in picture sides."""
+    """A thing's box: left, top, right, bottom in picture sides."""
     if thing.is_car:
         n = car_length(spot.y)
         return spot.x - 0.5 * n, spot.y - CAR_HEIGHTS[thing.kind] * n, spot.x + 0.5 * n, spot.y
@@ -87,7 +87,7 @@ def box(thing: Thing, spot: Spot) -> tuple[float, float, float, float]:
 
 
 def seen_share(thing: Thing, scene: Sequence[Thing], view: View) -> float:
-    """The share of a thing's box that lies in the picture and behind no nearer thing's box (of an 8 x 8 grid of points)."""
+    """The visible share of a thing's box, in the picture and not behind a nearer thing's box (of an 8 x 8 grid of points)."""
     x0, y0, x1, y1 = box(thing, view.spots[thing.spot])
     boxes = [box(t, view.spots[t.spot]) for t in scene if view.spots[t.spot].y > view.spots[thing.spot].y]
     boxes = [b for b in boxes if b[0] < x1 and b[2] > x0 and b[1] < y1]
@@ -98,7 +98,7 @@ def seen_share(thing: Thing, scene: Sequence[Thing], view: View) -> float:
 
 
 def sentence(change: Change, before: Scene, after: Scene, view: View, rng: RandomStream) -> str:
-    """One sentence on one change. Where words allow, it names the thing so that it fits no other."""
+    """One sentence on one change; it names the thing so that it fits no other, where possible."""
     old, new = change.before, change.after
     if old is None:
         name, where = _named(new, after, view, rng)

@@ -1,4 +1,4 @@
-"""Cars and people of synthetic street scenes, and a scene's picture."""
+"""Cars and people of synthetic street scenes, and the picture of a scene."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HAIR = ((44, 32, 24), (96, 64, 36), (20, 18, 18), (168, 130, 76))
 
 @dataclass(frozen=True)
 class Thing:
-    """A car or a person on a spot of its view. look: a number that decides what no text mentions (skin, hair, trousers)."""
+    """A car or a person on a spot of its view. look: seed of what no text mentions (skin, hair, trousers)."""
 
     kind: str  # of CAR_KINDS or PERSON_KINDS
     color: str

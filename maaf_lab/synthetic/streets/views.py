@@ -1,7 +1,7 @@
-"""The fixed viewpoints of synthetic street scenes: parking lots, streets and plazas, each with the spots where things may stand.
+"""The fixed viewpoints of synthetic street scenes: parking lots, streets and plazas, with the spots where things can be.
 
-A view is seen from a height: far things stand high in the picture and are small. Views come from the seed alone; all splits
-share them, as the published set's come from a few cameras.
+A view is seen from above: far things are high in the picture and small. Views depend on the seed alone; all splits share them,
+as the published frames come from a few cameras.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NEAR = 0.115  # of a landmark, in picture sides
 
 @dataclass(frozen=True)
 class Spot:
-    """A spot for one thing: where it touches the ground, who may stand there ("car" or "person"), landmarks beside it."""
+    """A spot for one thing: where it touches the ground, what it is for ("car" or "person"), landmarks beside it."""
 
     x: float
     y: float
@@ -60,7 +60,7 @@ def person_height(y: float) -> float:
 
 @lru_cache(maxsize=64)
 def view(seed: int, number: int) -> View:
-    """The view with this number, 0 to VIEWS - 1, of a set's seed."""
+    """The view with this number, 0 to VIEWS - 1, for a dataset's seed."""
     rng = RandomStream(seed, 7, number)
     kind, door, crossing = _KINDS[number % 3], between(rng, 0.2, 0.8), between(rng, 0.25, 0.75)
     trees: tuple[tuple[float, float], ...] = ()
@@ -101,7 +101,7 @@ def _row(rng: RandomStream, n: int) -> list[float]:
 
 @lru_cache(maxsize=32)
 def background(seed: int, number: int, pixels: int) -> PILImage.Image:
-    """The empty view, at the size at which things are drawn into it."""
+    """The empty view, at the canvas's size."""
     v, rng = view(seed, number), RandomStream(seed, 8, number)
     canvas = Canvas(pixels)
     asphalt, paving = jitter(rng, (112, 114, 118), 8), jitter(rng, (186, 178, 166), 8)
