@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+from maaf_lab.errors import ConfigError
 from maaf_lab.utils.registry import DATASETS, MODELS
 
 MINE = '''
@@ -22,6 +23,7 @@ from maaf_lab.data.dataset import Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.models.base import TextVectorModel
 from maaf_lab.models.encoders.image import ImageEncoder
+from maaf_lab.errors import ConfigError
 from maaf_lab.utils.registry import DATASETS, IMAGE_ENCODERS, MODELS
 
 
@@ -104,8 +106,12 @@ def theirs(tmp_path):
 
 
 def lab(folder, *args):
+    return started(folder, "-m", "maaf_lab", *args)
+
+
+def started(folder, *args):
     return subprocess.run(
-        [sys.executable, "-m", "maaf_lab", *map(str, args)],
+        [sys.executable, *map(str, args)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -151,6 +157,37 @@ def test_a_dataset_a_system_and_an_encoder_of_ones_own_train_in_smoke(theirs):
     assert unknown.returncode == 2 and "unknown dataset 'squares'; known: css" in unknown.stderr
     lost = lab(theirs, "--with=nowhere", *asked)
     assert lost.returncode == 2 and "'nowhere' could not be imported" in lost.stderr and "Traceback" not in lost.stderr
+
+
+IN_PYTHON = """
+import sys
+
+import their_module
+
+from maaf_lab.errors import ConfigError
+from maaf_lab.experiments.train import train_and_evaluate
+from maaf_lab.profiles import profile_config
+
+changes = {"model.name": "weighted_sum", "train.steps": 2, "train.warmup_steps": 1}
+config = profile_config("smoke", "squares", **changes, **{"model.share": 2})
+run = train_and_evaluate(config, "squares", "runs", device="cpu", progress=False)
+assert run.config == config and run.load_model().config.share == 2.0
+try:
+    profile_config("smoke", "squares", **changes, **{"model.blocks": 2})
+except ConfigError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_they_are_trained_from_python_too(theirs):
+    done = started(theirs, "-c", IN_PYTHON)
+    assert done.returncode == 1 and "model.blocks: weighted_sum has no such setting; it reads " in done.stderr, done.stderr
+    assert "share" in done.stderr
+
+
+def test_a_name_of_the_labs_is_taken():
+    with pytest.raises(ConfigError, match=r"system 'tirg' is maaf_lab\.models\.systems\.tirg:TIRG; take another name"):
+        MODELS.register("tirg")(object)
 
 
 def test_the_help_of_train_names_every_dataset_and_system(theirs):

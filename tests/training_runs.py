@@ -10,6 +10,12 @@ class Stopped(BaseException):
     """As a KeyboardInterrupt: nothing catches it."""
 
 
+def train_words(data_root, runs_root, *more, model="maaf"):
+    """The words of `maaf-lab train` on tiny CSS."""
+    where = ["--dataset", "css", "--data-root", str(data_root), "--runs-root", str(runs_root), "--profile", "smoke"]
+    return ["train", "--model", model, *where, *more]
+
+
 def loss_that(monkeypatch, at, act):
     """From the call with number `at` (from 0) on, the loss is act(true loss)."""
     calls = iter(range(10**9))

@@ -1,24 +1,16 @@
-"""Runs, the ledger and the command line."""
+"""Runs and the ledger."""
 
 import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from maaf_lab.config import RunConfig
-from maaf_lab.data import registry as datasets
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_copy
-from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
-from maaf_lab.paper.figures import open_figures
-from maaf_lab.paper.table_experiment import open_table
-from maaf_lab.profiles import profile_config
-from maaf_lab.synthetic import registry as sets
 from maaf_lab.utils.paths import records_folder
 
 STEPS = {"train.steps": 3, "train.warmup_steps": 1}
@@ -36,9 +28,6 @@ def roots(tmp_path_factory, smoke, tiny_css):
 @pytest.fixture
 def run(roots, smoke):
     return Run(roots / smoke(**STEPS).name)
-
-
-# --- a run's folder ---------------------------------------------------------------------------------------------------
 
 
 def test_a_runs_folder(run, smoke, css_test):
@@ -102,26 +91,6 @@ def test_unfinished_and_damaged_runs(tmp_path, run):
     (tmp_path / "config.json").write_text(json.dumps({**run.config.to_dict(), "colour": 3}))
     with pytest.raises(ConfigError, match="colour: a run has no such setting; it reads data, model, profile, train"):
         _ = damaged.config
-
-
-def test_config_is_named_by_its_settings(smoke):
-    config = smoke()
-    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert re.fullmatch(r"css-maaf-[0-9a-f]{10}", config.name)
-    changes = (
-        {},
-        {"train.seed": 1},
-        {"model.dropout": 0.2},
-        {"data.origin": "other"},
-        {"train.steps": 31},
-        {"profile": "laptop"},
-    )
-    names = {config.replace(**change).name for change in changes}
-    assert len(names) == 6 and config.name in names
-    with pytest.raises(ConfigError, match=r"model\.widht: maaf has no such setting; it reads .*width"):
-        config.replace(**{"model.widht": 3})
-    with pytest.raises(ConfigError, match="unknown part 'modell'"):
-        config.replace(**{"modell.width": 3})
 
 
 def test_find(tmp_path, roots, run, smoke):
@@ -199,59 +168,6 @@ def test_unknown_pretrained_models_list_the_known():
         load_pretrained("nonsense")
 
 
-# --- the command line -------------------------------------------------------------------------------------------------
-
-
-def test_make_and_check(shell, tmp_path, tiny_css):
-    code, out, _ = shell("make", "css", "--out", tmp_path / "css", "--size", "tiny", "--pixels", "56")
-    assert code == 0 and out.split() == [str(tmp_path / "css")]
-    name = "css_test_000007.png"
-    assert (tmp_path / "css" / "images" / name).read_bytes() == (tiny_css / "images" / name).read_bytes()
-    assert shell("check", "css", "--root", tmp_path / "css")[0] == 0
-    (tmp_path / "css" / "images" / name).unlink()
-    code, out, _ = shell("check", "css", "--root", tmp_path / "css")
-    assert code == 1 and name in out
-    code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
-    assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
-    code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
-    assert code == 2 and "unknown synthetic dataset 'fashion'; known: css, fashion_iq" in err
-
-
-def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
-    shutil.copytree(tiny_css, tmp_path / "css", ignore=shutil.ignore_patterns(".cache"))
-    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 1
-    assert shell("make", "css2d", "--out", tmp_path / "css")[0] == 0
-    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 0
-
-
-def test_every_synthetic_set_stands_in_for_a_dataset():
-    assert set(sets.SYNTHETIC) <= set(datasets.DATASETS)
-
-
-def test_a_datasets_folder(tmp_path, tiny_css):
-    assert dataset_folder("css", tiny_css, "smoke") == dataset_folder("css", tiny_css, "laptop") == tiny_css
-    assert dataset_folder("css", tiny_css.parent, "smoke") == tiny_css  # css-tiny
-    assert dataset_folder("css", tmp_path, "laptop") == tmp_path / "css"
-    assert dataset_folder("fashion_iq", tiny_css, "paper") == tiny_css / "fashion_iq"
-
-
-def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monkeypatch):
-    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path, "--profile", "smoke", "--steps", "3"]
-    settings = ["--device", "cpu", "--set", "train.warmup_steps=1", "--set", "model.attention=identity"]
-    code, out, err = shell("train", "--model", "maaf", *where, *settings)
-    folder = next(tmp_path.iterdir())
-    assert code == 0 and out.splitlines()[-1] == str(folder) and "R1" in err
-    config = Run(folder).config
-    assert (config.train.steps, config.train.warmup_steps, config.model.attention, config.profile) == (3, 1, "identity", "smoke")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    monkeypatch.setattr("maaf_lab.experiments.train.fit", None)
-    code, out, _ = shell("train", "--model", "maaf", *where, *settings)
-    assert code == 0 and out.splitlines()[-1] == str(folder)
-    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
-    assert code == 0 and "R1" in out and "320 queries" in out
-
-
 def test_evaluate_knows_where_the_run_was_trained(shell, tmp_path, roots, run, tiny_css):
     assert run.data_root == tiny_css
     code, out, _ = shell("evaluate", run.folder, "--device", "cpu")
@@ -268,67 +184,3 @@ def test_evaluate_knows_where_the_run_was_trained(shell, tmp_path, roots, run, t
     code, _, err = shell("evaluate", folder, "--device", "cpu")
     assert code == 2 and "css-tiny: no such folder" in err
     assert not (save_copy(run, tmp_path / "copy").folder / "folders.json").exists(), "it says nothing on another machine"
-
-
-def test_folders_that_are_left_out_are_the_labs_own(shell, tmp_path, tiny_css, monkeypatch):
-    """As in notebooks and in Python, wherever the command is started; "." is the folder where that is."""
-    (tmp_path / "home" / "data").mkdir(parents=True)
-    (tmp_path / "home" / "data" / "css-tiny").symlink_to(tiny_css)
-    (tmp_path / "here").mkdir()
-    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path / "here")
-    train = ["train", "--model", "text_only", "--dataset", "css", "--profile", "smoke", "--steps", "2", "--device", "cpu"]
-    code, out, err = shell(*train)
-    folder = Path(out.splitlines()[-1])
-    assert code == 0, err
-    assert folder.parent == tmp_path / "home" / "runs" and not list(Path.cwd().iterdir())
-    code, out, err = shell("table", "1", "--profile", "smoke", "--steps", "2", "--row", "Text only", "--device", "cpu")
-    assert code == 0 and "2 steps" in out, err
-    assert [path.name for path in (tmp_path / "home" / "runs").iterdir()] == [folder.name], "the same run"
-    code, out, _ = shell(*train, "--runs-root", ".")
-    assert code == 0 and out.splitlines()[-1] == folder.name and (Path.cwd() / folder.name).is_dir()
-    code, _, err = shell("table", "1", "--profile", "smoke", "--steps", "2", "--row", "Text only", "--runs-root", ".")
-    assert code == 0 and len(list(Path.cwd().iterdir())) == 1, err
-    table, figures = open_table("1"), open_figures()
-    assert (table.data_root, figures.data_root) == (tmp_path / "home" / "data",) * 2
-    assert (table.runs_root, figures.runs_root, figures.out) == tuple(tmp_path / "home" / n for n in ("runs", "runs", "figures"))
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["--model", "maff", "--profile", "smoke"], "unknown system 'maff'; known: maaf, two_stream, tirg, "),
-        (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
-        (
-            ["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"],
-            "model.widht: maaf has no such setting; it reads att",
-        ),
-        (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
-        (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
-        (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
-        (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "train.steps: expected a whole number, at least 1; found 0"),
-        (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
-    ],
-    ids=str,
-)
-def test_wrong_settings_are_a_message_and_exit_code_2(shell, tmp_path, tiny_css, args, message):
-    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path]
-    code, out, err = shell("train", *where, *args)
-    assert code == 2 and out == ""
-    assert "maaf-lab: " in err and message in err and "Traceback" not in err
-    assert not list(tmp_path.rglob("model.safetensors"))
-
-
-def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
-    where = ["--dataset", "css", "--data-root", tmp_path, "--runs-root", tmp_path / "runs"]
-    code, _, err = shell("train", "--model", "maaf", *where)
-    assert code == 2 and "maaf-lab: " in err and "Traceback" not in err
-    code, _, err = shell("evaluate", tmp_path, "--data-root", tmp_path)
-    assert code == 2 and "not finished" in err
-
-
-def test_profiles_of_css():
-    assert profile_config("paper", "css").train.steps == 75_000 and profile_config("paper", "css").model.resolutions == (7,)
-    assert profile_config("laptop", "css").model.image_encoder == "tiny"
-    with pytest.raises(ConfigError, match="unknown dataset 'mnist'; known: css"):
-        profile_config("smoke", "mnist")

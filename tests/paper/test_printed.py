@@ -12,7 +12,6 @@ import pytest
 from maaf_lab.errors import ConfigError
 from maaf_lab.paper.printed import TITLES, paper_captions, paper_table
 
-PAPER = Path(__file__).resolve().parents[2].parent / "shared" / "paper" / "maaf_paper.txt"
 GARMENTS = ("Dresses", "Tops&Tees", "Shirts")
 SIX = [f"{garment} {k}" for garment in GARMENTS for k in ("R10", "R50")]
 FASHION_IQ = ("2", "5", "S1", "S2", "S3")
@@ -86,10 +85,9 @@ def test_known_slips_are_noted():
     assert "divided by MAAF" in notes["S4"]["Rel", "color"]
 
 
-@pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not beside this checkout")
 @pytest.mark.parametrize("key", TITLES)
-def test_numbers_are_those_of_the_text(key):
-    lines = PAPER.read_text(encoding="utf-8").splitlines()
+def test_numbers_are_those_of_the_text(published, key):
+    lines = (published("..", "paper") / "maaf_paper.txt").read_text(encoding="utf-8").splitlines()
     end = next(i for i, line in enumerate(lines) if line.startswith(f"Table {key}. "))
     cells = []  # (label, value, std) of the tab-separated lines right above the caption, in reading order
     for line in reversed(lines[end - 30 : end]):

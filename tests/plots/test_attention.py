@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import LogNorm, TwoSlopeNorm
 
 from maaf_lab.analysis.positions import POSITIONS
-from maaf_lab.plots.attention import position_maps_figure, sentences_figure, structure_figure
+from maaf_lab.plots.attention import head_ablation_figure, position_maps_figure, sentences_figure, structure_figure
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -45,3 +46,22 @@ def test_a_position_map_frames_the_cell_that_its_word_names():
         assert np.allclose(axis.images[0].get_array(), values)
         assert frame.get_xy() == (2 * (n % 3) - 0.5, 2 * (n // 3) - 0.5) and frame.get_width() == frame.get_height() == 2
     assert len({axis.images[0].norm.vmax for axis in axes}) == 1, "one scale for all"
+
+
+def test_heads_show_what_is_lost_and_its_interval():
+    frame = pd.DataFrame(
+        [
+            (f"block{block}", head, kind, lost, lost - 1, lost + 1)
+            for block in range(2)
+            for head in (1, 2)
+            for kind, lost in (("all", 3.0), ("add", -2.0 * block - head))
+        ],
+        columns=["attention", "head", "kind", "lost", "lost_low", "lost_high"],
+    )
+    whole = pd.DataFrame([("", 0, "all", 0.0, 0.0, 0.0)], columns=frame.columns)
+    axis = head_ablation_figure(pd.concat([whole, frame])).axes[0]
+    texts = [text.get_text() for text in axis.texts]
+    assert texts[:8] == ["3.0"] * 4 + ["-1.0", "-2.0", "-3.0", "-4.0"]
+    assert texts[8] == "2.0 to 4.0" and texts[15] == "-5.0 to -3.0"
+    assert axis.collections[0].get_clim() == (-4, 4), "symmetric around nothing lost"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "2\nblock0", "1", "2\nblock1"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from training_runs import SHORT, Stopped, curve, loss_that, stop, weights
+from training_runs import SHORT, Stopped, curve, loss_that, stop, train_words, weights
 
 from maaf_lab.errors import TrainingError
 from maaf_lab.experiments.train import train_and_evaluate
@@ -52,28 +52,8 @@ def test_other_runs_resume_exactly_too(tmp_path, monkeypatch, smoke, tiny_css, c
 
 
 def command(data_root, runs_root):
-    return [
-        sys.executable,
-        "-m",
-        "maaf_lab",
-        "train",
-        "--model",
-        "maaf",
-        "--dataset",
-        "css",
-        "--data-root",
-        str(data_root),
-        "--runs-root",
-        str(runs_root),
-        "--profile",
-        "smoke",
-        "--steps",
-        "40",
-        "--device",
-        "cpu",
-        "--set",
-        "train.checkpoint_every=5",
-    ]
+    more = ("--steps", "40", "--device", "cpu", "--set", "train.checkpoint_every=5")
+    return [sys.executable, "-m", "maaf_lab", *train_words(data_root, runs_root, *more)]
 
 
 def test_kill_9(tmp_path, tiny_css, css_train_cache, css_test_cache):

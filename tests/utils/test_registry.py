@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+import maaf_lab
 from maaf_lab.errors import ConfigError
+from maaf_lab.profiles import profile_config
 from maaf_lab.utils.registry import DATASETS, IMAGE_ENCODERS, MODELS, SYNTHETIC, TEXT_ENCODERS, Registry
 
 
@@ -35,3 +37,12 @@ def test_a_class_with_a_key_is_registered_under_it():
     ):
         registry.register("other")(Mine)
     assert "other" not in registry and registry.register("mine")(Mine) is registry["mine"] is Mine
+
+
+def test_a_registry():
+    registry = Registry("fruit", {"json": "json:JSONDecoder"})
+    assert list(registry) == ["json"] and registry["json"] is json.JSONDecoder and "x" not in registry and [] not in registry
+    with pytest.raises(ConfigError, match="unknown fruit 'pear'; known: json"):
+        registry["pear"]
+    assert all(isinstance(kind, type) for names in (MODELS, IMAGE_ENCODERS, TEXT_ENCODERS) for kind in names.values())
+    assert maaf_lab.profile_config is profile_config

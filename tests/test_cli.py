@@ -1,0 +1,155 @@
+"""The command line."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from training_runs import train_words
+
+from maaf_lab.experiments.runs import Run
+from maaf_lab.paper.figures import open_figures
+from maaf_lab.paper.table_experiment import open_table
+
+
+def test_make_and_check(shell, tmp_path, tiny_css):
+    code, out, _ = shell("make", "css", "--out", tmp_path / "css", "--size", "tiny", "--pixels", "56")
+    assert code == 0 and out.split() == [str(tmp_path / "css")]
+    name = "css_test_000007.png"
+    assert (tmp_path / "css" / "images" / name).read_bytes() == (tiny_css / "images" / name).read_bytes()
+    assert shell("check", "css", "--root", tmp_path / "css")[0] == 0
+    (tmp_path / "css" / "images" / name).unlink()
+    code, out, _ = shell("check", "css", "--root", tmp_path / "css")
+    assert code == 1 and name in out
+    code, out, err = shell("check", "css", "--root", tmp_path / "nowhere")
+    assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
+    code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
+    assert code == 2 and "unknown synthetic dataset 'fashion'; known: css, fashion_iq" in err
+
+
+def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):
+    shutil.copytree(tiny_css, tmp_path / "css", ignore=shutil.ignore_patterns(".cache"))
+    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 1
+    assert shell("make", "css2d", "--out", tmp_path / "css")[0] == 0
+    assert shell("check", "css2d3d", "--root", tmp_path / "css")[0] == 0
+
+
+def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monkeypatch):
+    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path, "--profile", "smoke", "--steps", "3"]
+    settings = ["--device", "cpu", "--set", "train.warmup_steps=1", "--set", "model.attention=identity"]
+    code, out, err = shell("train", "--model", "maaf", *where, *settings)
+    folder = next(tmp_path.iterdir())
+    assert code == 0 and out.splitlines()[-1] == str(folder) and "R1" in err
+    config = Run(folder).config
+    assert (config.train.steps, config.train.warmup_steps, config.model.attention, config.profile) == (3, 1, "identity", "smoke")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr("maaf_lab.experiments.train.fit", None)
+    code, out, _ = shell("train", "--model", "maaf", *where, *settings)
+    assert code == 0 and out.splitlines()[-1] == str(folder)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
+    assert code == 0 and "R1" in out and "320 queries" in out
+
+
+def test_folders_that_are_left_out_are_the_labs_own(shell, tmp_path, tiny_css, monkeypatch):
+    """As in notebooks and in Python, wherever the command is started; "." is the folder where that is."""
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "home" / "data" / "css-tiny").symlink_to(tiny_css)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    train = ["train", "--model", "text_only", "--dataset", "css", "--profile", "smoke", "--steps", "2", "--device", "cpu"]
+    code, out, err = shell(*train)
+    folder = Path(out.splitlines()[-1])
+    assert code == 0, err
+    assert folder.parent == tmp_path / "home" / "runs" and not list(Path.cwd().iterdir())
+    code, out, err = shell("table", "1", "--profile", "smoke", "--steps", "2", "--row", "Text only", "--device", "cpu")
+    assert code == 0 and "2 steps" in out, err
+    assert [path.name for path in (tmp_path / "home" / "runs").iterdir()] == [folder.name], "the same run"
+    code, out, _ = shell(*train, "--runs-root", ".")
+    assert code == 0 and out.splitlines()[-1] == folder.name and (Path.cwd() / folder.name).is_dir()
+    code, _, err = shell("table", "1", "--profile", "smoke", "--steps", "2", "--row", "Text only", "--runs-root", ".")
+    assert code == 0 and len(list(Path.cwd().iterdir())) == 1, err
+    table, figures = open_table("1"), open_figures()
+    assert (table.data_root, figures.data_root) == (tmp_path / "home" / "data",) * 2
+    assert (table.runs_root, figures.runs_root, figures.out) == tuple(tmp_path / "home" / n for n in ("runs", "runs", "figures"))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model", "maff", "--profile", "smoke"], "unknown system 'maff'; known: maaf, two_stream, tirg, "),
+        (["--model", "maaf", "--profile", "smoek"], "unknown profile 'smoek'; known: paper, laptop, smoke"),
+        (
+            ["--model", "maaf", "--profile", "smoke", "--set", "model.widht=3"],
+            "model.widht: maaf has no such setting; it reads att",
+        ),
+        (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
+        (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "train.steps: expected a whole number, at least 1; found 0"),
+        (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
+    ],
+    ids=str,
+)
+def test_wrong_settings_are_a_message_and_exit_code_2(shell, tmp_path, tiny_css, args, message):
+    where = ["--dataset", "css", "--data-root", tiny_css, "--runs-root", tmp_path]
+    code, out, err = shell("train", *where, *args)
+    assert code == 2 and out == ""
+    assert "maaf-lab: " in err and message in err and "Traceback" not in err
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
+    where = ["--dataset", "css", "--data-root", tmp_path, "--runs-root", tmp_path / "runs"]
+    code, _, err = shell("train", "--model", "maaf", *where)
+    assert code == 2 and "maaf-lab: " in err and "Traceback" not in err
+    code, _, err = shell("evaluate", tmp_path, "--data-root", tmp_path)
+    assert code == 2 and "not finished" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("yes", True), ("on", True), ("false", False), ("no", False), ("off", False)]
+)
+def test_words_for_true_and_false(shell, tmp_path, tiny_css, monkeypatch, text, value):
+    made = []
+    monkeypatch.setattr(
+        "maaf_lab.experiments.train.train_and_evaluate", lambda config, *_args, **_named: made.append(config) or exit(3)
+    )
+    shell(*train_words(tiny_css, tmp_path, "--set", f"model.include_text={text}", "--set", f"train.compile={text}"))
+    assert made[0].model.include_text is value and made[0].train.compile is value
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.include_text=nope",
+        "model.blocks=1.5",
+        "train.batch_size=16.0",
+        "model.scale=NaN",
+        'model.image_channels=["a"]',
+        "model.width=" + "[" * 3000,
+        "train.steps=Infinity",
+    ],
+)
+def test_the_shell_refuses_in_one_line(shell, tmp_path, tiny_css, setting):
+    code, out, err = shell(*train_words(tiny_css, tmp_path, "--set", setting))
+    assert code == 2 and out == "" and err.startswith("maaf-lab: ") and len(err.splitlines()) == 1
+    assert setting.partition("=")[0] in err and not list(tmp_path.iterdir())
+
+
+def test_the_shell_lists_the_settings_of_a_system(shell):
+    code, out, _ = shell("settings", "tirg")
+    assert code == 0 and "model.width: D of every token and embedding. (a whole number, at least 1; default 512)" in out
+    assert "model.blocks" not in out and "train.seed: " in out and "data.pixels: " in out
+    assert shell("settings", "maff")[0] == 2
+
+
+def test_the_help_imports_neither_torch_nor_pydantic():
+    code = (
+        "import sys; sys.argv = ['maaf-lab', '--help']\nfrom maaf_lab import cli\ntry: cli.main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'pydantic'} & set(sys.modules)\nimport maaf_lab.config, maaf_lab.profiles\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
