@@ -1,8 +1,8 @@
-"""Builds of a cache that may be stopped at any moment, in whatever way, and go on from there.
+"""Builds of a cache that can be stopped at any moment, in any way, and resume.
 
-A build keeps two files: the images so far, and a journal with a record for each that is whole. Pixels reach the disk before
-their record is written, and a record holds the hash of its image's file and a checksum of its own: whatever is left of a
-journal can be trusted after a look at the files.
+A build has two files: the images so far, and a journal with a record of each complete one. Pixels are on the disk before their
+record is written, and a record has the hash of its image file and a checksum of its own. So the records left by a stopped build
+can be trusted once the image files have been checked.
 
 Shapes: N images of a split, S side of the square in pixels.
 """
@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,27 +31,30 @@ from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.wording import first_names
 
 VERSION = 1  # of decode and to_square; raise it whenever the same file gives other pixels
-# Of an image: bytes, mtime and ctime of its file, the hash of its contents, and where its pixels end in the file of pixels.
+# Of an image: bytes, mtime and ctime of its file, the hash of its contents, and the end of its pixels in the file of pixels.
 RECORD = np.dtype([("stat", "<i8", 3), ("sha256", "u1", 32), ("end", "<i8")])
-SEALED = np.dtype([("record", RECORD), ("crc32", "<u4")])  # as a journal holds it: a record that was torn does not pass
+SEALED = np.dtype([("record", RECORD), ("crc32", "<u4")])  # in a journal: a torn record fails the check
 SAVE_EVERY = 1.0  # seconds of work that a kill may cost
+MAKE_ROOM = 'Make room, pass another cache_dir, or keep the pixels as JPEG (store "jpeg").'
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What is to be cached: a list of image files, the side of their squares, the kind of cache. title: for messages."""
+    """What to cache: image files, the side of their squares, the kind of cache. title: for messages. progress: show bars."""
 
     title: str
     paths: list[Path]
     size: int
     kind: type[PixelCache]
+    progress: bool
 
     @property
     def need(self) -> str:
-        """For messages: how much there is to keep."""
+        """For messages: how much there is to store."""
         raw = f"{len(self.paths) * self.size * self.size * 3 / 1e6:,.0f} MB of pixels"
         return raw if self.kind.store == "raw" else f"{raw} as {self.kind.store}"
 
+    @cached_property
     def stats(self) -> np.ndarray:
         """(N, 3) int64: bytes, mtime and ctime in ns of each file. Raises DataError naming the missing ones."""
         stats, missing = np.zeros((len(self.paths), 3), np.int64), []
@@ -68,7 +72,7 @@ class Listing:
         return stats
 
     def name(self, folder: Path) -> str:
-        """Of this list in a cache folder. Paths count relative to it, so that a folder may move together with its cache."""
+        """The list's name in a cache folder, made of paths relative to it: a dataset may move together with its cache."""
         names, near = hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag} ".encode()), {}
         for path in self.paths:
             where, name = os.path.split(path)
@@ -78,12 +82,12 @@ class Listing:
         return names.hexdigest()[:16]
 
     def key(self, records: np.ndarray) -> str:
-        """The name of the pixels: of their files' contents in order, their size and their encoding."""
+        """The name of the pixels, made of their files' contents in order, their size and their encoding."""
         contents = records["sha256"].tobytes().hex(" ", 32)
         return hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag} {contents}".encode()).hexdigest()[:20]
 
-    def refreshed(self, records: np.ndarray, stats: np.ndarray) -> np.ndarray:
-        """Records of the leading files as they are now; only those whose stats differ are read. Zeros for one that cannot be."""
+    def refreshed(self, records: np.ndarray) -> np.ndarray:
+        """Current records of the first files. Only files whose stats differ are hashed; a hash of zeros for an unreadable one."""
 
         def digest(i: int) -> bytes:
             try:
@@ -93,14 +97,14 @@ class Listing:
                 return bytes(32)
 
         new = records.copy()
-        new["stat"] = stats[: len(records)]
+        new["stat"] = self.stats[: len(records)]
         changed = np.flatnonzero((records["stat"] != new["stat"]).any(1))
         for i, now in zip(changed, in_threads(digest, changed)):
             new["sha256"][i] = np.frombuffer(now, np.uint8)
         return new
 
-    def encoded(self, start: int, progress: bool) -> Iterator[tuple[bytes, bytes]]:
-        """(sha256 of the file, its square encoded) of all images from `start`. All bad files are named in one DataError."""
+    def encoded(self, start: int) -> Iterator[tuple[bytes, bytes]]:
+        """(sha256 of the file, its square encoded) of all images from `start`. One DataError counts all unreadable files."""
 
         def one(path: Path) -> tuple[bytes, bytes, str]:
             try:
@@ -111,7 +115,7 @@ class Listing:
 
         rest, bad = self.paths[start:], []
         desc = f"{self.title} -> {self.size} px" + (f" (the last {len(rest):,})" if start else "")
-        for path, (digest, image, why) in zip(rest, in_threads(one, rest, desc, progress=progress)):
+        for path, (digest, image, why) in zip(rest, in_threads(one, rest, desc, progress=self.progress)):
             if why:
                 bad.append(f"{path.name}: {why}")
             elif not bad:
@@ -123,20 +127,18 @@ class Listing:
             )
 
 
-def fill(
-    listing: Listing, out: BinaryIO, journal: BinaryIO, stats: np.ndarray, progress: bool, folder: Path | None = None
-) -> np.ndarray:
-    """Write the file of all images to `out`, going on from where its journal ends; -> the records (N,) of all images.
+def fill(listing: Listing, out: BinaryIO, journal: BinaryIO, folder: Path | None = None) -> np.ndarray:
+    """Write the file of all images to `out`, resuming after its journal's last record; -> the records (N,) of all images.
 
-    folder: where both are, None in memory. Raises OSError where its disk is full, DataError where it will be, or where images
-    are unreadable.
+    folder: of both files, None in memory. Raises OSError where its disk is full; DataError where it has too little room, or for
+    unreadable images.
     """
     n, kind = len(listing.paths), listing.kind
     begin = len(kind.header(n, listing.size))
-    kept = _unchanged(listing, journal, stats, begin, out.seek(0, os.SEEK_END))
+    kept = _unchanged(listing, journal, begin, out.seek(0, os.SEEK_END))
     done = saved = len(kept)
     records = np.zeros(n, RECORD)
-    records["stat"], records[:done] = stats, kept
+    records["stat"], records[:done] = listing.stats, kept
     end = int(records["end"][done - 1]) if done else begin
     out.truncate(end)
     out.seek(end)
@@ -154,7 +156,7 @@ def fill(
 
     clock = time.monotonic()
     try:
-        for digest, image in listing.encoded(done, progress) if done < n else ():
+        for digest, image in listing.encoded(done) if done < n else ():
             out.write(image)
             end += len(image)
             records["sha256"][done], records["end"][done] = np.frombuffer(digest, np.uint8), end
@@ -176,16 +178,16 @@ def _sync(file: BinaryIO) -> None:
         os.fsync(file.fileno())
 
 
-def _unchanged(listing: Listing, journal: BinaryIO, stats: np.ndarray, begin: int, size: int) -> np.ndarray:
-    """Records of the leading images that an earlier build wrote, and whose files are still what they were.
+def _unchanged(listing: Listing, journal: BinaryIO, begin: int, size: int) -> np.ndarray:
+    """Records of the first images that an earlier build wrote and whose files have not changed since.
 
-    begin, size: where the first image begins in the file of pixels, and how long that is.
+    begin, size: the first image's offset in the file of pixels, and that file's length.
     """
     journal.seek(0)
     data = journal.read(len(listing.paths) * SEALED.itemsize)
     found = np.frombuffer(data, SEALED, len(data) // SEALED.itemsize)
     records = found["record"].copy()
-    now = listing.refreshed(records, stats)
+    now = listing.refreshed(records)
     good = np.frombuffer(_sealed(records), SEALED)["crc32"] == found["crc32"]
     good &= (now["sha256"] == records["sha256"]).all(1)
     good &= (np.diff(records["end"], prepend=begin) > 0) & (records["end"] <= size)
@@ -200,11 +202,11 @@ def _sealed(records: np.ndarray) -> bytes:
 
 
 def _check_room(listing: Listing, folder: Path, images: int) -> None:
-    """Before hours of decoding rather than after. (A black image is the smallest in any encoding.)"""
+    """Raises DataError before hours of decoding, not after. (A black image is the smallest in any encoding.)"""
     least = images * len(listing.kind.encode(np.zeros((listing.size, listing.size, 3), np.uint8)))
     free = shutil.disk_usage(folder).free
     if least > free:
         raise DataError(
             f"{folder}: expected at least {least / 1e6:,.0f} MB of free space for {listing.title}, found "
-            f'{free / 1e6:,.0f} MB. Make room, pass another cache_dir, or keep the pixels as JPEG (store "jpeg").'
+            f"{free / 1e6:,.0f} MB. {MAKE_ROOM}"
         )

@@ -1,4 +1,4 @@
-"""How squares are kept: as bytes, or as JPEG; in one memory-mapped file, or in memory.
+"""How squares are stored: raw or as JPEG, in one memory-mapped file or in memory.
 
 Shapes: N images of a split, B of a batch, S side of the square in pixels.
 """
@@ -24,13 +24,13 @@ from maaf_lab.utils.parallel import cores, lasting_threads
 class PixelCache:
     """The images of a split as squares, uint8 (N, S, S, 3), in one memory-mapped file (or in memory, path None).
 
-    key: names the contents; the same files at the same size give the same key. size: S. nbytes: what all images take, in the
-    file or in memory. Safe to send to other processes: they map the same file.
+    key: the same for the same image files at the same size. size: S. nbytes: of all images, in the file or in memory. Safe to
+    send to other processes: they map the same file.
     """
 
     store: ClassVar[str] = "raw"
     suffix: ClassVar[str] = ".npy"
-    tag: ClassVar[str] = ""  # what the key says of the encoding
+    tag: ClassVar[str] = ""  # of the encoding, in the key
 
     def __init__(self, key: str, pixels: np.ndarray, path: Path | None) -> None:
         self.key, self.pixels, self.path = key, pixels, path
@@ -60,7 +60,7 @@ class PixelCache:
 
     @staticmethod
     def header(n: int, size: int, ends: np.ndarray | None = None) -> bytes:
-        """The file's first bytes; as long without `ends` (N,), the offsets where the images end, as with them."""
+        """The file's header. ends: (N,) offsets where the images end; None for a header of the same length."""
         out = io.BytesIO()
         np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (n, size, size, 3)})
         return out.getvalue()
@@ -72,9 +72,9 @@ class PixelCache:
 
     @classmethod
     def load(cls, path: Path, key: str) -> PixelCache:
-        """Map a finished file. Raises OSError, ValueError or EOFError where it is gone or not whole."""
+        """Map a finished file. Raises OSError, ValueError or EOFError where it is missing or damaged."""
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        if pixels.ndim != 4 or pixels.shape[1:] != (pixels.shape[1], pixels.shape[1], 3) or pixels.dtype != np.uint8:
+        if pixels.ndim != 4 or pixels.shape[2:] != (pixels.shape[1], 3) or pixels.dtype != np.uint8:
             raise ValueError(f"{path}: expected uint8 squares, found {pixels.dtype} {pixels.shape}")
         return cls(key, pixels, path)
 
@@ -85,10 +85,10 @@ class PixelCache:
 
 
 class JpegCache(PixelCache):
-    """The same squares as JPEG (quality 95, colors at full resolution), decoded by `batch` in threads: about a seventh of the
-    disk for photographs of 224 px. Values are within a few steps of the raw ones, so a run's numbers may differ slightly.
+    """The same squares as JPEG (quality 95, no chroma subsampling), decoded by `batch` in threads: about a seventh of the disk
+    for photographs of 224 px. Values differ from the raw ones by a few steps, so a run's numbers may differ slightly.
 
-    The file: `MAGIC`, N and S (int64), N ends of images (int64, counted from the file's start), the images one after another.
+    The file: `MAGIC`, N and S (int64), the N images' ends (int64 offsets), the images one after another.
     """
 
     store: ClassVar[str] = "jpeg"
@@ -97,10 +97,10 @@ class JpegCache(PixelCache):
     MAGIC: ClassVar[bytes] = b"MAAFJPG1"
 
     def __init__(self, key: str, data: np.ndarray, path: Path | None) -> None:
-        """data: the bytes of the file. Raises ValueError where they are not whole."""
+        """data: the bytes of the file. Raises ValueError where it is damaged."""
         magic, n, size = struct.unpack("<8sqq", data[:24].tobytes().ljust(24))
         if magic != self.MAGIC or not 0 < n <= len(data) // 8 or size < 1:
-            raise ValueError(f"{path}: expected a cache of JPEG images, found {len(data):,} bytes that are none")
+            raise ValueError(f"{path}: expected a cache of JPEG images, found {len(data):,} other bytes")
         bounds = np.concatenate([[24 + 8 * n], data[24 : 24 + 8 * n].view("<i8")])  # (N + 1,)
         if bounds[-1] != len(data) or (np.diff(bounds) <= 0).any():
             raise ValueError(f"{path}: the table of images does not fit the file")
@@ -111,8 +111,7 @@ class JpegCache(PixelCache):
         return len(self.ends)
 
     def batch(self, indices: np.ndarray | Tensor | Sequence[int]) -> Tensor:
-        """Images by index -> uint8 (B, 3, S, S), channels last in memory. Raises IndexError outside the split, DataError for an
-        image that is damaged."""
+        """As `PixelCache.batch`; also raises DataError for a damaged image."""
         rows = np.asarray(indices, dtype=np.int64).reshape(-1)
         images = list(zip(self.starts[rows].tolist(), self.ends[rows].tolist()))
         out = np.empty((len(rows), self.size, self.size, 3), np.uint8)
@@ -129,7 +128,7 @@ class JpegCache(PixelCache):
                         "built again from the originals"
                     ) from error
 
-        parts = 1 if get_worker_info() else min(16, cores(), len(rows))  # a loader's processes share the cores already
+        parts = 1 if get_worker_info() else min(16, cores(), len(rows))  # a loader's processes already share the cores
         if parts <= 1:
             decode(range(len(rows)))
         else:
@@ -138,25 +137,21 @@ class JpegCache(PixelCache):
 
     @staticmethod
     def header(n: int, size: int, ends: np.ndarray | None = None) -> bytes:
-        """The file's first bytes; as long without `ends` (N,), the offsets where the images end, as with them."""
         ends = np.zeros(n) if ends is None else ends
         return JpegCache.MAGIC + struct.pack("<qq", n, size) + ends.astype("<i8").tobytes()
 
     @staticmethod
     def encode(square: np.ndarray) -> bytes:
-        """uint8 (S, S, 3) -> its bytes in the file."""
         out = io.BytesIO()
         PILImage.fromarray(square).save(out, "JPEG", quality=95, subsampling=0)
         return out.getvalue()
 
     @classmethod
     def load(cls, path: Path, key: str) -> JpegCache:
-        """Map a finished file. Raises OSError or ValueError where it is gone or not whole."""
         return cls(key, np.memmap(path, np.uint8, mode="r"), path)
 
     @classmethod
     def in_memory(cls, key: str, file: np.ndarray, n: int, size: int) -> JpegCache:
-        """From the bytes of a finished file, uint8."""
         return cls(key, file, None)
 
 

@@ -1,8 +1,8 @@
-"""The folder that keeps squares: how it is searched, and how a finished build is put into place.
+"""A folder of caches: finding the squares of a split, or building them.
 
-manifest-{list}.bin     of a list of images at one size: a line of JSON with the key, then a RECORD an image
-pixels-{key}.npy        the squares, named by the contents of the files that they were made from (.jpegs for JPEG)
-{list}.*.partial        a build: pixels and journal (see build); {list}.lock is held by the process that builds
+manifest-{list}.bin     of a list of images at one size: a line of JSON with the key, then a RECORD for each image
+pixels-{key}.npy        the squares, named after the contents of their image files (.jpegs for JPEG)
+{list}.*.partial        a build's pixels and journal (see `build`); {list}.lock is held by the process that builds
 """
 
 from __future__ import annotations
@@ -13,70 +13,105 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from maaf_lab.data.cache.build import RECORD, VERSION, Listing, fill
-from maaf_lab.data.cache.formats import PixelCache
-from maaf_lab.errors import DataError, SaveError
-from maaf_lab.utils.files import locked, write_atomically
+from maaf_lab.data.cache.build import MAKE_ROOM, RECORD, Listing, fill
+from maaf_lab.data.cache.formats import STORES, PixelCache
+from maaf_lab.data.split import Split
+from maaf_lab.errors import ConfigError, DataError, SaveError
+from maaf_lab.utils.files import locked, why_not_writable, write_atomically
 
-FORGET_AFTER = 7 * 86_400  # seconds after which the remains of an abandoned build are removed
+FORGET_AFTER = 7 * 86_400  # seconds after which the files of an abandoned build are removed
+
+
+def pixel_cache(
+    split: Split, size: int, cache_dir: str | Path | None = None, progress: bool = True, store: str = "raw"
+) -> PixelCache:
+    """Every image of `split` as `to_square(decode(...), size)`, decoded once and found again by the files' contents.
+
+    A manifest has each file's name, bytes, mtime and ctime: files that agree are not read again, others are hashed, and the cache
+    is rebuilt if any content changed. (Not noticed: a change within the file system's clock tick of the build, or with a forged
+    ctime.) A cache is built in files of its own and moved into place when complete; a stopped build resumes, however it was
+    stopped. A second process that wants the same cache waits for the first.
+    cache_dir: by default `.cache` beside the folder `images`; where that cannot be written, the cache stays in memory, with a
+    warning. store: "raw" (the pixels, fastest) or "jpeg" (a fraction of the disk; see `JpegCache`).
+    Raises ConfigError for an invalid size or store; DataError naming files that are missing or unreadable, or where a given
+    `cache_dir` cannot be written or has no room.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigError(f"pixel_cache: expected size as a whole number of at least 1, found {size!r}")
+    if store not in STORES:
+        raise ConfigError(f"pixel_cache: expected store as one of {', '.join(map(repr, STORES))}; found {store!r}")
+    if not split.images:
+        raise DataError(f"{split.title}: no images to cache")
+    paths = [image.path if isinstance(image.path, Path) else Path(image.path) for image in split.images]  # no copies
+    folder = Path(cache_dir) if cache_dir is not None else _default_folder(paths)
+    listing = Listing(split.title, paths, size, STORES[store], progress)
+    kept = Store(folder, listing)
+    found = kept.find()
+    if found is not None:
+        return found
+    why = why_not_writable(folder, end=".partial")
+    if why is None:
+        return kept.build()
+    if cache_dir is not None:
+        raise DataError(f"{folder}: expected a folder to write {listing.need} to; {why}. Pass another cache_dir.")
+    warnings.warn(
+        f"{folder} cannot be written ({why}): {listing.need} stay in memory and are decoded again next time. "
+        f"Pass cache_dir to keep them.",
+        stacklevel=2,
+    )
+    out = io.BytesIO()
+    key = listing.key(fill(listing, out, io.BytesIO()))
+    return listing.kind.in_memory(key, np.frombuffer(out.getbuffer(), np.uint8), len(paths), size)
 
 
 class Store:
-    """A cache folder as one `listing` sees it."""
+    """A cache folder, for one `listing`."""
 
     def __init__(self, folder: Path, listing: Listing) -> None:
         self.folder, self.listing, self.name = folder, listing, listing.name(folder)
         self.manifest = folder / f"manifest-{self.name}.bin"
 
-    def find(self, stats: np.ndarray) -> PixelCache | None:
-        """The cache of these very files, or None where it has to be built. stats: (N, 3) as from `Listing.stats`."""
+    def find(self) -> PixelCache | None:
+        """The cache of the files as they are now, or None where it has to be built."""
         key, old = _read(self.manifest)
-        if len(old) != len(stats):
+        if len(old) != len(self.listing.stats):
             return None
-        if np.array_equal(old["stat"], stats):
+        if np.array_equal(old["stat"], self.listing.stats):
             return self._open(key)
-        new = self.listing.refreshed(old, stats)
+        new = self.listing.refreshed(old)
         cache = self._open(self.listing.key(new))
         if cache is not None:
             with contextlib.suppress(OSError, SaveError):  # a folder that cannot be written: hashed again next time
                 self._write_manifest(cache.key, new)
         return cache
 
-    def in_memory(self, stats: np.ndarray, progress: bool) -> PixelCache:
-        """All images decoded into memory, for a folder that cannot be written."""
-        out = io.BytesIO()
-        key = self.listing.key(fill(self.listing, out, io.BytesIO(), stats, progress))
-        return self.listing.kind.in_memory(key, np.frombuffer(out.getbuffer(), np.uint8), len(stats), self.listing.size)
+    def build(self) -> PixelCache:
+        """Decode what no earlier build has decoded, move the result into place, open it. Waits for another process's build.
 
-    def build(self, stats: np.ndarray, progress: bool) -> PixelCache:
-        """Decode what an earlier build did not, put the whole into place, open it. Waits for another process that builds it.
-
-        A build that is stopped, or meets unreadable images, leaves what it has for the next one; on a full disk it leaves
-        nothing. Raises DataError for the last two.
+        A build that is stopped, or finds unreadable images, leaves its files for the next one; on a full disk it leaves none.
+        Raises DataError for unreadable images and for a full disk.
         """
 
         def held() -> None:
-            if progress:
+            if self.listing.progress:
                 tqdm.write(f"{self.listing.title} -> {self.listing.size} px: another process is building this cache; waiting")
 
         try:
             with locked(self.folder / f"{self.name}.lock", held) as alone:
-                return self.find(stats) or self._built(stats, progress, alone)
+                return self.find() or self._built(alone)
         except (OSError, SaveError) as error:
-            raise DataError(
-                f"{self.folder}: could not write {self.listing.need} ({getattr(error, 'strerror', None) or error}). "
-                f'Make room, pass another cache_dir, or keep the pixels as JPEG (store "jpeg").'
-            ) from error
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{self.folder}: could not write {self.listing.need} ({why}). {MAKE_ROOM}") from error
 
-    def _built(self, stats: np.ndarray, progress: bool, alone: bool) -> PixelCache:
+    def _built(self, alone: bool) -> PixelCache:
         """alone: whether no other process builds the same. If one may, or an earlier build's files are another user's, this
-        build has files of its own, which are not gone on with."""
+        build has files of its own, which no later one resumes."""
         alone = alone and all(os.access(file, os.W_OK) for file in self.folder.glob(f"{self.name}.*.partial"))
         stem, keep = self.name if alone else f"{self.name}-{uuid.uuid4().hex}", False
         pixels, journal = partial = [self.folder / f"{stem}.{part}.partial" for part in ("pixels", "journal")]
@@ -84,7 +119,7 @@ class Store:
             for file in partial:
                 file.touch()
             with open(pixels, "r+b") as out, open(journal, "r+b") as notes:
-                records = fill(self.listing, out, notes, stats, progress, self.folder)
+                records = fill(self.listing, out, notes, self.folder)
             return self._finish(pixels, records)
         except BaseException as error:
             keep = alone and not isinstance(error, OSError | SaveError) and journal.stat().st_size > 0
@@ -94,29 +129,8 @@ class Store:
                 with contextlib.suppress(OSError):
                     file.unlink()
 
-    def _open(self, key: str) -> PixelCache | None:
-        try:
-            cache = self.listing.kind.load(self._pixels(key), key)
-        except (OSError, ValueError, EOFError):  # gone, or damaged from outside: built again
-            return None
-        return cache if (len(cache), cache.size) == (len(self.listing.paths), self.listing.size) else None
-
-    def _pixels(self, key: str) -> Path:
-        return self.folder / f"pixels-{key}{self.listing.kind.suffix}"
-
-    def _write_manifest(self, key: str, records: np.ndarray) -> None:
-        head = {
-            "key": key,
-            "images": len(records),
-            "size": self.listing.size,
-            "store": self.listing.kind.store,
-            "version": VERSION,
-        }
-        data = json.dumps(head).encode() + b"\n" + records.tobytes()
-        write_atomically(self.manifest, lambda beside: beside.write_bytes(data) and None)
-
     def _finish(self, pixels: Path, records: np.ndarray) -> PixelCache:
-        """Move a finished build into place; the pixels of older contents of the same images go."""
+        """Move a finished build into place and remove the pixels of older contents of the same images."""
         key, (old, _) = self.listing.key(records), _read(self.manifest)
         self._write_manifest(key, records)  # first: a kill here leaves a finished build, which the next one moves
         if self._open(key) is None:
@@ -127,9 +141,24 @@ class Store:
             raise DataError(f"{self._pixels(key)} was just written and cannot be read back: pass another cache_dir")
         return cache
 
+    def _open(self, key: str) -> PixelCache | None:
+        try:
+            cache = self.listing.kind.load(self._pixels(key), key)
+        except (OSError, ValueError, EOFError):  # missing or damaged: built again
+            return None
+        return cache if (len(cache), cache.size) == (len(self.listing.paths), self.listing.size) else None
+
+    def _pixels(self, key: str) -> Path:
+        return self.folder / f"pixels-{key}{self.listing.kind.suffix}"
+
+    def _write_manifest(self, key: str, records: np.ndarray) -> None:
+        data = json.dumps({"key": key}).encode() + b"\n" + records.tobytes()
+        write_atomically(self.manifest, lambda beside: beside.write_bytes(data) and None)
+
     def _sweep(self, superseded: str) -> None:
+        """Remove the files of abandoned builds, and the pixels `superseded` where no manifest names them."""
         with contextlib.suppress(OSError):
-            for left in (*self.folder.glob("*.partial"), *self.folder.glob("manifest-*.tmp")):  # of what was stopped
+            for left in (*self.folder.glob("*.partial"), *self.folder.glob("manifest-*.tmp")):
                 if time.time() - left.stat().st_mtime > FORGET_AFTER:
                     left.unlink()
         with contextlib.suppress(OSError):
@@ -138,7 +167,7 @@ class Store:
 
 
 def _read(manifest: Path) -> tuple[str, np.ndarray]:
-    """Key and records (N,); none of either where it is missing or damaged."""
+    """Key and records (N,); an empty key and no records where it is missing or damaged."""
     try:
         with open(manifest, "rb") as file:
             return str(json.loads(file.readline())["key"]), np.frombuffer(file.read(), RECORD)
@@ -146,7 +175,7 @@ def _read(manifest: Path) -> tuple[str, np.ndarray]:
         return "", np.zeros(0, RECORD)
 
 
-def default_folder(paths: Sequence[Path]) -> Path:
+def _default_folder(paths: list[Path]) -> Path:
     """`.cache` beside the folder `images` that holds the paths, or in the folder that holds them all."""
     common = Path(os.path.commonpath([os.path.abspath(where) for where in {os.path.dirname(path) for path in paths}]))
     return (common.parent if common.name == "images" else common) / ".cache"

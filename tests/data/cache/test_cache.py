@@ -260,8 +260,8 @@ def stopped(make, split, folder, monkeypatch, after):
     """A build that Ctrl-C stopped when `after` images had been decoded; what it left, by name."""
     real, seen = cache_build.Listing.encoded, []
 
-    def stop(self, start, progress):
-        for image in real(self, start, progress):
+    def stop(self, start):
+        for image in real(self, start):
             if len(seen) == after:
                 raise KeyboardInterrupt
             seen.append(image)
@@ -420,10 +420,10 @@ def test_a_killed_process_loses_at_most_what_was_not_saved(split, make, decodes,
 def test_two_builders_make_one_cache(split, make, decodes, tmp_path, monkeypatch):
     started, go, real, got = threading.Event(), threading.Event(), cache_build.Listing.encoded, []
 
-    def slow(self, start, progress):
+    def slow(self, start):
         started.set()
         assert go.wait(60)
-        yield from real(self, start, progress)
+        yield from real(self, start)
 
     monkeypatch.setattr(cache_build.Listing, "encoded", slow)
     first, second = (threading.Thread(target=lambda: got.append(make(split, 16, tmp_path / "cache"))) for _ in range(2))
