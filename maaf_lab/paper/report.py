@@ -147,35 +147,66 @@ def run_tables(
     errors = run_missing(
         wanted, parameters["runs_root"], parameters["records"], executor=executor, device=device or None, progress=progress
     )
-    failed = {name: first_line(error) for name, error in errors.items()}
-    synthetic = profile in SYNTHETIC_SIZE or any(experiment.synthetic for experiment in experiments.values())
-
-    before = {entry.key: entry for entry in _read(out / "report.json")}
-    entries, articles = dict(before), {}
+    report = _Report(
+        out,
+        notebooks,
+        parameters,
+        {name: first_line(error) for name, error in errors.items()},
+        profile in SYNTHETIC_SIZE or any(experiment.synthetic for experiment in experiments.values()),
+        {entry.key: entry for entry in _read(out / "report.json")},
+    )
     for key, error in absent.items():
-        entries[key] = Entry(key, _title(key, sources.get(key)), "failed", str(error), "", "")
+        report.entries[key] = Entry(key, _title(key, sources.get(key)), "failed", str(error), "", "")
     for key in tqdm([key for key in keys if key not in absent], desc="notebooks", unit="notebook", disable=not progress):
-        notebook, experiment, old = sources[key], experiments.get(key), before.get(key)
-        given = parameters if experiment else _figure_parameters(notebook, parameters, out)
-        state = _state(notebook, given, experiment)
-        if old and old.status == "done" and old.state == state and (out / old.page).is_file():
-            continue
+        report.bring_up_to_date(key, sources[key], experiments.get(key))
+    report.write()
+    return [report.entries[key] for key in keys]
+
+
+@dataclass
+class _Report:
+    """The report while it is made. failed: run -> why. articles: key -> a notebook's article, read when it is needed."""
+
+    out: Path
+    notebooks: Path
+    parameters: Mapping[str, Any]
+    failed: Mapping[str, str]
+    synthetic: bool
+    entries: dict[str, Entry]
+    articles: dict[str, str] = field(default_factory=dict)
+
+    def bring_up_to_date(self, key: str, notebook: Path, experiment: TableExperiment | None) -> None:
+        """Execute a notebook and write the report, unless neither the notebook nor what it shows has changed."""
+        given = self.parameters if experiment else _figure_parameters(notebook, self.parameters, self.out)
+        old, state = self.entries.get(key), _state(notebook, given, experiment)
+        if old and old.status == "done" and old.state == state and (self.out / old.page).is_file():
+            return
         title, said = _title(key, notebook), []
         try:
             if experiment:
-                experiment = experiment.without(failed)
+                experiment = experiment.without(self.failed)
                 given = {**given, "rows": list(experiment.rows)}
-            done = execute(notebook, out / "notebooks", given, progress=False)
+            done = execute(notebook, self.out / "notebooks", given, progress=False)
             if experiment:  # what the notebook has trained is finished: nothing is trained here
                 found = experiment.statements()
                 said = found[found["p"].notna()].to_dict("records")
-            entries[key] = Entry(key, title, "done", "", os.path.relpath(done.html, out), state, said)
-            articles.pop(key, None)
+            self.entries[key] = Entry(key, title, "done", "", os.path.relpath(done.html, self.out), state, said)
+            self.articles.pop(key, None)
         except LabError as error:
-            entries[key] = Entry(key, title, "failed", str(error), "", state)
-        _write(out, entries, articles, failed, parameters, synthetic, notebooks)
-    _write(out, entries, articles, failed, parameters, synthetic, notebooks)
-    return [entries[key] for key in keys]
+            self.entries[key] = Entry(key, title, "failed", str(error), "", state)
+        self.write()
+
+    def write(self) -> None:
+        """report.json and the page."""
+        order = [*TABLES, *figure_notebooks(self.notebooks)]
+        ordered = sorted(self.entries.values(), key=lambda e: order.index(e.key) if e.key in order else len(order))
+        for entry in ordered:
+            if entry.page and entry.key not in self.articles:
+                with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
+                    self.articles[entry.key] = to_article((self.out / entry.page).with_suffix(".ipynb"))
+        write_json(self.out / "report.json", [asdict(entry) for entry in ordered])
+        page = report_html(ordered, self.articles, self.failed, self.parameters, self.synthetic)
+        write_text(self.out / "index.html", page)
 
 
 def _figure_parameters(notebook: Path, parameters: Mapping[str, Any], out: Path) -> dict[str, Any]:
@@ -198,23 +229,3 @@ def _read(path: Path) -> list[Entry]:
         return [Entry(**line) for line in json.loads(path.read_text())]
     except (ValueError, TypeError):  # of another version, or damaged: everything is done again
         return []
-
-
-def _write(
-    out: Path,
-    entries: Mapping[str, Entry],
-    articles: dict[str, str],
-    failed: Mapping[str, str],
-    parameters: Mapping[str, Any],
-    synthetic: bool,
-    notebooks: Path,
-) -> None:
-    """Write report.json and the page. articles: key -> a notebook's article; those that are missing are read and kept."""
-    order = [*TABLES, *figure_notebooks(notebooks)]
-    ordered = sorted(entries.values(), key=lambda entry: order.index(entry.key) if entry.key in order else len(order))
-    for entry in ordered:
-        if entry.page and entry.key not in articles:
-            with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
-                articles[entry.key] = to_article((out / entry.page).with_suffix(".ipynb"))
-    write_json(out / "report.json", [asdict(entry) for entry in ordered])
-    write_text(out / "index.html", report_html(ordered, articles, failed, parameters, synthetic))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,7 +13,7 @@ from maaf_lab.plots.tables import judged_by, statements_html
 
 
 def report_html(
-    entries: Sequence[Any], articles: dict[str, str], failed: dict[str, str], parameters: dict[str, Any], synthetic: bool
+    entries: Sequence[Any], articles: Mapping[str, str], failed: Mapping[str, str], parameters: Mapping[str, Any], synthetic: bool
 ) -> str:
     """The page, one file that loads nothing else: what ran, what failed and why, the paper's orderings, every table and figure.
 
