@@ -70,57 +70,28 @@ class Garment:
 
 ATTRIBUTES = tuple(field.name for field in fields(Garment))[1:]
 
-# How often each word is chosen, by kind of garment; a word that is not in a kind's table is never chosen for it.
 _COLOR_SHARES = dict(zip(COLORS, (15, 12, 8, 8, 3, 7, 4, 4, 6, 3, 4, 5, 9, 6, 5, 4, 4)))
-_SHARES: dict[str, dict[str, dict[str, float]]] = {
-    "dress": {
-        "pattern": {"solid": 46, "striped": 13, "plaid": 4, "floral": 16, "polka dot": 10, "animal": 8, "graphic": 3},
-        "sleeve": {"none": 55, "short": 20, "elbow": 10, "long": 15},
-        "length": {"short": 38, "medium": 36, "long": 26},
-        "neck": {"round": 20, "scoop": 17, "v": 25, "boat": 8, "collar": 6, "halter": 10, "strapless": 14},
-        "fit": {"tight": 34, "regular": 36, "loose": 30},
-        "straps": {"thin": 50, "wide": 50},
-        "switch": {"buttons": 12, "belt": 28, "logo": 0, "ruffles": 18, "pocket": 0},
-    },
-    "shirt": {
-        "pattern": {"solid": 30, "striped": 14, "plaid": 16, "floral": 6, "polka dot": 2, "animal": 2, "graphic": 34},
-        "sleeve": {"none": 7, "short": 55, "elbow": 8, "long": 30},
-        "length": {"medium": 76, "long": 24},
-        "neck": {"round": 42, "scoop": 4, "v": 14, "collar": 40},
-        "fit": {"tight": 24, "regular": 46, "loose": 30},
-        "straps": {"wide": 100},
-        "switch": {"buttons": 62, "belt": 0, "logo": 22, "ruffles": 0, "pocket": 24},
-    },
-    "toptee": {
-        "pattern": {"solid": 40, "striped": 13, "plaid": 5, "floral": 12, "polka dot": 6, "animal": 6, "graphic": 20},
-        "sleeve": {"none": 36, "short": 30, "elbow": 14, "long": 20},
-        "length": {"short": 18, "medium": 56, "long": 26},
-        "neck": {"round": 26, "scoop": 18, "v": 24, "boat": 8, "collar": 10, "halter": 7, "strapless": 7},
-        "fit": {"tight": 36, "regular": 34, "loose": 30},
-        "straps": {"thin": 50, "wide": 50},
-        "switch": {"buttons": 24, "belt": 11, "logo": 8, "ruffles": 16, "pocket": 6},
-    },
-    "jacket": {
-        "pattern": {"solid": 66, "striped": 8, "plaid": 14, "floral": 5, "polka dot": 2, "animal": 5},
-        "sleeve": {"none": 8, "short": 6, "elbow": 16, "long": 70},
-        "length": {"short": 30, "medium": 44, "long": 26},
-        "neck": {"round": 22, "v": 44, "collar": 34},
-        "fit": {"tight": 30, "regular": 42, "loose": 28},
-        "straps": {"wide": 100},
-        "switch": {"buttons": 55, "belt": 24, "logo": 0, "ruffles": 0, "pocket": 60},
-    },
-    "pants": {
-        "pattern": {"solid": 64, "striped": 12, "plaid": 8, "floral": 7, "polka dot": 3, "animal": 6},
-        "length": {"short": 26, "medium": 24, "long": 50},
-        "fit": {"tight": 38, "regular": 32, "loose": 30},
-        "switch": {"buttons": 0, "belt": 34, "logo": 0, "ruffles": 0, "pocket": 40},
-    },
-    "skirt": {
-        "pattern": {"solid": 48, "striped": 13, "plaid": 12, "floral": 13, "polka dot": 8, "animal": 6},
-        "length": {"short": 38, "medium": 36, "long": 26},
-        "fit": {"tight": 34, "regular": 34, "loose": 32},
-        "switch": {"buttons": 14, "belt": 26, "logo": 0, "ruffles": 24, "pocket": 14},
-    },
+_WORDS = {  # in the order of the numbers below
+    "pattern": PATTERNS,
+    "sleeve": SLEEVES,
+    "length": LENGTHS,
+    "neck": ("round", "scoop", "v", "boat", "collar", "halter", "strapless"),
+    "fit": FITS,
+    "straps": ("thin", "wide"),
+    "switch": SWITCHES,
+}
+# How often each word of each attribute is chosen, in percent of a kind of garment.
+_PERCENT = {
+    "dress": "46 13 4 16 10 8 3,  55 20 10 15,  38 36 26,  20 17 25 8 6 10 14,  34 36 30,  50 50,  12 28 0 18 0",
+    "shirt": "30 14 16 6 2 2 34,  7 55 8 30,    0 76 24,   42 4 14 0 40 0 0,    24 46 30,  0 100,  62 0 22 0 24",
+    "toptee": "40 13 5 12 6 6 20, 36 30 14 20,  18 56 26,  26 18 24 8 10 7 7,   36 34 30,  50 50,  24 11 8 16 6",
+    "jacket": "66 8 14 5 2 5 0,   8 6 16 70,    30 44 26,  22 0 44 0 34 0 0,    30 42 28,  0 100,  55 24 0 0 60",
+    "pants": "64 12 8 7 3 6 0,    0 0 0 0,      26 24 50,  0 0 0 0 0 0 0,       38 32 30,  0 0,    0 34 0 0 40",
+    "skirt": "48 13 12 13 8 6 0,  0 0 0 0,      38 36 26,  0 0 0 0 0 0 0,       34 34 32,  0 0,    14 26 0 24 14",
+}
+_SHARES = {  # kind -> attribute -> word -> percent
+    kind: {name: dict(zip(words, map(int, part.split()))) for (name, words), part in zip(_WORDS.items(), row.split(","))}
+    for kind, row in _PERCENT.items()
 }
 # How often a small change is of each attribute.
 _CHANGES = {
@@ -266,7 +237,7 @@ def _draw(kind: str, name: str, rng: RandomStream, other: Garment | None = None)
         options = {"striped": DIRECTIONS, "graphic": MOTIFS}.get(other.pattern, ("",)) if other is not None else ("",)
         return rng.pick(options)
     else:
-        shares = _SHARES[kind].get(name, {"none": 1})
+        shares = {word: share for word, share in _SHARES[kind][name].items() if share} or {"none": 1}
     if other is not None and len(shares) > 1:
         shares = {key: share for key, share in shares.items() if key != getattr(other, name)}
     return weighted(shares, rng)

@@ -154,46 +154,15 @@ def _heart(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luc
     _shape(pen, x, y, r, points, ink)
 
 
-_LETTERS = {  # 3 x 5 pixels, one number per row
-    "A": (2, 5, 7, 5, 5),
-    "E": (7, 4, 6, 4, 7),
-    "H": (5, 5, 7, 5, 5),
-    "I": (7, 2, 2, 2, 7),
-    "L": (4, 4, 4, 4, 7),
-    "M": (5, 7, 7, 5, 5),
-    "O": (7, 5, 5, 5, 7),
-    "P": (7, 5, 7, 4, 4),
-    "S": (7, 4, 7, 1, 7),
-    "T": (7, 2, 2, 2, 2),
-    "U": (5, 5, 5, 5, 7),
-    "Y": (5, 5, 2, 2, 2),
-}
-
-
-_SAYINGS = (
-    "HELLO",
-    "SMILE",
-    "PALM",
-    "MOTEL",
-    "HOTEL",
-    "LIME",
-    "PLUM",
-    "TULIP",
-    "OASIS",
-    "SALT",
-    "TIME",
-    "HOPE",
-    "HOME",
-    "PLAY",
-    "MILE",
-    "ISLE",
-)
+_GLYPHS = "A25755 E74647 H55755 I72227 L44447 M57755 O75557 P75744 S74717 T72222 U55557 Y55222"
+_LETTERS = {glyph[0]: tuple(map(int, glyph[1:])) for glyph in _GLYPHS.split()}  # 3 x 5 pixels, one number per row
+_SAYINGS = "HELLO SMILE PALM MOTEL HOTEL LIME PLUM TULIP OASIS SALT TIME HOPE HOME PLAY MILE ISLE"
 
 
 def _text(pen: Pen, x: float, y: float, r: float, ink: Color, cloth: Color, luck: np.ndarray) -> None:
-    rows, tall = 2 + (luck[4] < 0.5), r * 0.62 / 5
+    rows, tall, sayings = 2 + (luck[4] < 0.5), r * 0.62 / 5, _SAYINGS.split()
     for row in range(rows):
-        saying = _SAYINGS[int(luck[5 + row] * len(_SAYINGS))]
+        saying = sayings[int(luck[5 + row] * len(sayings))]
         cell = 2 * r / (4 * len(saying) - 1)
         top = y + (row - rows / 2) * r * 0.82
         for k, letter in enumerate(saying):

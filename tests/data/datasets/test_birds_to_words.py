@@ -250,18 +250,11 @@ def test_a_file_cut_in_the_middle(root):
         BirdsToWords(root).load("test")
 
 
-def test_wrong_folders(root, tmp_path):
-    with pytest.raises(DataError, match=r"no such folder.*google-research-datasets/birds-to-words"):
-        BirdsToWords(tmp_path / "nowhere").load("test")
-    for folder in (tmp_path, root / "images"):
-        with pytest.raises(DataError) as error:
-            BirdsToWords(folder).load("test")
-        assert f"{root} holds it: pass that folder" in str(error.value)
+def test_wrong_folders(root, wrong_folders, no_image_folder):
+    wrong_folders(BirdsToWords, root, "google-research-datasets/birds-to-words", "images")
     with pytest.raises(DataError, match="found a file"):
         BirdsToWords(root / ANNOTATION).load("test")
-    (root / "images").rename(root / "photos")
-    with pytest.raises(DataError, match=rf"found {ANNOTATION} but no folder images/"):
-        BirdsToWords(root).load("test")
+    no_image_folder(BirdsToWords, root, ANNOTATION)
 
 
 def test_missing_images(root):

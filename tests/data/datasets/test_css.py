@@ -3,7 +3,6 @@
 import copy
 import json
 import random
-import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.datasets.css import ANNOTATION, image_name
+from maaf_lab.data.datasets.css import ANNOTATION, CSS, image_name
 from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, SHAPES, SIZES, scene_label
 from maaf_lab.errors import ConfigError, DataError
 
@@ -181,7 +180,7 @@ def test_a_bad_outline(root, data, words):
         datasets.load("css", root, "test")
 
 
-def test_wrong_folders(root, tmp_path):
+def test_wrong_folders(root, tmp_path, no_image_folder):
     with pytest.raises(DataError, match=r"no such folder.*google/tirg"):
         datasets.load("css", tmp_path / "nowhere", "test")
     with pytest.raises(DataError, match=r"found css\. .*css holds it"):
@@ -194,9 +193,7 @@ def test_wrong_folders(root, tmp_path):
         datasets.load("css", tmp_path / "empty", "test")
     with pytest.raises(DataError, match="found a file"):
         datasets.load("css", root / ANNOTATION, "test")
-    shutil.rmtree(root / "images")
-    with pytest.raises(DataError, match="no folder images/"):
-        datasets.load("css", root, "test")
+    no_image_folder(CSS, root, ANNOTATION)
 
 
 def test_an_unfinished_made_set(root):

@@ -211,11 +211,8 @@ def test_empty_files(root):
 
 def test_half_an_archive(root):
     labels_file(root, "skirt").unlink()
-    with pytest.raises(
-        DataError,
-        match=r"Fashion200k test: 1 of 6 annotation files missing under .*"
-        r"labels/skirt_test_detect_all\.txt\)\. What to get: ",
-    ):
+    words = r"Fashion200k test: 1 of 6 annotation files missing under .*labels/skirt_test_detect_all\.txt\)\. What to get: "
+    with pytest.raises(DataError, match=words):
         Fashion200k(root).load("test")
     assert len(Fashion200k(root).load("train").queries) == 10
     (root / QUERIES).unlink()
@@ -226,13 +223,8 @@ def test_half_an_archive(root):
         Fashion200k(root).load("train")
 
 
-def test_wrong_folders(root, tmp_path):
-    with pytest.raises(DataError, match=r"no such folder.*xthan/fashion-200k"):
-        Fashion200k(tmp_path / "nowhere").load("test")
-    for folder in (root.parent, root / "labels", root / "women"):  # one level too high, and too low
-        with pytest.raises(DataError, match="holds it: pass that folder") as error:
-            Fashion200k(folder).load("test")
-        assert f"{root} holds it" in str(error.value)
+def test_wrong_folders(root, wrong_folders):
+    wrong_folders(Fashion200k, root, "xthan/fashion-200k", "labels", "women")
 
 
 def test_missing_pictures(root):

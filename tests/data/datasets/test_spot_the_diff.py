@@ -164,16 +164,8 @@ def test_other_encodings_name_the_line(root):
         SpotTheDiff(root).load("test")
 
 
-def test_wrong_folders(root, tmp_path):
-    with pytest.raises(DataError, match=r"no such folder.*harsh19/spot-the-diff"):
-        SpotTheDiff(tmp_path / "nowhere").load("test")
-    with pytest.raises(DataError, match="holds it: pass that folder") as error:
-        SpotTheDiff(tmp_path).load("test")
-    assert f"{root} holds it" in str(error.value)
-    for below in ("annotations", "resized_images"):
-        with pytest.raises(DataError) as error:
-            SpotTheDiff(root / below).load("test")
-        assert f"{root} holds it" in str(error.value)
+def test_wrong_folders(root, tmp_path, wrong_folders):
+    wrong_folders(SpotTheDiff, root, "harsh19/spot-the-diff", "annotations", "resized_images")
     with pytest.raises(DataError, match="found a file"):
         SpotTheDiff(annotation(root)).load("test")
     (tmp_path / "empty").mkdir()
@@ -181,14 +173,12 @@ def test_wrong_folders(root, tmp_path):
         SpotTheDiff(tmp_path / "empty").load("test")
 
 
-def test_half_an_archive(root):
+def test_half_an_archive(root, no_image_folder):
     annotation(root).unlink()
     with pytest.raises(DataError, match=r"test: 1 of 1 annotation files missing .*annotations/test\.json"):
         SpotTheDiff(root).load("test")
     assert len(SpotTheDiff(root).load("val").queries) == 4
-    (root / "resized_images").rename(root / "images")
-    with pytest.raises(DataError, match="found annotations/ but no folder resized_images/"):
-        SpotTheDiff(root).load("val")
+    no_image_folder(SpotTheDiff, root, "annotations/", "val")
 
 
 def test_missing_images(root):
