@@ -166,12 +166,6 @@ class Session:
         return Look(vector, tokens, unknown, weights, spans, record.normalized, record.names())
 
     @torch.inference_mode()
-    def embed_picture(self, picture: np.ndarray) -> np.ndarray:
-        """A picture uint8 (S, S, 3), see `square`, as the gallery would hold it: a unit vector (D,)."""
-        vector, _ = self.model.eval().project(self._features(picture))
-        return unit(vector)[0].cpu().numpy()
-
-    @torch.inference_mode()
     def _features(self, image: int | np.ndarray) -> Features:
         if isinstance(image, np.ndarray):
             size = self.pixels.size

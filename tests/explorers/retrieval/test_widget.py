@@ -7,9 +7,11 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from drawings import from_browser, press, sound
 from PIL import Image as PILImage
 
+from maaf_lab.data.transforms import normalize_pixels
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
 
@@ -135,7 +137,9 @@ def test_a_folder_of_ones_own(retrieval, css, tmp_path):
     found = retrieval.state.turns[0].found[0]
     assert {r.name for r in found.results} <= {f"p{n:02}.png" for n in range(14)} and "14 images searched" in retrieval.svg()
     image = css.square(np.asarray(PILImage.open(tmp_path / "p00.png")))
-    vectors = np.stack([css.embed_picture(css.square(np.asarray(PILImage.open(tmp_path / f"p{n:02}.png")))) for n in range(14)])
+    squares = np.stack([css.square(np.asarray(PILImage.open(tmp_path / f"p{n:02}.png"))) for n in range(14)])
+    with torch.inference_mode():
+        vectors = css.model.eval().embed_images(normalize_pixels(torch.from_numpy(squares).permute(0, 3, 1, 2))).numpy()
     best = np.argsort(-(vectors @ css.look(image, "remove cube", attention=False).vector), kind="stable")
     assert [r.image for r in found.results if not r.source] == [i for i in best.tolist() if i != 0][:10]
     shown = repr(retrieval)
