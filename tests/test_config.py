@@ -7,8 +7,9 @@ import pytest
 
 from maaf_lab.config import ADDED_LATER, Annotated, DataConfig, RunConfig, TrainConfig, model_config
 from maaf_lab.errors import ConfigError
-from maaf_lab.experiments.runs import Run
+from maaf_lab.experiments.runs import Run, finished_runs
 from maaf_lab.profiles import profile_config
+from maaf_lab.utils.paths import records_folder
 from maaf_lab.utils.registry import MODELS
 
 WRONG = [
@@ -177,3 +178,17 @@ def test_a_file_that_calls_synthetic_data_made(tmp_path, smoke):
     (tmp_path / "config.json").write_text(json.dumps(old))
     with pytest.raises(ConfigError, match=r"data\.origin: expected text; found 3"):
         _ = Run(tmp_path).config
+
+
+def test_committed_records_keep_their_names():
+    records = finished_runs(records_folder("lab"))
+    assert len(records) >= 4
+    for run in records:
+        assert run.config.name == run.name and run.config.data.cache == "raw"
+
+
+def test_the_store_names_another_run_only_where_it_is_not_raw():
+    config = RunConfig()
+    assert config.replace(**{"data.cache": "raw"}).name == config.name != config.replace(**{"data.cache": "jpeg"}).name
+    jpeg = config.replace(**{"data.cache": "jpeg"})
+    assert RunConfig.from_dict(jpeg.to_dict()) == jpeg and jpeg.to_dict()["data"]["cache"] == "jpeg"
