@@ -51,7 +51,7 @@ def name_in(registry: Registry) -> AfterValidator:
 
 
 class Settings(BaseModel):
-    """Frozen settings that refuse, when they are made, what has a wrong type or value and what would not be read.
+    """Frozen settings, checked when they are made: a wrong type or value is refused, and so is a setting that would not be read.
 
     Raises ConfigError naming the setting, what was expected and what was found. Equal settings are equal in all that is read.
     """
@@ -65,20 +65,20 @@ class Settings(BaseModel):
         self._fill(values)
         if unread := sorted(set(values) - self.read()):
             raise ConfigError(
-                f"{self._dotted(unread[0])}: {self._owner(values)} does not read it as its other settings are; "
+                f"{self._dotted(unread[0])}: {self._owner(values)} does not read it with its other settings as they are; "
                 f"it reads {', '.join(sorted(self.read()))}. Leave it out"
             )
 
     @classmethod
     def with_defaults(cls, defaults: Mapping[str, Any], **given: Any) -> Self:
-        """`given` as they are, which have to be read; of `defaults` those that are read."""
+        """Settings from `given`, each of which has to be read, and from those `defaults` that are read."""
         draft, values = cls.__new__(cls), {**{name: defaults[name] for name in defaults if name in cls.model_fields}, **given}
         draft._fill(values)
         read = draft.read()
         return cls(**{name: value for name, value in values.items() if name in given or name in read})
 
     def read(self) -> frozenset[str]:
-        """The settings that count, as the others are: all, unless a class says otherwise."""
+        """Names of the settings that are read, with the others as they are: all, unless a class says otherwise."""
         return frozenset(type(self).model_fields)
 
     def given(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Settings(BaseModel):
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     def named(self) -> dict[str, Any]:
-        """What a run's name is made of: what is read, without what was added later and stands at its default."""
+        """What a run's name is hashed from: what is read, without settings that were added later and are at their default."""
         fields = type(self).model_fields
         return {
             name: value
@@ -331,7 +331,7 @@ class RunConfig(Settings):
     def replace(self, **changes: Any) -> RunConfig:
         """A copy with fields changed by dotted name: `config.replace(**{"model.attention": "identity", "train.seed": 1})`.
 
-        Of what was set before, that stays which is still read: another `model.name` keeps what the new system reads.
+        What was set before is kept where it is still read: another `model.name` keeps what the new system reads.
         """
         parts, others = by_part(changes)
         before = {part: getattr(self, part).given() for part in _PARTS}

@@ -50,7 +50,8 @@ PROFILES: dict[str, dict[str, Any]] = {"paper": {}, "laptop": _LAPTOP, "smoke": 
 def profile_config(profile: str, dataset: str, **changes: Any) -> RunConfig:
     """The settings of `profile` ("smoke", "laptop", "paper") for `dataset`, with dotted `changes` on top.
 
-    Of the profile a system takes what it reads; a change that is not read is a ConfigError, as are unknown profiles and datasets.
+    A system takes those settings of the profile that it reads. Raises ConfigError for a change that is not read, an unknown
+    profile or an unknown dataset.
     """
     if profile not in PROFILES:
         raise ConfigError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}{did_you_mean(profile, PROFILES)}")

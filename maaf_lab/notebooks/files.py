@@ -40,7 +40,7 @@ def mime_bundles(nb: nbformat.NotebookNode) -> list[Any]:
 
 
 def clear_metadata(nb: nbformat.NotebookNode, *kept: str) -> None:
-    """Leaves those of the notebook and the cells' tags (nbconvert's ClearMetadataPreprocessor passes Markdown cells over)."""
+    """Removes all metadata but the cells' tags and `kept` (nbconvert's ClearMetadataPreprocessor skips Markdown cells)."""
     import nbformat
 
     nb.metadata = nbformat.from_dict({name: nb.metadata[name] for name in kept if name in nb.metadata})

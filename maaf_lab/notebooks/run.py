@@ -103,7 +103,7 @@ def _kernel(path: Path) -> dict[str, Any]:
 
 
 def _strip_papermill(path: Path) -> None:
-    """Takes out what papermill and the client wrote about this machine and this hour: paths, dates, durations."""
+    """Removes what papermill and the client wrote about this machine and time: paths, dates, durations."""
     import nbformat
 
     nb = read(path)

@@ -87,7 +87,7 @@ class DatasetTour:
         """Caption statistics of the training split; of a synthetic set also at full size, whatever size was drawn."""
         texts = {"train, this copy": self.splits["train"].texts}
         if self.synthetic:
-            texts["train, made at full size"] = sets.training_texts(self.dataset)
+            texts["train, at full size"] = sets.training_texts(self.dataset)
         return caption_frame(texts).rename(columns={"": "captions of"})
 
     def published(self) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def test_encoders_equal_their_formulas(tmp_path):
     alone = transformer(VOCABULARY.batch(["more flowy"]))
     assert torch.allclose(transformer(text)[0, :2], alone[0], atol=1e-6), "padding is not attended to"
     assert not torch.allclose(alone[0], transformer(VOCABULARY.batch(["flowy more"]))[0].flip(0), atol=1e-3), "order counts"
-    with pytest.raises(ConfigError, match=r"model\.word_width: maaf does not read it as its other settings are"):
+    with pytest.raises(ConfigError, match=r"model\.word_width: maaf does not read it with its other settings as they are"):
         encoder(EmbeddingText, word_width=5)
     with pytest.raises(ValueError, match=r"as wide as the tokens \(16\), found 3"):
         encoder(EmbeddingText, word_vectors=glove_file(tmp_path, "more 1 2 3\n"))

@@ -125,7 +125,7 @@ def test_every_setting_that_is_read_names_the_run_and_no_other_can_be_set(name, 
             )
         }
         if setting not in config.model.read():
-            with pytest.raises(ConfigError, match=rf"model\.{setting}: {name} does not read it as its other settings are"):
+            with pytest.raises(ConfigError, match=rf"model\.{setting}: {name} does not read it with its other"):
                 config.replace(**change)
         elif setting == "image_weights" and config.model.image_encoder == "tiny":
             with pytest.raises(ConfigError, match="no pretrained weights"):
@@ -146,7 +146,7 @@ def test_what_another_system_reads_is_refused():
         {"model.text_encoder": "embedding", "model.text_layers": 2},
         {"model.word_vectors": "glove", "model.word_width": 9},
     ):
-        with pytest.raises(ConfigError, match=r"does not read it as its other settings are; it reads .*Leave it out"):
+        with pytest.raises(ConfigError, match=r"does not read it with its other settings as they are; it reads .*Leave it out"):
             profile_config("smoke", "css", **settings)
     with pytest.raises(ConfigError, match=r"model\.image_channels: tirg does not read it"):
         model_config("tirg", image_channels=(8, 16, 16, 32))
