@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client: 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from synthetic_files import SEED
 from training_runs import SHORT
 
 from maaf_lab import cli
@@ -20,6 +21,7 @@ from maaf_lab.explorers.session import open_session
 from maaf_lab.models.registry import build_model
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.css.dataset import make_css
+from maaf_lab.synthetic.css.scenes import css_annotations
 from maaf_lab.utils.registry import MODELS
 
 settings.register_profile("lab", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test measures time
@@ -43,6 +45,18 @@ def elsewhere():
 def tiny_css(tmp_path_factory):
     """A tiny synthetic CSS set of 56 px, drawn once for all tests; nobody writes to it but the pixel cache."""
     return make_css(tmp_path_factory.mktemp("data") / "css-tiny", "tiny", 56, 0, progress=False)
+
+
+@pytest.fixture(scope="session")
+def full_scenes():
+    """The annotation of synthetic CSS at its full size: scenes and texts, nothing drawn."""
+    return css_annotations("full", 0)
+
+
+@pytest.fixture(scope="session")
+def tiny_scenes():
+    """The annotation of the CSS set that tests of synthetic datasets draw."""
+    return css_annotations("tiny", SEED)
 
 
 @pytest.fixture(scope="session")
