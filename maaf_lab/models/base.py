@@ -1,4 +1,4 @@
-"""What every system does: images once through the backbone, then queries and gallery images to unit vectors.
+"""The base of all systems: images once through the backbone, then queries and gallery images to unit vectors.
 
 Shapes: U distinct images, B queries, N tokens, D width.
 """
@@ -29,10 +29,10 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 class ComposedModel(nn.Module):
-    """Base of all systems. A system writes `features_of` (images, once each), `fuse` (queries) and `project` (gallery images).
+    """Base of all systems. A system defines `features_of` (each image once), `fuse` (queries) and `project` (gallery images).
 
-    The last two work on features, so an image that serves several queries and is a target too goes through the backbone once.
-    Most systems start from `TokenModel` or `VectorModel` below. Each has a `Config` of its own: the settings that it reads.
+    The last two work on features, so an image that belongs to several queries, or is a target too, goes through the backbone
+    once. Most systems start from `TokenModel` or `VectorModel` below. Each has its own `Config`: the settings that it reads.
     """
 
     class Config(ImageConfig):
@@ -46,7 +46,7 @@ class ComposedModel(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """The learned s; embeddings are unit vectors times s on both sides, so logits are s^2 * cosine."""
+        """The learned s: both unit vectors are multiplied by it, so logits are s^2 * cosine."""
         return self.log_scale.exp()
 
     @property
@@ -54,14 +54,14 @@ class ComposedModel(nn.Module):
         return self.log_scale.device
 
     def encode(self, images: Tensor) -> Features:
-        """Normalized images (U, 3, S, S) -> what `fuse` and `project` read: dictionaries of tensors of U rows."""
+        """Normalized images (U, 3, S, S) -> the features that `fuse` and `project` read, tensors of U rows each."""
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"expected images (B, 3, S, S), found {tuple(images.shape)}")
         return self.features_of(self.backbone(images))
 
     def features_of(self, maps: dict[int, Tensor]) -> Features:
-        """The backbone's maps, resolution -> (U, C, h, w), made into this system's features."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it takes from the image model")
+        """The backbone's maps, resolution -> (U, C, h, w), to this system's features."""
+        raise NotImplementedError(f"{type(self).__name__}: expected its own `features_of`, found none; define it")
 
     def read(self, texts: Sequence[str] | TextBatch) -> TextBatch:
         """Captions -> ids on the model's device. Unknown words share one id; an empty caption is a row of padding."""
@@ -69,12 +69,12 @@ class ComposedModel(nn.Module):
         return batch.to(self.device)
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """Query vectors (B, D), not yet normalized, and on request their attention (None where a system has none)."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it fuses an image and a text")
+        """Query vectors (B, D) before normalization, and on request their attention (None where a system has none)."""
+        raise NotImplementedError(f"{type(self).__name__}: expected its own `fuse`, found none; define it")
 
     def project(self, features: Features, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
-        """Gallery vectors (B, D), not yet normalized, and on request their attention."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it represents a gallery image")
+        """Gallery vectors (B, D) before normalization, and on request their attention."""
+        raise NotImplementedError(f"{type(self).__name__}: expected its own `project`, found none; define it")
 
     def embed_query(
         self, images: Tensor, texts: Sequence[str] | TextBatch, return_attention: bool = False
@@ -82,7 +82,7 @@ class ComposedModel(nn.Module):
         """Reference images (B, 3, S, S) and one text each -> unit vectors (B, D), on request with their AttentionRecord."""
         text = self.read(texts)
         if len(text.ids) != len(images):
-            raise ValueError(f"expected one text an image, found {len(images)} images and {len(text.ids)} texts")
+            raise ValueError(f"expected one text per image, found {len(images)} images and {len(text.ids)} texts")
         vectors, record = self.fuse(self.encode(images), text, return_attention)
         vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
@@ -101,22 +101,22 @@ class ComposedModel(nn.Module):
         return unit(queries), unit(targets)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """The parameters that learn at `image_learning_rate`."""
+        """The parameters that are trained at `image_learning_rate`."""
         return list(self.backbone.parameters())
 
     def text_parameters(self) -> list[nn.Parameter]:
-        """The parameters that learn at `text_learning_rate`, where one is set: those of the text encoder."""
+        """The text encoder's parameters, which are trained at `text_learning_rate` where that is set."""
         return [p for name, module in self.named_children() if name in ("text", "words") for p in module.parameters()]
 
     def word_vectors(self) -> WordVectors | None:
-        """Where the word embeddings started and which words had no vector there; None where they started at random."""
+        """The word vectors that the word embeddings started from; None where they started at random."""
         return next((found for module in self.modules() if (found := getattr(module, "vectors", None)) is not None), None)
 
 
 class TokenModel(ComposedModel):
-    """Systems that see an image as tokens: each resolution's map through its own projection (paper section 2).
+    """Systems that read an image as tokens: each resolution's map through its own projection (paper section 2).
 
-    A subclass says which `resolutions` it takes, as a setting or for all of its kind.
+    A subclass's `Config` has `resolutions`, as a setting or fixed.
     """
 
     class Config(ComposedModel.Config):
@@ -134,7 +134,7 @@ class TokenModel(ComposedModel):
 
 
 class VectorModel(ComposedModel):
-    """Systems that see an image as one vector: a linear map of the last stage's mean over space (TIRG's code, the authors')."""
+    """Systems that read an image as one vector: a linear map of the last stage's mean over space (TIRG's code, the authors')."""
 
     def __init__(self, config: ComposedModel.Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -153,7 +153,7 @@ class VectorModel(ComposedModel):
 
 
 class TextVectorModel(VectorModel):
-    """Systems that see the text as one vector too: the token of the caption's last word (TIRG's code), zeros for no word."""
+    """Systems that also read the text as one vector: the token of the caption's last word (TIRG's code), zeros for no word."""
 
     class Config(TextConfig, VectorModel.Config):
         """Image and text encoder, width and scale."""
@@ -167,7 +167,7 @@ class TextVectorModel(VectorModel):
         return last_token(self.text(text), text.mask)
 
     def refuse_one(self, x_BD: Tensor) -> None:
-        """ValueError where batch statistics are to be had from a single query."""
+        """Raises ValueError where batch statistics would come from a single query."""
         if self.training and len(x_BD) < 2:
             raise ValueError(
                 f"{type(self).__name__} trains on batch statistics: expected at least 2 queries, found 1; "
@@ -176,7 +176,7 @@ class TextVectorModel(VectorModel):
 
 
 class FusedTokens(TokenModel):
-    """Systems that fuse image tokens with word tokens and pool the outcome: MAAF, and the two-stream variants.
+    """Systems that fuse image tokens with word tokens and pool the result: MAAF and the two-stream variants.
 
     Where paper and code differ (`pooling_weights`, `token_projection`, `text_projection`, `layer_norm`) the default is the code.
     A caption without words is the paper's "null caption": the query is then the image alone, as a gallery image is under ITA.
@@ -186,14 +186,14 @@ class FusedTokens(TokenModel):
         """Encoders, tokens and attention blocks."""
 
         def read(self) -> frozenset[str]:
-            return super().read() | {"layer_norm"}  # of the blocks, whatever the text encoder says
+            return super().read() | {"layer_norm"}  # of the blocks, whether or not the text encoder reads it
 
     def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
 
     def _pool(self, features: Features, image_BND: Tensor, words_BTD: Tensor | None, mask_BT: Tensor | None) -> Tensor:
-        """RP, IT and the weights of each kind of token (section 2.3) -> (B, D)."""
+        """RP, IT and the weights of image and text (section 2.3) -> (B, D)."""
         parts = self._parts(features, image_BND)
         if not self.config.resolutionwise_pooling:
             parts = [torch.cat(parts, 1)]
@@ -203,7 +203,7 @@ class FusedTokens(TokenModel):
         counts_B1 = mask_BT.sum(1, keepdim=True)
         text_BD = (words_BTD * mask_BT[..., None]).sum(1) / counts_B1.clamp_min(1)
         share = 1 / 2 if self.config.pooling_weights == "code" else 1 / (len(parts) + 1)
-        share_B1 = share * (counts_B1 > 0)  # no words, no share
+        share_B1 = share * (counts_B1 > 0)  # 0 without words
         return (1 - share_B1) * image_BD + share_B1 * text_BD
 
     def _parts(self, features: Features, image_BND: Tensor) -> list[Tensor]:

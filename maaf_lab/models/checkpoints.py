@@ -1,4 +1,4 @@
-"""What training keeps: model weights as safetensors, a run's resume state."""
+"""The files of training: model weights as safetensors, and the state from which a run resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maaf_lab.utils.files import write_atomically, write_json
 
 
 def save_model(folder: Path, model: ComposedModel, config: RunConfig) -> None:
-    """config.json, vocabulary.json and model.safetensors: all that `load_model` needs."""
+    """Write config.json, vocabulary.json and model.safetensors, all that `load_model` needs."""
     write_json(folder / "config.json", config.to_dict())
     write_atomically(folder / "vocabulary.json", model.vocabulary.save)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -33,9 +33,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedMode
         raise RunError(f"{folder}: expected a trained run; it has no {', '.join(missing)}. Train it, or name a finished run.")
     config = RunConfig.from_dict(json.loads((folder / "config.json").read_text()), older=True)
     state = load_file(folder / "model.safetensors")
-    # the weights come from the run's own file, so nothing else that holds weights has to be there
+    # the weights come from the run's own file, so no other file of weights is needed
     own = {**config.model.given(), "image_weights": "none", "word_vectors": "none", "bert": "none"}
-    if getattr(config.model, "word_vectors", "none") != "none":  # their width is that of the embedding
+    if getattr(config.model, "word_vectors", "none") != "none":  # the embedding has their width
         own["word_width"] = next((tensor.shape[1] for name, tensor in state.items() if name.endswith("embedding.weight")), 0)
     model = build_model(model_config(defaults=own), load_vocabulary(folder / "vocabulary.json"))
     model.load_state_dict(state)
@@ -44,10 +44,10 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedMode
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Everything that resuming needs, in one file."""
+    """Write everything that resuming needs to one file."""
     write_atomically(path, lambda beside: torch.save(state, beside))
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """The state that `save_state` wrote; tensors and plain values only are admitted."""
+    """The state that `save_state` wrote; only tensors and plain values are loaded."""
     return torch.load(path, map_location="cpu", weights_only=True)

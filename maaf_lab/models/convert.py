@@ -1,9 +1,9 @@
-"""The door for people who have trained with the authors' code: their checkpoints as our models.
+"""Checkpoints of the authors' code as models of this lab, for people who have trained with it.
 
 Two programs write them: the MAAF authors' (yahoo/maaf, its 2020 code, commit 49a0df9) and TIRG's (google/tirg). Both save
 {"it", "opt" (argparse.Namespace), "model_state_dict"}; the vocabulary is not saved, so the training texts are needed again, in
-the order in which that code read them. What those programs compute is honored exactly: order of the tokens, layer norm (unbiased
-deviation, epsilon outside), pooling, the dummy word of two-stream gallery images.
+the order in which that code read them. The models compute exactly what those programs do: order of the tokens, layer norm
+(unbiased deviation, epsilon outside), pooling, the dummy word of two-stream gallery images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SYSTEMS = {
 }
 TEXTS = {"lstm": "lstm", "embeddings": "embedding", "transformer": "transformer", "BERT": "bert"}
 
-# their name (a pattern) -> ours; None for what their code saves and does not use in this system
+# their name (a pattern) -> ours; None for tensors that their code saves and does not use in this system
 Rules = list[tuple[str, str | None]]
 
 
@@ -48,12 +48,13 @@ def load_foreign_checkpoint(
     """The model of a checkpoint that yahoo/maaf's 2020 code or google/tirg's wrote, in evaluation mode, on the CPU.
 
     vocabulary_texts: that program's training texts, in its order; they must give as many words as the checkpoint has.
-    word_order: how words were numbered, "first" (as they first occur: yahoo/maaf, and google/tirg before its update to Python 3)
-    or "alphabet" (google/tirg since); "auto" takes the second where the file is google/tirg's.
-    bert: whose word pieces a checkpoint with BERT reads, as `TextConfig.bert`; its weights are the file's, no texts are needed.
-    Read: MAAF with every switch, two-stream, TIRG (also on the last maps), concatenation, addition, image only, text only; text
-    by LSTM, embeddings, transformer or (MAAF and two-stream) BERT.
-    Only tensors, plain containers and argparse.Namespace are admitted from the file. Raises DataError, naming it, for anything
+    word_order: the numbering of words, "first" (as they first occur: yahoo/maaf, and google/tirg before its update to Python 3)
+    or "alphabet" (google/tirg since); "auto" is "alphabet" for a file of google/tirg.
+    bert: the BERT whose word pieces the checkpoint reads, as `TextConfig.bert`; its weights are in the file, and no texts are
+    needed.
+    Systems: MAAF with every switch, two-stream, TIRG (also on the last maps), concatenation, addition, image only, text only;
+    text encoders: LSTM, embeddings, transformer, and for MAAF and two-stream BERT.
+    Only tensors, plain containers and argparse.Namespace are loaded from the file. Raises DataError, naming it, for anything
     else, for an unknown or missing tensor, a shape that does not fit and a vocabulary of another size; ConfigError for an option
     that this lab does not have.
     """
@@ -87,7 +88,7 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
     else:
         known = {"resnet18": "resnet18", "resnet50": "resnet50", None: "resnet18"}
         encoder = _one(options, "image_model_arch", known, "resnet50")
-    # what a search of "2", "3", "4" in att_layer_spec finds, in the order in which their code stacks the tokens
+    # their code looks for "2", "3" and "4" in att_layer_spec and stacks the tokens in this order
     levels = tuple(r for digit, r in (("2", 28), ("3", 14), ("4", 7)) if digit in str(options.get("att_layer_spec", "3_4")))
     if not levels and name in ("maaf", "two_stream"):
         raise ConfigError(f"opt.att_layer_spec: expected some of 2, 3 and 4, found {options.get('att_layer_spec')!r}")
@@ -96,7 +97,7 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
     width = int(options.get("embed_dim", 512))
     return model_config(
         name,
-        dict(  # whatever the system, they have an option for everything
+        dict(  # they have every option for every system; ours reads its own
             image_encoder=encoder,
             image_weights="none",
             width=width,
@@ -136,12 +137,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             raw = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a foreign or damaged pickle makes torch raise
+    except Exception as error:  # a foreign or damaged pickle makes torch raise anything
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named:
             raise DataError(
-                f"{path} asks for {named[1]}; only tensors, plain containers and argparse.Namespace are admitted. "
-                "Do not open this file from an untrusted place."
+                f"{path} asks for {named[1]}; only tensors, plain containers and argparse.Namespace are loaded. "
+                "Do not open this file unless you trust its source."
             ) from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as a checkpoint ({first[:200]}): copy or download it again") from error
@@ -158,7 +159,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _vocabulary(texts: Iterable[str], by_alphabet: bool, threshold: int) -> Vocabulary:
     """Words as the program numbered them, after the unknown word: by the alphabet, or in the order in which they first occur.
 
-    Words below `threshold` keep their number but are read as unknown: their name here is one that no text can have.
+    Words that occur less than `threshold` times keep their number but are read as unknown: no text can have their name here.
     """
     counts: dict[str, int] = {}
     for text in texts:
@@ -186,7 +187,7 @@ _MAPS = ("query", "key", "value", "out")
 
 
 def _below(theirs: str, ours: str, rules: Rules) -> Rules:
-    """Rules for the children of a module; `theirs` may hold one group, which `ours` names as \\1."""
+    """Rules for the children of a module; `theirs` may have one group, which `ours` names as \\1."""
     shift = re.compile(theirs).groups
 
     def later(match: re.Match) -> str:
@@ -243,7 +244,7 @@ def _rules(config: ModelConfig, google: bool) -> Rules:
 
 
 def _stream_rules(config: ModelConfig, norm: Rules) -> Rules:
-    """A layer holds all six operations, whatever its mode uses; each step has a norm."""
+    """Their layer has all six operations, whether its mode uses them or not, and a norm per step."""
     used = {operation for step in steps_of(config.two_stream) for operation in step}
     theirs = {
         "xxx": "self_attn_x",
@@ -271,16 +272,16 @@ def _stream_rules(config: ModelConfig, norm: Rules) -> Rules:
 
 
 def _translated(state: dict[str, Tensor], config: ModelConfig, model: ComposedModel, path: Path) -> dict[str, Tensor]:
-    """Their tensors under our names; every one of ours exactly once, of the shape that it has here."""
+    """Their tensors under our names: each of ours exactly once, in its shape here."""
     google = "img_model.conv1.weight" in state
     rules: list[tuple[re.Pattern, str | None]] = [(re.compile(theirs), ours) for theirs, ours in _rules(config, google)]
-    special: dict[str, Callable[[Tensor], Tensor]] = {"weights": lambda a: a[:2].clone()}  # of four numbers two are used
-    if config.name == "tirg_last_conv" and not google:  # yahoo/maaf exchanges rows and columns of the map before its convolutions
+    special: dict[str, Callable[[Tensor], Tensor]] = {"weights": lambda a: a[:2].clone()}  # two of four are used
+    if config.name == "tirg_last_conv" and not google:  # yahoo/maaf transposes the map before its convolutions
         turned = [f"{net}.{i}.weight" for net in ("gate", "residual") for i in (1, 3)]
         special |= dict.fromkeys(turned, lambda w: w.transpose(-2, -1).contiguous())
     wanted, made = model.state_dict(), {}
     for name, tensor in state.items():
-        if name == "normalization_layer.norm_s":  # theirs is the scale itself, ours its logarithm
+        if name == "normalization_layer.norm_s":  # theirs is the scale, ours its logarithm
             made["log_scale"] = tensor.reshape(()).abs().log()
             continue
         ours = next((None if o is None else match.expand(o) for rule, o in rules if (match := rule.fullmatch(name))), name)
@@ -290,17 +291,17 @@ def _translated(state: dict[str, Tensor], config: ModelConfig, model: ComposedMo
             raise DataError(f"{path}: unknown tensor {name!r} for opt.model {config.name!r}: is the file of another version?")
         value = special.get(ours, lambda t: t)(tensor)
         if ours not in wanted:
-            raise DataError(f"{path}: tensor {name!r} has no place in a {config.name} with the options of this file ({ours})")
+            raise DataError(f"{path}: tensor {name!r} is not used by a {config.name} with the options of this file ({ours})")
         if value.shape != wanted[ours].shape:
             raise DataError(f"{path}: tensor {name!r}: expected shape {tuple(wanted[ours].shape)}, found {tuple(value.shape)}")
         if ours in made and not torch.equal(made[ours], value):
-            raise DataError(f"{path}: tensor {name!r} stands in the file twice, with different numbers")
+            raise DataError(f"{path}: tensor {name!r} is in the file twice, with different numbers")
         made[ours] = value
     missing = [name for name in wanted if name not in made and not name.endswith("num_batches_tracked")]
     if missing:
         raise DataError(f"{path}: expected every tensor of a {config.name}; the file has none for {', '.join(missing[:5])}")
     for name in wanted:
-        made.setdefault(name, wanted[name])  # counters of batches, which PyTorch below 0.4.1 did not save
+        made.setdefault(name, wanted[name])  # counters of batches, which PyTorch before 0.4.1 did not save
     if not math.isfinite(made["log_scale"].item()):
         raise DataError(f"{path}: normalization_layer.norm_s is {float(state['normalization_layer.norm_s'])}: not a scale")
     return made

@@ -1,4 +1,4 @@
-"""From settings to a model: its vocabulary, and the system with fresh weights (the names stand in `utils.registry`)."""
+"""From settings to a model: its vocabulary, and the system with fresh weights (`utils.registry` has the names)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from maaf_lab.utils.registry import MODELS, TEXT_ENCODERS
 
 
 def build_vocabulary(config: ModelConfig, texts: Iterable[str]) -> Vocabulary | WordPieces:
-    """What `config`'s text encoder reads: the words of the training texts, or BERT's own pieces."""
-    encoder = getattr(config, "text_encoder", None)  # a system without one reads words, or nothing
+    """The vocabulary of `config`'s text encoder: the words of the training texts, or BERT's own word pieces."""
+    encoder = getattr(config, "text_encoder", None)  # a system without one reads words or no text
     return Vocabulary.build(texts) if encoder is None else TEXT_ENCODERS[encoder].vocabulary_of(config, texts)
 
 

@@ -1,4 +1,4 @@
-"""Processors, processes and memory: accelerate, rows gathered across processes, blocks that are computed again."""
+"""Processors, processes and memory: accelerate, rows gathered across processes, activation checkpointing."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class _GatherRows(torch.autograd.Function):
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Rows of all processes, in their order; backward adds up what every process asks of this one's rows.
+    """The rows of all processes, in their order; backward sums the gradients of all processes for this one's rows.
 
-    Own code because torch.distributed.nn.functional.all_gather is deprecated and what it names in its place is private.
+    Own code because torch.distributed.nn.functional.all_gather is deprecated, and its replacement is private.
     """
     return _GatherRows.apply(rows)
 
 
 def prepare_layout(model: ComposedModel) -> ComposedModel:
-    """Put the image model's weights in the layout of the pixels (channels last), so that no step has to convert."""
+    """Put the backbone's weights into the memory layout of the pixels (channels last), so that no step converts them."""
     model.backbone.to(memory_format=torch.channels_last)
     return model
 
@@ -51,12 +51,12 @@ def prepare_layout(model: ComposedModel) -> ComposedModel:
 def recompute_blocks(model: ComposedModel) -> ComposedModel:
     """Drop the fusion blocks' activations in the forward pass and compute them again in the backward pass.
 
-    PyTorch's activation checkpointing: the same numbers, random ones included, in less memory and more time.
+    PyTorch's activation checkpointing: the same numbers, random ones included, with less memory and more time.
     """
     if not _blocks(model):
         raise ConfigError(
             f"recompute: expected a system with fusion blocks (maaf, two_stream), found {model.config.name!r}, "
-            "which keeps nothing that could be computed again; leave it out"
+            "which has no activations to compute again; leave it out"
         )
     for block in _blocks(model):
         block.forward = partial(torch.utils.checkpoint.checkpoint, block.forward, use_reentrant=False)
@@ -75,16 +75,16 @@ def _blocks(model: ComposedModel) -> list[nn.Module]:
 
 
 def give_back_memory() -> None:
-    """Hand free memory between the allocator's blocks back to the system, where its C library can (glibc); else nothing.
+    """Return free memory between the allocator's blocks to the system, where the C library can (glibc).
 
-    A step's freed memory is too fragmented for the next step's larger tensors: 0.2 GB at the paper's configuration.
+    The memory that a step frees is too fragmented for the next step's larger tensors: 0.2 GB at the paper's configuration.
     """
     with suppress(AttributeError, OSError):  # another system, another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def cpu_has_bf16() -> bool | None:
-    """Whether this CPU multiplies in bf16 (AVX512-BF16, AMX or Arm's BF16) or PyTorch has to imitate it; None if nobody says."""
+    """Whether this CPU multiplies in bf16 (AVX512-BF16, AMX or Arm's BF16) or PyTorch emulates it; None if that is unknown."""
     try:
         known = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # no Linux
@@ -94,11 +94,11 @@ def cpu_has_bf16() -> bool | None:
 
 
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
-    """Accelerate's view of the device: a GPU when there is one, unless `device` is "cpu"."""
+    """Accelerate on a GPU where there is one, unless `device` is "cpu"."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs of different precision one after another
+    AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs in different precisions
     return Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
 
 

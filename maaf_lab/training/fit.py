@@ -1,6 +1,6 @@
-"""Batch softmax loss, parameter groups, schedule, the loop, exact resume (paper 2.4).
+"""Batch softmax loss, parameter groups, schedule, the training loop and exact resume (paper 2.4).
 
-Shapes: B queries of a batch, D width.
+Shapes: B queries of a batch, T targets, D width.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, first: int = 0) -> Tensor:
     """Cross-entropy of each query over the batch's targets (equation 5); logits are s^2 * cosine. Query -> target only.
 
-    The target of query i is target `first` + i; T is B unless several processes share their targets.
+    Query i's target is number `first` + i; T is B unless several processes share their targets.
     """
     logits_BT = scale.float() ** 2 * queries_BD.float() @ targets_TD.float().T
     return nn.functional.cross_entropy(logits_BT, first + torch.arange(len(logits_BT), device=logits_BT.device))
@@ -54,13 +54,13 @@ def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, fi
 def spread_softmax_loss(queries_BD: Tensor, targets_BD: Tensor, scale: Tensor) -> Tensor:
     """`batch_softmax_loss` of this process's queries over the targets of all processes.
 
-    Averaging gradients over processes, as DistributedDataParallel does, then gives the gradient of the whole batch's loss.
+    The mean of the processes' gradients, as DistributedDataParallel computes it, is then the gradient of the whole batch's loss.
     """
     return batch_softmax_loss(queries_BD, gather_rows(targets_BD), scale, first=distributed.get_rank() * len(queries_BD))
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
-    """What all rates are multiplied by at `step` (0, 1, 2, ...): linear warm-up, then "step" or "cosine" decay."""
+    """The factor of all learning rates at `step` (0, 1, 2, ...): linear warm-up, then "step" or "cosine" decay."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     if config.schedule == "step":
@@ -70,9 +70,9 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 
 
 def parameter_groups(model: ComposedModel, config: TrainConfig) -> list[dict[str, Any]]:
-    """The backbone at `image_learning_rate`, everything else at `learning_rate` (paper 2.4).
+    """The backbone at `image_learning_rate`, all other parameters at `learning_rate` (paper 2.4).
 
-    The text encoder at `text_learning_rate` where that is set. Frozen parameters are in no group.
+    Where `text_learning_rate` is set, the text encoder has a group at that rate. Frozen parameters are in no group.
     """
     backbone, text = model.backbone_parameters(), []
     if config.text_learning_rate is not None:
@@ -97,13 +97,13 @@ def _warn_of_slow_bf16(name: str) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process per run: two would overwrite each other's checkpoints."""
+    """Only one process may train a run: two would overwrite each other's checkpoints."""
 
     def held() -> None:
         raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
 
     folder.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("RANK", "0")):  # one of several that train this run together; the first one holds the lock
+    if int(os.environ.get("RANK", "0")):  # of several processes that train this run together, the first one holds the lock
         yield
         return
     with locked(folder / "lock", held) as alone:
@@ -130,13 +130,13 @@ def fit(
 ) -> float:
     """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
 
-    On a CPU a run that was killed and started again ends with the same bytes of weights as one that never stopped: model,
-    optimizer, schedule, sampling and random states are all in the checkpoint or functions of the step.
+    On a CPU, a run that was killed and started again ends with the same bytes of weights as one that never stopped: the state
+    of model, optimizer, schedule, sampling and random numbers is in the checkpoint or a function of the step.
     workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
-    Under `accelerate launch` with several processes, each takes its share of every batch and the loss compares with the targets
-    of all; batch norm then counts each process's own images (on GPUs: all).
-    Returns the seconds of training, summed over resumes. Raises TrainingError when the loss is not finite or a checkpoint
-    cannot be saved: the last good checkpoint stays, and the message names the step.
+    Under `accelerate launch` with several processes, each takes its share of every batch, and the loss compares each query with
+    the targets of all processes; batch norm then uses each process's own images (on GPUs: all).
+    Returns the seconds of training, summed over resumes. Raises TrainingError where the loss is not finite or a checkpoint
+    cannot be saved; the last good checkpoint stays, and the message names the step.
     """
     if recompute and config.train.compile:
         raise ConfigError(
@@ -227,10 +227,10 @@ def _fit(
         factor = learning_rate_factor(step, plan)
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * factor
-        place = [accelerator.process_index] if several else []
-        random = torch.Generator().manual_seed(_number([plan.seed, step, *place]))
-        if several:  # dropout differs between processes, and no checkpoint has to hold the states of all
-            torch.manual_seed(_number([plan.seed, step, *place, 3]))
+        process = [accelerator.process_index] if several else []
+        random = torch.Generator().manual_seed(_seed([plan.seed, step, *process]))
+        if several:  # dropout differs between processes, and the checkpoint needs no random state of each
+            torch.manual_seed(_seed([plan.seed, step, *process, 3]))
         pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
         if plan.grayscale:
             pixels = some_in_gray(pixels, source, target, plan.grayscale, random)
@@ -270,9 +270,9 @@ def _fit(
     return seconds + time.monotonic() - clock
 
 
-def _number(words: list[int]) -> int:
+def _seed(numbers: list[int]) -> int:
     """A seed from several whole numbers."""
-    return int(np.random.SeedSequence(words).generate_state(1)[0])
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _not_finite(config: RunConfig, step: int, checkpoint: Path, what: str) -> str:

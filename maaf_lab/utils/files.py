@@ -1,4 +1,4 @@
-"""Files that are whole or absent, locks, text files that say which line is damaged, names and folders that can be written to."""
+"""Files that are whole or absent, locks, text files whose errors name the line, names and folders that can be written."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from maaf_lab.errors import DataError, SaveError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write` fills a neighbor of `path`, which then takes its place in one step.
+    """`write` fills a temporary file beside `path`, which then replaces `path` in one step.
 
     Whatever happens while writing (a kill, a full disk), `path` is the old file or the new one, whole. A failed write raises
-    SaveError and leaves no half file behind.
+    SaveError and leaves no temporary file behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -37,12 +37,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A small text file, atomically."""
+    """Write a small text file, atomically."""
     write_atomically(path, lambda beside: beside.write_text(text) and None)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Plain values as JSON, atomically."""
+    """Write plain values as JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
@@ -50,12 +50,12 @@ def write_json(path: Path, value: Any) -> None:
 def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
     """Hold the lock file at `path`, for one process or thread at a time, then remove it. A killed process releases it.
 
-    held: called when another process has the lock, before waiting for it; may raise to give up instead. Yields False, without a
-    lock, where the file system has no locks or another user's lock file cannot be opened.
+    held: called where another process has the lock, before waiting for it; it may raise instead. Yields False, without a lock,
+    where the file system has no locks or another user's lock file cannot be opened.
     """
     from filelock import FileLock, Timeout  # not needed for reading
 
-    lock = FileLock(path, mode=0o666, fallback_to_soft=False)  # of any user of a shared folder; no lock that outlives a kill
+    lock = FileLock(path, mode=0o666, fallback_to_soft=False)  # for all users of a shared folder; no lock that outlives a kill
     try:
         try:
             lock.acquire(blocking=False)
@@ -68,8 +68,8 @@ def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
         yield lock.is_locked
     finally:
         if lock.is_locked:
-            with contextlib.suppress(OSError):  # a system that removes no open file
-                path.unlink()  # while it is held: who opened it before sees that it is gone, and begins anew
+            with contextlib.suppress(OSError):  # some systems cannot remove an open file
+                path.unlink()  # while it is held: a process that opened it before sees that it is gone, and starts again
             lock.release()
 
 
@@ -92,7 +92,7 @@ def read_text(path: Path) -> str:
 def why_not_writable(folder: Path, begin: str = "", end: str = ".tmp") -> str | None:
     """Why files cannot be written to a folder, or None if they can. A missing folder is made.
 
-    begin, end: of the name of the file that tests it, so that a killed process's leftover can be recognized.
+    begin, end: of the test file's name, so that the leftover of a killed process can be recognized.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,8 +105,8 @@ def why_not_writable(folder: Path, begin: str = "", end: str = ".tmp") -> str | 
 
 
 def plain_name(name: str, where: str) -> str:
-    """`name`, where it can name one file inside a folder. Raises DataError for one that is empty, would leave the folder, or is
-    more than a file system takes (240 bytes of UTF-8)."""
+    """`name`, if it names one file inside a folder. Raises DataError where it is empty, leads out of the folder or is longer
+    than file systems allow (240 bytes of UTF-8)."""
     size = len(name.encode("utf-8", "surrogatepass"))
     whole = not any(sign in "/\\\0" or "\ud800" <= sign <= "\udfff" for sign in name)
     if name.strip() in ("", ".", "..") or not whole or size > 240:

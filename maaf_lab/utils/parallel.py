@@ -1,7 +1,7 @@
 """Work on all cores: ordered maps over threads and processes, with a progress bar.
 
-Own code because `Executor.map` begins everything at once (before Python 3.14), so that the pictures of a whole dataset would
-wait in memory; here work is never far ahead of the caller.
+Own code because `Executor.map` starts everything at once (before Python 3.14), so that the images of a whole dataset would wait
+in memory; here work is never far ahead of the caller.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def in_threads(
 ) -> Iterator[R]:
     """`function` of each item, in order, in threads: for work that waits for the disk or runs outside Python, as decoding does.
 
-    workers: by default a few more than there are cores. ahead: items begun before the caller wants them, by default 16 per
-    worker.
+    workers: by default two more than there are cores, 16 at most. ahead: items that are started before the caller takes them, by
+    default 16 per worker.
     """
     workers = workers or min(16, cores() + 2)
     with tqdm(total=len(items), desc=desc, unit="image", disable=not progress) as bar:
@@ -46,7 +46,7 @@ def in_threads(
 
 
 def lasting_threads() -> ThreadPoolExecutor:
-    """Up to 16 threads that are kept, for work shorter than starting threads; a forked process makes its own."""
+    """Up to 16 threads that are kept, for work that is shorter than starting threads; a forked process gets its own."""
     return _threads_of(os.getpid())
 
 
@@ -67,14 +67,14 @@ def in_processes(
     """`function` of each item, in order, in processes: for work in Python itself, as drawing is.
 
     function must be importable (a module's function, or a partial of one), items and results small enough to send. With one
-    worker, or fewer items than a chunk, everything runs here, and the results are the same.
+    worker, or no more than a chunk of items, everything runs in this process, with the same results.
     """
     workers = workers or cores()
     parts = [items[start : start + chunk] for start in range(0, len(items), chunk)]
     with tqdm(total=len(items), desc=desc, unit="image", disable=not progress, mininterval=0.5) as bar:
         if workers == 1 or len(parts) <= 1:
             results = ([function(item)] for item in items)
-        else:  # not fork: a child of a process that runs torch's threads can hang
+        else:  # not fork: the child of a process with torch's threads can hang
             method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
             pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method))
             results = _ordered(pool, partial(_each, function), parts, 8 * workers)

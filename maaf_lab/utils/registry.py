@@ -1,11 +1,11 @@
-"""What can be named: datasets, synthetic sets, systems and encoders, name -> "module:Class", imported when it is used.
+"""Datasets, synthetic sets, systems and encoders by name: name -> "module:Class", imported at its first use.
 
-One of the lab's own is its file and its line below. Yours is registered in a module of your own,
+To add one to the lab, write its file and add its line below. Your own is registered in a module of yours,
 
     @MODELS.register("mine")
     class Mine(VectorModel): ...
 
-which you import, or name: in MAAF_LAB_MODULES (several with commas), or after `maaf-lab --with`.
+which you import, or name in MAAF_LAB_MODULES (several with commas) or after `maaf-lab --with`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from maaf_lab.errors import ConfigError
 from maaf_lab.utils.wording import did_you_mean
 
-YOUR_MODULES = "MAAF_LAB_MODULES"  # a variable of the environment, so that processes started from here read it too
+YOUR_MODULES = "MAAF_LAB_MODULES"  # an environment variable, so that processes started from this one read it too
 
 
 @lru_cache
@@ -35,7 +35,7 @@ def _import_all(modules: str) -> None:
 
 
 class Registry(Mapping[str, Any]):
-    """Names in order; `registry[name]` imports what stands there. An unknown name is a ConfigError that lists the known ones."""
+    """Names in order; `registry[name]` imports the class. An unknown name is a ConfigError that lists the known ones."""
 
     def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
         self.kind, self._targets = kind, dict[str, Any](targets)
@@ -67,9 +67,9 @@ class Registry(Mapping[str, Any]):
         return len(list(iter(self)))
 
     def register(self, name: str) -> Callable[[Any], Any]:
-        """A decorator that makes a class or a function known as `name`.
+        """A decorator that registers a class or a function as `name`.
 
-        ConfigError where the name is another one's, or where a class with a `key`, as datasets have, has another name there.
+        Raises ConfigError where the name is taken, or where the class has a `key`, as datasets do, that differs from it.
         """
 
         def known(target: Any) -> Any:

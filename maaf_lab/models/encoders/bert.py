@@ -20,14 +20,14 @@ from maaf_lab.models.encoders.text import TextConfig, TextEncoder
 if TYPE_CHECKING:
     from transformers import BertModel
 
-MINILM = "minilm"  # all-MiniLM-L6-v2: BERT's architecture, 6 layers, 384 wide, trained for sentence similarity; not BERT itself
+MINILM = "minilm"  # all-MiniLM-L6-v2: of BERT's architecture, 6 layers, 384 wide, trained for sentence similarity
 
 
 class BertText(TextEncoder):
-    """BERT's last hidden states, one token a piece, through a linear map to D (authors' code).
+    """BERT's last hidden states, one token per word piece, through a linear map to D (authors' code).
 
-    As there, no [CLS] and no [SEP] stand around the text. `freeze_text` keeps BERT as it was trained, without its dropout;
-    otherwise it learns along (paper: both were tried; the released code only has it frozen).
+    As there, the text has no [CLS] and no [SEP]. `freeze_text` keeps BERT as it was trained, without dropout; otherwise it is
+    trained too (the paper tried both; the released code only has it frozen).
     """
 
     def __init__(self, config: TextConfig, vocabulary: WordPieces) -> None:
@@ -46,7 +46,7 @@ class BertText(TextEncoder):
 
     @classmethod
     def vocabulary_of(cls, config: TextConfig, texts: Iterable[str]) -> WordPieces:
-        """BERT's own pieces."""
+        """BERT's own word pieces."""
         return word_pieces(config.bert)
 
     def train(self, mode: bool = True) -> BertText:
@@ -56,9 +56,9 @@ class BertText(TextEncoder):
         return self
 
     def forward(self, text: TextBatch) -> Tensor:
-        """-> tokens (B, T, D); what stands at padding is to be masked. Pieces beyond BERT's 512 positions are zeros."""
+        """-> tokens (B, T, D); those of padding must be masked. Tokens beyond BERT's 512 positions are zeros."""
         ids, mask = text.ids[:, : self.longest], text.mask[:, : self.longest]
-        empty = ~mask.any(1, keepdim=True)  # an empty caption attends to its padding instead of to nothing (never NaN)
+        empty = ~mask.any(1, keepdim=True)  # an empty caption attends to its padding, so that nothing is NaN
         with torch.no_grad() if self.frozen else contextlib.nullcontext():
             states = self.bert(input_ids=ids, attention_mask=(mask | empty).long()).last_hidden_state
         tokens = self.project(states)
@@ -66,7 +66,7 @@ class BertText(TextEncoder):
 
 
 def word_pieces(name: str) -> WordPieces:
-    """The pieces of a BERT and the dimensions of its network. name: as `TextConfig.bert`."""
+    """The word pieces of a BERT and the dimensions of its network. name: as `TextConfig.bert`."""
     folder = bert_folder(name)
     if folder is None:
         from transformers import AutoConfig, BertTokenizer
@@ -88,7 +88,7 @@ def word_pieces(name: str) -> WordPieces:
 
 
 def _network(name: str, network: dict[str, Any]) -> BertModel:
-    """The network with its weights; "none": with the vocabulary's dimensions and fresh ones."""
+    """The network with its weights; for "none", with fresh weights and the vocabulary's dimensions."""
     if name == "none":
         from transformers import BertConfig, BertModel
 
@@ -103,7 +103,7 @@ def _network(name: str, network: dict[str, Any]) -> BertModel:
 
 
 def bert_folder(name: str) -> Path | None:
-    """Where a BERT's files stand; None for a name that transformers is to find in its cache or hub."""
+    """The folder of a BERT's files; None for a name that transformers looks for in its cache or hub."""
     try:
         import transformers  # noqa: F401
     except ImportError as error:

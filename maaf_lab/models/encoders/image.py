@@ -1,8 +1,8 @@
-"""Image encoders: pixels to the feature maps of the last stages (paper section 2, "Image tokens").
+"""Image encoders: images to the feature maps of the last stages (paper section 2, "Image tokens").
 
 Every encoder returns {28: (B, C28, 4h, 4w), 14: (B, C14, 2h, 2w), 7: (B, C7, h, w)}: 14 and 7 are the paper's names for the
-stage before last and the last one, 14x14 and 7x7 at the input each network is made for (224 px; 56 px for `tiny`). The
-paper takes the last two; VAL and the authors' `att_layer_spec` 2 take the stage of 28x28 too.
+last stage but one and the last stage, 14x14 and 7x7 at the image size of each network (224 px; 56 px for `tiny`). The paper uses
+these two; VAL, and the authors' `att_layer_spec` 2, use the stage of 28x28 too.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from maaf_lab.utils.registry import IMAGE_ENCODERS
 
 
 class ImageConfig(ModelConfig):
-    """What a system with an image encoder reads; what the encoder reads beside its name, the encoder says (`reads`)."""
+    """The settings of a system with an image encoder; the encoder's `reads` names those that it uses."""
 
     image_encoder: Annotated[str, name_in(IMAGE_ENCODERS)] = "resnet50"
     """"resnet50", "resnet18", "efficientnet_lite0", "tiny", or a registered one."""
     image_weights: str = "imagenet"
-    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a local file; never silently none."""
+    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a file; missing ones are an error."""
     image_channels: Annotated[tuple[Count, ...], Field(min_length=4, max_length=5), AS_TUPLE] = (16, 32, 64, 128)
     """Widths of the tiny encoder's four stages (for 56 px), or five (for 112 px)."""
 
@@ -40,27 +40,27 @@ class ImageConfig(ModelConfig):
 
 
 class ImageEncoder(nn.Module):
-    """Base of all image encoders. reads: the settings that it reads beside `image_encoder`. channels: its maps' widths."""
+    """Base of all image encoders. reads: the settings that it reads besides `image_encoder`. channels: of each map."""
 
     reads: ClassVar[tuple[str, ...]] = ("image_weights",)
     channels: dict[int, int]
 
     @classmethod
     def check(cls, config: ImageConfig) -> None:
-        """ConfigError for settings that this encoder cannot have."""
+        """Raises ConfigError for settings that this encoder does not support."""
 
     @classmethod
     def of(cls, config: ImageConfig) -> Self:
-        """The encoder that `config` asks for."""
+        """The encoder with the settings of `config`."""
         return cls(config.image_weights)
 
 
 class Residual(nn.Module):
     """Two 3x3 convolutions with batch norm around a skip; the first may halve the resolution.
 
-    A 1x1 convolution with a stride reads every second point, so with narrow input the points are picked before it: on CPUs
-    oneDNN writes past its buffer in the backward pass of a strided 1x1 convolution of fewer than 16 channels
-    (uxlfoundation/oneDNN issue 6035, seen here as a crash).
+    A strided 1x1 convolution reads every second point; with fewer than 16 channels the points are picked before it. On CPUs,
+    oneDNN writes past its buffer in the backward pass of such a strided convolution (uxlfoundation/oneDNN issue 6035, which
+    crashed here).
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -87,7 +87,7 @@ class Residual(nn.Module):
 class TinyNet(ImageEncoder):
     """A residual network for CPUs: four stages at 1/2, 1/2, 1/4 and 1/8 of the input (56 px: 28, 28, 14, 7).
 
-    With five widths one more halving stands before them, for pictures of twice the side (112 px: 56, 28, 28, 14, 7).
+    With five widths, one more halving comes before them, for images of twice the side (112 px: 56, 28, 28, 14, 7).
     """
 
     reads = ("image_weights", "image_channels")
@@ -126,16 +126,16 @@ class TinyNet(ImageEncoder):
 class ResNet50(ImageEncoder):
     """torchvision's ResNet-50: blocks 2, 3 and 4 (512, 1024 and 2048 channels)."""
 
-    kind, wide = "resnet50", 4
+    network, wide = "resnet50", 4
 
     def __init__(self, weights: str) -> None:
         super().__init__()
         import torchvision
 
-        kind, wide = self.kind, self.wide
-        net = getattr(torchvision.models, kind)(weights=None)
+        network, wide = self.network, self.wide
+        net = getattr(torchvision.models, network)(weights=None)
         if weights != "none":
-            _fill(net, _torchvision_weights(kind, weights), kind, weights)
+            _fill(net, _torchvision_weights(network, weights), network, weights)
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         self.channels = {28: 128 * wide, 14: 256 * wide, 7: 512 * wide}
@@ -149,29 +149,31 @@ class ResNet50(ImageEncoder):
 class ResNet18(ResNet50):
     """torchvision's ResNet-18: blocks 2, 3 and 4 (128, 256 and 512 channels)."""
 
-    kind, wide = "resnet18", 1
+    network, wide = "resnet18", 1
 
 
-def _torchvision_weights(kind: str, weights: str) -> dict[str, Tensor]:
-    """From a local file, or from torchvision's cache; nothing is downloaded unless torchvision can."""
+def _torchvision_weights(network: str, weights: str) -> dict[str, Tensor]:
+    """Weights from a local file, or from torchvision, which reads its cache or downloads them."""
     import torchvision
 
     if weights != "imagenet":
-        return _read_weights(Path(weights), kind)
-    entry = torchvision.models.get_model_weights(kind).DEFAULT
+        return _read_weights(Path(weights), network)
+    entry = torchvision.models.get_model_weights(network).DEFAULT
     try:
         return entry.get_state_dict(progress=True, check_hash=True)
     except Exception as error:  # no network, or a broken download
         cache = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
         raise DataError(
-            f"{kind}: expected ImageNet weights in torchvision's cache ({cache}) or a way to download them; found neither "
+            f"{network}: expected ImageNet weights in torchvision's cache ({cache}) or a way to download them; found neither "
             f'({error}). Put the file there, pass image_weights=FILE, or image_weights="none" to train from scratch.'
         ) from error
 
 
-def _read_weights(path: Path, kind: str) -> dict[str, Tensor]:
+def _read_weights(path: Path, network: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise DataError(f'{kind}: expected a weights file at {path}, found none. image_weights is "imagenet", "none" or a file.')
+        raise DataError(
+            f'{network}: expected a weights file at {path}, found none. image_weights is "imagenet", "none" or a file.'
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -179,15 +181,17 @@ def _read_weights(path: Path, kind: str) -> dict[str, Tensor]:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file, or a pickle that holds more than tensors
-        raise DataError(f"{kind}: expected a dictionary of weights in {path}, which cannot be read as one ({error})") from error
+        raise DataError(
+            f"{network}: expected a dictionary of weights in {path}, which cannot be read as one ({error})"
+        ) from error
 
 
-def _fill(net: nn.Module, state: dict[str, Tensor], kind: str, weights: str) -> None:
+def _fill(net: nn.Module, state: dict[str, Tensor], network: str, weights: str) -> None:
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise DataError(
-            f"{kind}: expected the weights of a {kind}, found those of another network in {weights} ({error})"
+            f"{network}: expected the weights of a {network}, found those of another network in {weights} ({error})"
         ) from error
 
 

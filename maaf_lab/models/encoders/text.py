@@ -1,4 +1,4 @@
-"""Text encoders: word ids to one token a word (paper sections 2 and 3.2.3; Table 5 compares them).
+"""Text encoders: word ids to one token per word (paper sections 2 and 3.2.3; Table 5 compares them).
 
 Shapes: B batch, T words, E width of a word embedding, D width.
 """
@@ -21,27 +21,27 @@ from maaf_lab.utils.registry import TEXT_ENCODERS
 
 
 class WordConfig(ModelConfig):
-    """What a system reads that embeds words and has an LSTM of its own after them."""
+    """The settings of word embeddings, and of an LSTM after them."""
 
     reads_text: ClassVar[bool] = True
 
     text_width: Count = 512
     """Width of word embedding and LSTM state."""
     text_dropout: Share = 0.1
-    """Dropout on the LSTM's outputs, and in the transformer."""
+    """Dropout on the LSTM's outputs and in the transformer."""
     word_vectors: str = "none"
-    """Where word embeddings start: "none" (at random), "glove" (the [pretrained] extra's, 50 wide), a file in its format."""
+    """Start of the word embeddings: "none" (random), "glove" (the [pretrained] extra's, 50 wide), or a file in GloVe's format."""
     word_width: Annotated[int, Field(ge=0)] = 0
-    """Width of the word embedding where it is not `text_width` (0). Word vectors bring their own."""
+    """Width of the word embedding; 0 means `text_width`. Word vectors have their own."""
     freeze_text: Switch = False
-    """Word embeddings (of BERT: everything) stay as they start."""
+    """Word embeddings (for BERT: all weights) are not trained."""
 
     def read(self) -> frozenset[str]:
         return super().read() - (set() if self.word_vectors == "none" else {"word_width"})
 
 
 class TextConfig(WordConfig):
-    """What a system with a text encoder reads; what the encoder reads beside its name, the encoder says (`reads`)."""
+    """The settings of a system with a text encoder; the encoder's `reads` names those that it uses."""
 
     text_encoder: Annotated[str, name_in(TEXT_ENCODERS)] = "lstm"
     """"lstm", "embedding", "linear", "transformer", "bert" (Table 5), or a registered one."""
@@ -66,20 +66,19 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def reads(cls, config: TextConfig) -> set[str]:
-        """The settings that it reads beside `text_encoder` and `width`, as `config` is."""
+        """The settings that it reads besides `text_encoder` and `width`; they may depend on others of `config`."""
         return set()
 
     @classmethod
     def vocabulary_of(cls, config: TextConfig, texts: Iterable[str]) -> Any:
-        """What it reads texts with: the words of the training texts."""
+        """Its vocabulary: the words of the training texts."""
         return Vocabulary.build(texts)
 
 
 class WordText(TextEncoder):
-    """Encoders that begin with an embedding of each word, at random or from word vectors.
+    """Encoders that begin with an embedding of each word, which starts at random or from word vectors.
 
-    `vectors` says where the embedding started and which words had no vector there (None where it started at random, or came
-    back from a saved run).
+    vectors: the word vectors that the embedding started from; None where it started at random or was loaded from a run.
     """
 
     def __init__(self, config: WordConfig, vocabulary: Vocabulary) -> None:
@@ -95,7 +94,7 @@ class WordText(TextEncoder):
 
     @staticmethod
     def fresh_width(config: WordConfig) -> int:
-        """E where no word vectors set it."""
+        """E without word vectors."""
         return config.word_width or config.text_width
 
     @classmethod
@@ -104,14 +103,14 @@ class WordText(TextEncoder):
 
 
 class EmbeddingText(WordText):
-    """A word's embedding is its token: a bag of words ("Embedding Layer"). E is D."""
+    """A word's embedding is its token: a bag of words (Table 5's "Embedding Layer"). E is D."""
 
     def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         if self.word_width != config.width:
             raise ConfigError(
                 f'text_encoder "embedding": expected words as wide as the tokens ({config.width}), found {self.word_width}; '
-                'use "linear", which maps one onto the other'
+                'use "linear", which maps one to the other'
             )
 
     @staticmethod
@@ -123,12 +122,12 @@ class EmbeddingText(WordText):
         return super().reads(config) - {"word_width"}
 
     def forward(self, text: TextBatch) -> Tensor:
-        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        """-> tokens (B, T, D); those of padding must be masked."""
         return self.embedding(text.ids)
 
 
 class LinearText(WordText):
-    """A linear map of each word's embedding ("Linear Layer with GLOVE"): E -> D."""
+    """A linear map of each word's embedding (Table 5's "Linear Layer with GLOVE"): E -> D."""
 
     def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
@@ -140,14 +139,14 @@ class LinearText(WordText):
         return super().reads(config) | own
 
     def forward(self, text: TextBatch) -> Tensor:
-        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        """-> tokens (B, T, D); those of padding must be masked."""
         return self.project(self.embedding(text.ids))
 
 
 class LstmText(WordText):
-    """Embedding, LSTM, then (authors' code) dropout and a linear map on each output: one token a word.
+    """Embedding, LSTM, then (authors' code) dropout and a linear map on each output: one token per word.
 
-    Padding stands on the right and the LSTM reads left to right, so it cannot reach a real word.
+    Padding comes after the words and the LSTM reads from left to right, so padding changes no word's token.
     """
 
     def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
@@ -167,14 +166,14 @@ class LstmText(WordText):
         return super().reads(config) | own | ({"text_dropout"} if config.text_projection else set())
 
     def forward(self, text: TextBatch) -> Tensor:
-        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        """-> tokens (B, T, D); those of padding must be masked."""
         return self.project(read_in_order(self.lstm, self.embedding(text.ids)))
 
 
 class TransformerText(WordText):
     """Embedding, sinusoidal positions, then `text_layers` self-attention blocks with one head and a final norm (authors' code).
 
-    The block is the fusion's own, D wide in its feed-forward part too. A linear map stands before it where E is not D.
+    The blocks are those of the fusion, D wide in their feed-forward part too. Where E is not D, a linear map comes first.
     """
 
     def __init__(self, config: TextConfig, vocabulary: Vocabulary) -> None:
@@ -197,7 +196,7 @@ class TransformerText(WordText):
         return super().reads(config) | {"text_layers", "text_dropout", "layer_norm"}
 
     def forward(self, text: TextBatch) -> Tensor:
-        """-> tokens (B, T, D); what stands at padding is to be masked."""
+        """-> tokens (B, T, D); those of padding must be masked."""
         words = self.widen(self.embedding(text.ids))
         x = self.dropout(words + sinusoidal_positions(words.shape[1], words.shape[2], words.device).to(words.dtype))
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""Word vectors: where the word embeddings of a text encoder start (paper 3.2.3, Table 5's GloVe rows).
+"""Word vectors: the start of a text encoder's word embeddings (paper 3.2.3, Table 5's GloVe rows).
 
 Shapes: V words of the vocabulary (its unknown word included), E width of the vectors.
 """
@@ -18,10 +18,10 @@ from maaf_lab.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class WordVectors:
-    """Rows for a vocabulary: matrix (V, E) float32, row 0 the unknown word's; and the words that the source does not have.
+    """The vectors of a vocabulary: matrix (V, E) float32, with the unknown word in row 0; and the words without a vector.
 
-    A word outside the source, and the unknown word, start at random with the mean and the spread of the words that it has: they
-    can be learned, but mean nothing when the embedding is frozen. `outside` names them, `source` says where the rest came from.
+    Words outside the source and the unknown word start at random, with the mean and the spread of the other words: they can be
+    learned, but mean nothing where the embedding is frozen. outside: their names. source: of the other words.
     """
 
     matrix: Tensor
@@ -38,7 +38,7 @@ def word_vectors(source: str, words: Sequence[str]) -> WordVectors:
     """Vectors for `words` in their order, from "glove" (the [pretrained] extra) or a file in GloVe's text format.
 
     Random rows come from torch's random state. Raises ConfigError where the package is missing, DataError where the file is
-    missing or not in the format, naming its line, or has none of the words.
+    missing, has none of the words or is not in the format; the message names the line.
     """
     if source == "glove":
         found, width, title = _packaged(words)
@@ -71,7 +71,7 @@ def _packaged(words: Sequence[str]) -> tuple[dict[str, np.ndarray], int, str]:
 
 
 def _from_text(path: Path, wanted: frozenset[str]) -> tuple[dict[str, np.ndarray], int]:
-    """One line a word: the word, then its numbers, separated by spaces. word2vec's first line (count, width) is skipped."""
+    """One line per word: the word, then its numbers, separated by spaces. word2vec's first line (count, width) is skipped."""
     if not path.is_file():
         raise DataError(f'word vectors: expected "none", "glove" or a file in GloVe\'s text format, found no file {path}')
     found: dict[str, np.ndarray] = {}
@@ -85,7 +85,7 @@ def _from_text(path: Path, wanted: frozenset[str]) -> tuple[dict[str, np.ndarray
             if not width:
                 raise DataError(f"{path}, line {number}: expected a word and its numbers, found {line.strip()[:60]!r}")
             if word not in wanted or word in found:
-                continue  # of 400,000 lines and more, only those of the vocabulary are read as numbers
+                continue  # files have 400,000 lines and more; only the vocabulary's are parsed
             try:
                 vector = np.array(rest.split(), np.float32)
             except ValueError:

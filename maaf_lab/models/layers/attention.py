@@ -1,7 +1,7 @@
 """Multi-head attention with f = softmax or identity, the fusion block, and AttentionRecord (paper 2.1).
 
 Shapes: B batch, N tokens, D width, H heads, Q/K query and key tokens, S = D / H. Masks are (B, K) bool, true at real tokens.
-Attention weights are a return value of every call that makes them; nothing is stored on a module.
+Attention weights are always a return value; nothing is stored on a module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BlockConfig(ModelConfig):
     dropout: Share = 0.1
     """In attention and feed-forward."""
     attention_dropout: Share | None = None
-    """On the attention's weights, where it is not to be `dropout`; at 0 they are never formed, on a CPU too."""
+    """On the attention's weights, where it differs from `dropout`; at 0 the weights are never computed, on a CPU too."""
 
     @model_validator(mode="after")
     def _whole_heads(self) -> Self:
@@ -53,18 +53,18 @@ class FusionConfig(BlockConfig):
         return super().read() - (set() if self.blocks else {"heads", "feedforward", "attention_dropout"})
 
 
-def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, kind: str) -> Tensor:
-    """f(Q K^T / sqrt(S)) of equation 1 -> (B, H, Q, K).
+def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, function: str) -> Tensor:
+    """f(Q K^T / sqrt(S)) of equation 1 -> (B, H, Q, K). function: f.
 
-    kind "softmax": rows sum to 1 over the real keys; a row with no real key is all zero, never NaN. In float32 at least.
-    kind "identity": the scaled scores themselves, signed and not normalized; padding is 0.
+    "softmax": rows sum to 1 over the real keys; a row with no real key is all zero, never NaN. In float32 at least.
+    "identity": the scaled scores themselves, signed and not normalized; padding is 0.
     """
     scores_BHQK = q_BHQS @ k_BHKS.transpose(-2, -1)
-    scores_BHQK = (wide(scores_BHQK) if kind == "softmax" else scores_BHQK) / math.sqrt(q_BHQS.shape[-1])
+    scores_BHQK = (wide(scores_BHQK) if function == "softmax" else scores_BHQK) / math.sqrt(q_BHQS.shape[-1])
     if mask_BK is None:
-        return scores_BHQK.softmax(-1) if kind == "softmax" else scores_BHQK
+        return scores_BHQK.softmax(-1) if function == "softmax" else scores_BHQK
     hidden = ~mask_BK[:, None, None, :]
-    if kind == "identity":
+    if function == "identity":
         return scores_BHQK.masked_fill(hidden, 0.0)
     lowest = torch.finfo(scores_BHQK.dtype).min  # finite, so that a row of padding alone stays finite
     return scores_BHQK.masked_fill(hidden, lowest).softmax(-1).masked_fill(hidden, 0.0)
@@ -72,12 +72,12 @@ def attention_weights(q_BHQS: Tensor, k_BHKS: Tensor, mask_BK: Tensor | None, ki
 
 @dataclass(frozen=True)
 class AttentionRecord:
-    """The attention of one forward pass, of queries or of gallery images, never of both.
+    """The attention of one forward pass, either of queries or of gallery images.
 
     weights: (blocks, B, heads, Q, K). tokens: per example, the names of its tokens in order ("7x7:2,3", a word, "" for padding).
-    spans: name -> (start, stop) of each kind of token ("7x7", "14x14", "text"). normalized: rows sum to 1 (softmax), or signed
-    scores (identity), which belong on a diverging scale. operations: what each of `blocks` is, where it is not self-attention
-    of all tokens ("1 xmm"); tokens that an operation has no part in have zeros there.
+    spans: name -> (start, stop) of the tokens of "7x7", "14x14", "text". normalized: true where rows sum to 1 (softmax), false
+    for signed scores (identity), which belong on a diverging scale. operations: the name of each of `blocks` where they are not
+    self-attention of all tokens ("1 xmm"); the weights of tokens without a part in an operation are 0.
     """
 
     weights: Tensor
@@ -87,11 +87,11 @@ class AttentionRecord:
     operations: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
-        """What each of `blocks` is called."""
+        """The name of each of `blocks`."""
         return self.operations or tuple(f"block {n + 1}" for n in range(len(self.weights)))
 
     def words_to_image(self, grid: str = "7x7") -> Tensor:
-        """Attention of each word to the image's tokens -> (blocks, B, heads, words, rows, columns), on a grid of tokens."""
+        """Attention of each word to the image tokens of a grid -> (blocks, B, heads, words, rows, columns)."""
         start, stop = self.spans[grid]
         first, last = self.spans["text"]
         side = math.isqrt(stop - start)
@@ -112,22 +112,22 @@ class LayerNorm(nn.Module):
         width = x.shape[-1]
         normed, _, inverse = torch.native_layer_norm(x, (width,), None, None, 1e-24)  # a constant token must not make NaN
         deviation = inverse.detach().reciprocal()
-        # from biased and bare to unbiased plus 1e-6; the factor is all but constant, so no gradient goes through it
+        # from the biased deviation to the unbiased one plus 1e-6; the factor is almost constant, so it gets no gradient
         factor = deviation / (deviation * math.sqrt(width / max(width - 1, 1)) + 1e-6)
         return torch.addcmul(self.bias, normed * factor.to(normed.dtype), self.gain)
 
 
 class MultiHeadAttention(nn.Module):
-    """Attn(x W_Q, y W_K, y W_V) with H heads and an output map. Self-attention is `y is x`.
+    """Attn(x W_Q, y W_K, y W_V) with H heads and an output map. It is self-attention where `y is x`.
 
-    Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout. Unless the weights are requested, they
-    are None and, where the arithmetic allows it, never formed: softmax goes through PyTorch's fused attention, and identity
-    without dropout is (Q K^T) V = Q (K^T V). With dropout on a CPU: a few examples at a time (see `attention_dropout`).
+    Returns the attended tokens (B, Q, D) and the weights (B, H, Q, K), before dropout. Weights that are not requested are None
+    and not computed as a whole where that can be avoided: softmax uses PyTorch's fused attention, and identity without dropout
+    is (Q K^T) V = Q (K^T V). With dropout on a CPU, a few examples are computed at a time (see `attention_dropout`).
     """
 
-    def __init__(self, width: int, heads: int, kind: str, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, function: str, dropout: float) -> None:
         super().__init__()
-        self.heads, self.kind, self.dropout = heads, kind, nn.Dropout(dropout)
+        self.heads, self.function, self.dropout = heads, function, nn.Dropout(dropout)
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(
@@ -137,11 +137,11 @@ class MultiHeadAttention(nn.Module):
         weights_BHQK = None
         rate = self.dropout.p if self.training else 0.0
         if rate > 0 and not return_weights and q.device.type == "cpu":
-            mixed = attention_with_dropout(q, k, v, mask_BK, self.kind, rate)
-        elif return_weights or (self.kind == "identity" and rate > 0):
-            weights_BHQK = attention_weights(q, k, mask_BK, self.kind)
+            mixed = attention_with_dropout(q, k, v, mask_BK, self.function, rate)
+        elif return_weights or (self.function == "identity" and rate > 0):
+            weights_BHQK = attention_weights(q, k, mask_BK, self.function)
             mixed = self.dropout(weights_BHQK).to(v.dtype) @ v
-        elif self.kind == "identity":
+        elif self.function == "identity":
             k = k if mask_BK is None else k * mask_BK[:, None, :, None]
             mixed = q @ (k.transpose(-2, -1) @ v / math.sqrt(q.shape[-1]))
         else:
@@ -149,7 +149,7 @@ class MultiHeadAttention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(-2)), weights_BHQK if return_weights else None
 
     def _maps(self, x_BQD: Tensor, y_BKD: Tensor) -> tuple[Tensor, ...]:
-        """x W_Q, y W_K and y W_V: in one product where x is y, otherwise in two."""
+        """x W_Q, y W_K and y W_V: one product where x is y, otherwise two."""
         three = (self.query, self.key, self.value) if x_BQD is y_BKD else (self.key, self.value)
         joined = nn.functional.linear(y_BKD, torch.cat([m.weight for m in three]), torch.cat([m.bias for m in three]))
         parts = joined.chunk(len(three), -1)
@@ -168,14 +168,14 @@ def _fused(q_BHQS: Tensor, k_BHKS: Tensor, v_BHKS: Tensor, mask_BK: Tensor | Non
 
 
 def feed_forward(width: int, inner: int, dropout: float) -> nn.Sequential:
-    """Position by position: D -> inner -> D with ReLU and dropout between."""
+    """On each token alone: D -> inner -> D with ReLU and dropout between."""
     return nn.Sequential(nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width))
 
 
 class FusionBlock(nn.Module):
     """Pre-norm residual self-attention, then pre-norm residual feed-forward (D -> feedforward -> D, ReLU).
 
-    attention_dropout: on the attention's weights; None for `dropout`.
+    attention_dropout: on the attention's weights; None means `dropout`.
     """
 
     def __init__(
@@ -183,14 +183,14 @@ class FusionBlock(nn.Module):
         width: int,
         heads: int,
         feedforward: int,
-        kind: str,
+        function: str,
         layer_norm: str,
         dropout: float,
         attention_dropout: float | None = None,
     ) -> None:
         super().__init__()
         self.attention_norm, self.feedforward_norm = LayerNorm(width, layer_norm), LayerNorm(width, layer_norm)
-        self.attention = MultiHeadAttention(width, heads, kind, dropout if attention_dropout is None else attention_dropout)
+        self.attention = MultiHeadAttention(width, heads, function, dropout if attention_dropout is None else attention_dropout)
         self.feedforward = feed_forward(width, feedforward, dropout)
         self.dropout = nn.Dropout(dropout)
 
@@ -245,33 +245,33 @@ class FusionStack(nn.Module):
 class Positions(nn.Module):
     """Position encodings added to the stacked tokens, then dropout (authors' code; the paper uses none by default).
 
-    "sinusoidal": sine and cosine of the position in the row. "mixed": a learned vector for each image token, sine and cosine of
-    the position among the words for the text. In the authors' code the sum is made once, so the learned part never moves from
-    its random start; here it learns. image_tokens: how many image tokens there are.
+    encoding "sinusoidal": sine and cosine of the position among all tokens. "mixed": a learned vector for each of the
+    `image_tokens` image tokens, and sine and cosine of the position among the words. In the authors' code the sum is computed
+    once, so the learned part keeps its random start; here it is learned.
     """
 
-    def __init__(self, kind: str, image_tokens: int, width: int, dropout: float) -> None:
+    def __init__(self, encoding: str, image_tokens: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.kind, self.dropout = kind, nn.Dropout(dropout)
-        if kind == "mixed":
+        self.encoding, self.dropout = encoding, nn.Dropout(dropout)
+        if encoding == "mixed":
             self.learned = nn.Parameter(torch.empty(image_tokens, width))
             nn.init.xavier_uniform_(self.learned)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        if self.kind == "none":
+        if self.encoding == "none":
             return tokens_BND
         count, width = tokens_BND.shape[1:]
-        if self.kind == "sinusoidal":
-            places = sinusoidal_positions(count, width, tokens_BND.device)
+        if self.encoding == "sinusoidal":
+            added = sinusoidal_positions(count, width, tokens_BND.device)
         elif count < len(self.learned):
             raise ConfigError(
                 f'positions "mixed" were made for {len(self.learned)} image tokens, found {count}: '
-                "use pictures of the side that the model was made for"
+                "use images of the side that the model was made for"
             )
         else:
             rest = sinusoidal_positions(count - len(self.learned), width, tokens_BND.device)
-            places = torch.cat([self.learned, rest])
-        return self.dropout(tokens_BND + places.to(tokens_BND.dtype))
+            added = torch.cat([self.learned, rest])
+        return self.dropout(tokens_BND + added.to(tokens_BND.dtype))
 
 
 def sinusoidal_positions(count: int, width: int, device: torch.device) -> Tensor:
@@ -283,7 +283,7 @@ def sinusoidal_positions(count: int, width: int, device: torch.device) -> Tensor
 
 
 class TokenNames:
-    """The names of an AttentionRecord's tokens, spelled only when they are read (training never does).
+    """The names of an AttentionRecord's tokens, made only when they are read, which training never does.
 
     `names[b]` is a tuple: "7x7:2,3" for row 2, column 3; a word, "?" for an unknown one; "" for padding.
     """

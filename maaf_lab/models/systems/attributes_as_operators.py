@@ -1,9 +1,9 @@
 """Attributes as operators: each word is a matrix applied to the image's vector (Nagarajan & Grauman, ECCV 2018; 1803.09851).
 
 The paper learns one matrix an attribute for MIT-States and applies it to an object's embedding, with losses of its own
-(inverses, commutation); Vo et al. (CVPR 2019) apply it to the image's vector under their common loss, as here. Where a
-caption has several words the source is silent: here they act one after another, in order. Matrices start as the identity plus a
-little noise (paper: identity). A word that training never saw, and padding, leave the vector as it is.
+(inverses, commutation); Vo et al. (CVPR 2019) apply it to the image's vector with the loss of all their systems, as here. The
+sources do not say what captions of several words do: here the words act one after another, in order. Matrices start as the
+identity plus a little noise (paper: identity). Padding and words unknown from training leave the vector as it is.
 A vocabulary of V words has V D^2 numbers: 4,000 words at D = 512 are 4 GB, so where D is larger the words' matrices act in a
 space of 64 dimensions, S, between two linear maps (our choice; MIT-States has 115 words).
 Shapes: B batch, T words, D width, S side of a word's matrix.
@@ -21,7 +21,7 @@ WIDEST = 64
 
 
 class AttributesAsOperators(VectorModel):
-    """x -> M_T ... M_2 M_1 x, each outcome scaled back to the length of x."""
+    """x -> M_T ... M_2 M_1 x, each product scaled back to the length of x."""
 
     class Config(VectorModel.Config):
         name: str = "attributes_as_operators"

@@ -1,8 +1,8 @@
-"""FiLM: the text scales and shifts every channel of the image model's last maps (Perez et al., AAAI 2018, arXiv 1709.07871).
+"""FiLM: the text scales and shifts every channel of the image encoder's last maps (Perez et al., AAAI 2018, arXiv 1709.07871).
 
-Perez et al. put such a layer into each of several residual blocks and train the image model for it; Vo et al. (CVPR 2019)
+Perez et al. put such a layer into each of several residual blocks and train the image encoder for it; Vo et al. (CVPR 2019)
 modulate a retrieval network's image features. Our choices: one layer, on the last stage's maps, its scale around 1; ReLU after it
-as in a FiLM block; then the mean over space and the linear map of every image.
+as in a FiLM block; then the mean over space and the linear map, as for every image.
 Shapes: B batch, C channels of the last stage, h, w its sides, D width.
 """
 

@@ -1,11 +1,11 @@
 """Locally Bounded Features (Hosseinzadeh & Wang, "Composed Query Image Retrieval Using Locally Bounded Features", CVPR 2020).
 
 Features of image regions and of words are joined by cross-modal attention before anything is pooled. No code was published.
-Kept from the paper: local image entities and words are both sequences, each region looks for its words by attention, what it
-finds is fused with it, and the composed entities are pooled last. Our choices: the regions are the places of the last stage's
-maps (the paper takes a detector's proposals, which the MAAF paper calls fixed); one block of attention from regions to words and
-one among the regions, each residual with a norm before it and a feed-forward part behind; the mean as pooling; gallery images
-are the mean of their regions, through the same self-attention.
+Kept from the paper: local image entities and words are both sequences, each region attends to its words and is fused with the
+result, and the composed entities are pooled last. Our choices: the regions are the cells of the last stage's map (the paper takes
+a detector's proposals, which the MAAF paper calls fixed); one step of attention from regions to words, a feed-forward part and
+one step of attention among the regions, each residual with a norm before it; the mean as pooling; gallery images are the mean of
+their regions, through the same self-attention.
 Shapes: B batch, N regions, T words, D width.
 """
 
@@ -23,7 +23,7 @@ class LocallyBounded(TwoStream):
     """Regions attend to words, then to each other; the query is their mean."""
 
     class Config(FusedTokens.Config):
-        """What is a setting of a two-stream model and none here is fixed."""
+        """A two-stream model's other settings are fixed."""
 
         name: str = "locally_bounded"
         """The system."""

@@ -25,10 +25,10 @@ def _each_once(value: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class PoolingConfig(FusionConfig):
-    """What a fusion of several resolutions and words reads of how tokens are chosen and pooled (Table 2's switches)."""
+    """Which tokens are fused and how they are pooled (Table 2's switches)."""
 
     resolutions: Annotated[Counts, AfterValidator(_each_once)] = (7, 14)
-    """Image tokens, named as the paper names them at 224 px: 7 is the last stage, 14 and 28 the ones before."""
+    """Image tokens, named as in the paper, at 224 px: 7 is the last stage, 14 and 28 are the ones before."""
     resolutionwise_pooling: Switch = True
     """RP: each resolution's tokens have the same weight."""
     image_through_attention: Switch = True
@@ -36,7 +36,7 @@ class PoolingConfig(FusionConfig):
     include_text: Switch = True
     """IT: word tokens are pooled with the image's."""
     pooling_weights: Literal["code", "paper"] = "code"
-    """"code": image 1/2, text 1/2; "paper": each kind of token equal (section 2.3)."""
+    """"code": image 1/2, text 1/2; "paper": each resolution and the text equal (section 2.3)."""
 
 
 class MAAF(FusedTokens):

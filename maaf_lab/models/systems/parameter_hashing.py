@@ -1,9 +1,9 @@
 """Parameter hashing: the text predicts the image model's last linear layer (Noh et al., CVPR 2016, arXiv 1511.05756, "DPPnet").
 
-The text gives a vector of candidate weights; a fixed hash says for each place of the layer's matrix which candidate stands
-there, and with which sign. Vo et al. (CVPR 2019) replace an image network's fully connected layer by it. Silent sources, our
-choices: 4 D candidates; the hash is drawn once, from a seed of its own, and saved with the weights; the layer's output is
-divided by the root of its input width, so that it starts as large as an ordinary layer's.
+The text gives a vector of candidate weights; a fixed hash chooses the candidate and the sign of each entry of the layer's
+matrix. Vo et al. (CVPR 2019) replace an image network's fully connected layer by it. Our choices, where both papers are silent:
+4 D candidates; the hash is drawn once, from a seed of its own, and saved with the weights; the layer's output is divided by the
+root of its input width, so that it starts as large as an ordinary layer's.
 Shapes: B batch, C channels of the last stage, D width, P candidates.
 """
 

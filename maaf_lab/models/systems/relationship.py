@@ -1,9 +1,9 @@
-"""Relationship: every pair of places of the image, with the text, through a network (Santoro et al., NeurIPS 2017; 1706.01427).
+"""Relationship: every pair of image regions, with the text, through a network (Santoro et al., NeurIPS 2017; 1706.01427).
 
-Vo et al. (CVPR 2019) use it for retrieval. As in Santoro et al., each place carries its coordinates, g has four layers and f
-three, all with ReLU between. Our choices: the width of the hidden layers is `feedforward`; places are the last stage's; pairs
-are ordered and a place is paired with itself too; f's dropout is `dropout`.
-Shapes: B batch, C channels of the last stage, N places, D width, G width of g.
+Vo et al. (CVPR 2019) use it for retrieval. As in Santoro et al., each region carries its coordinates, g has four layers and f
+three, all with ReLU between. Our choices: the width of the hidden layers is `feedforward`; the regions are the cells of the last
+stage's map; pairs are ordered, and a region is also paired with itself; f's dropout is `dropout`.
+Shapes: B batch, C channels of the last stage, N regions, D width, G width of g.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from maaf_lab.config import Count, Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
-FEW = 8  # queries whose pairs are formed at once where no gradient is asked for: they stay in the processor's cache
+FEW = 8  # queries whose pairs are computed at once without gradients: they stay in the processor's cache
 
 
 class Relationship(TextVectorModel):
-    """f(mean over pairs i, j of g(x_i, x_j, t)). g's first layer is three linear maps whose sum it is, so no pair is stacked."""
+    """f(mean over pairs i, j of g(x_i, x_j, t)). g's first layer is a sum of three linear maps, so that no pair is stacked."""
 
     class Config(TextVectorModel.Config):
         name: str = "relationship"
@@ -31,8 +31,8 @@ class Relationship(TextVectorModel):
 
     def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
-        wide, place = config.feedforward, self.backbone.channels[7] + 2
-        self.first, self.second, self.words = nn.Linear(place, wide), nn.Linear(place, wide), nn.Linear(config.width, wide)
+        wide, region = config.feedforward, self.backbone.channels[7] + 2
+        self.first, self.second, self.words = nn.Linear(region, wide), nn.Linear(region, wide), nn.Linear(config.width, wide)
         self.g = nn.Sequential(nn.ReLU(), *(layer for _ in range(3) for layer in (nn.Linear(wide, wide), nn.ReLU())))
         self.f = nn.Sequential(
             nn.Linear(wide, wide),
@@ -48,15 +48,15 @@ class Relationship(TextVectorModel):
         h, w = features[7].shape[2:]
         rows, columns = (torch.linspace(-1, 1, n, device=x_BNC.device, dtype=x_BNC.dtype) for n in (h, w))
         at_N2 = torch.cartesian_prod(rows, columns)
-        placed = torch.cat([x_BNC, at_N2.expand(len(x_BNC), -1, -1)], -1)
+        regions = torch.cat([x_BNC, at_N2.expand(len(x_BNC), -1, -1)], -1)
         words_BG = self.words(self.text_vector(text))
-        parts = (self.first(placed), self.second(placed), words_BG)
+        parts = (self.first(regions), self.second(regions), words_BG)
         if torch.is_grad_enabled():
             return self.f(self._related(*parts)), None
         few = [self._related(*some) for some in zip(*(part.split(FEW) for part in parts), strict=True)]
         return self.f(torch.cat(few)), None
 
     def _related(self, first_BNG: Tensor, second_BNG: Tensor, words_BG: Tensor) -> Tensor:
-        """The mean of g over all pairs of places -> (B, G)."""
+        """The mean of g over all pairs of regions -> (B, G)."""
         pairs_BNNG = first_BNG[:, :, None] + second_BNG[:, None] + words_BG[:, None, None]
         return self.g(pairs_BNNG).mean((1, 2))

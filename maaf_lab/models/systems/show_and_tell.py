@@ -1,8 +1,8 @@
 """Show and Tell as a query encoder: an LSTM reads the image first, then the words (Vinyals et al., CVPR 2015, arXiv 1411.4555).
 
-The paper describes a caption generator; Vo et al. (CVPR 2019) reuse its encoder for retrieval and say no more than that the
-last state is the query. Our choices: the image enters as its gallery vector through a linear map of its own, the last state
-leaves through another, and the LSTM has one layer of `text_width`.
+The paper describes a caption generator; Vo et al. (CVPR 2019) reuse its encoder for retrieval and only say that the last state is
+the query. Our choices: the image's gallery vector is the first input, through a linear map; the query is the last state, through
+another; and the LSTM has one layer of `text_width`.
 Shapes: B batch, T words, E width of a word embedding, D width.
 """
 

@@ -41,9 +41,9 @@ class TIRG(TextVectorModel):
 
 
 class TIRGLastConv(TextVectorModel):
-    """TIRG on the last stage's maps: the text stands at every place, gate and residual are 3x3 convolutions (authors' code).
+    """TIRG on the last stage's maps: the text is repeated at every cell, gate and residual are 3x3 convolutions (authors' code).
 
-    The composed maps then go the way of every image: mean over space, linear map.
+    The composed maps then become a vector as every image does: mean over space, linear map.
     """
 
     class Config(TextVectorModel.Config):

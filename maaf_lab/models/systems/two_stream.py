@@ -1,8 +1,8 @@
 """Two-stream variants of MAAF: image tokens x and word tokens m attend to themselves and to each other (paper 2.2, Table 4).
 
-A block is a line of steps, such as "xxx_mmm_xmm.mxx_xff" (the names are the authors' code's): steps follow each other at "_",
-what stands around a "." happens at once, so that neither sees the other's outcome. The first letter is the stream that is
-changed, the others are the stream that it attends to:
+A block is a line of steps, such as "xxx_mmm_xmm.mxx_xff" (names from the authors' code): "_" separates steps that follow one
+another, "." joins operations of one step, which do not see each other's results. The first letter of an operation is the stream
+that it changes, the others are the stream that it attends to:
 
     xxx Self(x)    xmm Cross(x, m)    mmm Self(m)    mxx Cross(m, x)    xff, mff feed-forward on x, on m
 
@@ -78,7 +78,7 @@ class StreamBlock(nn.Module):
     def forward(
         self, x_BND: Tensor, m_BTD: Tensor, mask_BT: Tensor | None, return_weights: bool = False
     ) -> tuple[Tensor, Tensor, list[tuple[str, Tensor]]]:
-        """-> both streams, and on request (operation, weights (B, H, Q, K)) of every attention."""
+        """-> both streams, and on request (operation, weights (B, H, Q, K)) for each attention."""
         streams, weights = {"x": x_BND, "m": m_BTD}, []
         for norm, step in zip(self.norms, self.steps, strict=True):
             changed = dict(streams)
@@ -101,19 +101,19 @@ class StreamBlock(nn.Module):
 class TwoStream(FusedTokens):
     """Separate streams of image and word tokens in blocks of `config.two_stream`, then a norm for each, pooled as MAAF is.
 
-    Gallery images under ITA pass through the same blocks with one dummy word of zeros, as in the authors' code. There,
-    softmax over that word alone gives it all the attention although it is masked; and it stays among the tokens that are
-    pooled: without RP as one more token, with RP in the place of the first of the 7x7. `pooling_weights` "code" keeps that,
-    "paper" pools the image's own tokens. Position encodings are for the image's tokens only.
+    Under ITA, gallery images pass through the same blocks with one dummy word of zeros, as in the authors' code. There, softmax
+    over that word alone gives it all the attention although it is masked; and it is pooled too: without RP as one more token,
+    with RP instead of the first token of the 7x7. `pooling_weights` "code" keeps that, "paper" pools the image's own tokens.
+    Position encodings are for image tokens only.
     """
 
     class Config(PoolingConfig, FusedTokens.Config):
         name: str = "two_stream"
         """The system."""
         two_stream: Annotated[str, AfterValidator(_readable)] = "xxx_xmm_xff"
-        """The operations of a block, in order (Table 4; see this file's beginning)."""
+        """The operations of a block, in order (Table 4; see the top of this file)."""
         positions: Literal["none", "sinusoidal"] = "none"
-        """Of image tokens ("mixed" is for tokens in one row, maaf's)."""
+        """Position encoding of image tokens ("mixed" needs words in the same row, as in maaf)."""
 
         def read(self) -> frozenset[str]:
             used = {operation for step in steps_of(self.two_stream) for operation in step}
@@ -137,9 +137,9 @@ class TwoStream(FusedTokens):
             self._freeze_idle()
 
     def _freeze_idle(self) -> None:
-        """Where words are not pooled, what changes them after the image last looked at them has no part in the outcome.
+        """Freeze what changes words only after the image last attended to them: without pooled words, it changes no result.
 
-        It can learn nothing, and several processes that wait for its gradient would never meet.
+        It gets no gradient, and several processes would wait for that gradient for ever.
         """
         needed = {"x"}
         self.norm_m.requires_grad_(False)
@@ -188,7 +188,7 @@ class TwoStream(FusedTokens):
         return pooled, self._record_of(features, found, x.shape[1], text)
 
     def _pool_with(self, features: Features, x_BND: Tensor, dummy_B1D: Tensor) -> Tensor:
-        """As the authors' code pools gallery images: the last token of the row is the dummy, and it counts."""
+        """Pool gallery images as the authors' code does: the last token of the row is the dummy word, and it counts."""
         parts = dict(zip(features, self._parts(features, x_BND), strict=True))
         if not self.config.resolutionwise_pooling:
             return torch.cat([x_BND, dummy_B1D], 1).mean(1)
@@ -197,12 +197,12 @@ class TwoStream(FusedTokens):
         return torch.stack([part.mean(1) for part in parts.values()]).mean(0)
 
     def _record_of(self, features: Features, found: list[tuple[str, Tensor]], count: int, text: TextBatch) -> AttentionRecord:
-        """Each operation's weights in their place among all tokens, x then m; zeros where it has no part."""
+        """Each operation's weights over all tokens, x then m; zeros for tokens without a part in it."""
         size = count + text.ids.shape[1]
-        place = {"x": slice(0, count), "m": slice(count, size)}
-        placed = []
+        tokens_of = {"x": slice(0, count), "m": slice(count, size)}
+        of_all = []
         for name, weights_BHQK in found:
             whole = weights_BHQK.new_zeros(*weights_BHQK.shape[:2], size, size)
-            whole[:, :, place[name[-3]], place[name[-2]]] = weights_BHQK
-            placed.append(whole)
-        return self._record(features, placed, text, tuple(name for name, _ in found))
+            whole[:, :, tokens_of[name[-3]], tokens_of[name[-2]]] = weights_BHQK
+            of_all.append(whole)
+        return self._record(features, of_all, text, tuple(name for name, _ in found))

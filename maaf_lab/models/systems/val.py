@@ -1,14 +1,14 @@
 """VAL: visiolinguistic attention at three depths (Chen, Gong & Bazzani, CVPR 2020; code yanbeic/VAL).
 
-At each depth the text joins the image's maps and a "composite transformer" mixes two ways of changing them: self-attention
-over space, and a joint attention (a gate for each channel times a gate for each place) that keeps parts of the reference. The
-three composed features are matched with the target's three (hierarchical matching).
-As in the authors' code: a 1x1 convolution joins image and text, two heads, the joint part's weight starts at 1 and the
-self-attention's at 0, the gate of a place looks at all places. Our choices: the cosine is the mean of the three depths'
-cosines (embeddings are the three unit vectors side by side), trained with this lab's loss instead of a triplet loss, without
-the second (text) matching loss; depths are the stages of 28x28, 14x14 and 7x7; the place's gate is a linear map over the places
-of the size that the model was made for. Dropout on the attention's weights is `dropout`.
-Shapes: B batch, C channels, h, w sides, N = h w places, H heads, S = C / H, D width (a third of it for each depth).
+At each depth the text is joined with the image's map, and a "composite transformer" changes the map in two ways: self-attention
+over its regions, and a joint attention (a gate per channel times a gate per region) that keeps parts of the reference. The three
+composed features are matched with the target's three (hierarchical matching).
+As in the authors' code: a 1x1 convolution joins image and text, there are two heads, the joint part's weight starts at 1 and the
+self-attention's at 0, and each region's gate depends on all regions. Our choices: the cosine is the mean of the three depths'
+cosines (embeddings are the three unit vectors side by side), trained with this lab's loss instead of a triplet loss, without the
+second (text) matching loss; the depths are the stages of 28x28, 14x14 and 7x7; the regions' gates are a linear map over the
+regions at the image size that the model was made for. Dropout on the attention's weights is `dropout`.
+Shapes: B batch, C channels, h, w sides, N = h w regions, H heads, S = C / H, D width (a third of it for each depth).
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ DEPTHS, HEADS = (28, 14, 7), 2
 
 
 class CompositeTransformer(nn.Module):
-    """Maps (B, C, h, w) and a text (B, D) -> changed maps, and on request the self-attention's weights (B, H, N, N)."""
+    """Maps (B, C, h, w) and a text (B, D) -> composed maps, and on request the self-attention's weights (B, H, N, N)."""
 
-    def __init__(self, channels: int, places: int, width: int, dropout: float) -> None:
+    def __init__(self, channels: int, regions: int, width: int, dropout: float) -> None:
         super().__init__()
         self.join = nn.Sequential(nn.Conv2d(channels + width, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
-        self.channel_gate, self.place_gate = nn.Linear(channels, channels), nn.Linear(places, places)
+        self.channel_gate, self.place_gate = nn.Linear(channels, channels), nn.Linear(regions, regions)
         self.query, self.key, self.value, self.out = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(4))
         self.joint_weight, self.self_weight = nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.tensor(0.0))
         self.dropout = dropout
 
     def forward(self, x_BChw: Tensor, text_BD: Tensor, return_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         h, w = x_BChw.shape[2:]
-        places = self.place_gate.in_features
-        if h * w != places:
-            raise ConfigError(f"VAL was made for maps of {places} places, found {h}x{w}: use pictures of that side")
+        regions = self.place_gate.in_features
+        if h * w != regions:
+            raise ConfigError(f"VAL was made for maps of {regions} regions, found {h}x{w}: use images of its side")
         both = self.join(torch.cat([x_BChw, text_BD[..., None, None].expand(-1, -1, h, w).to(x_BChw.dtype)], 1))
         channel = self.channel_gate(both.mean((-2, -1))).sigmoid()[..., None, None]
-        place = self.place_gate(both.mean(1).flatten(1)).sigmoid().unflatten(-1, (1, h, w))
+        region = self.place_gate(both.mean(1).flatten(1)).sigmoid().unflatten(-1, (1, h, w))
         q, k, v = (m(both).flatten(2).unflatten(1, (HEADS, -1)).transpose(-2, -1) for m in (self.query, self.key, self.value))
         rate, weights = self.dropout if self.training else 0.0, None
         if return_weights:
             weights = attention_weights(q, k, None, "softmax")
         attended = scaled_dot_product_attention(q, k, v, dropout_p=rate).transpose(-2, -1).flatten(1, 2).unflatten(-1, (h, w))
-        return self.joint_weight * channel * place * x_BChw + self.self_weight * self.out(attended), weights
+        return self.joint_weight * channel * region * x_BChw + self.self_weight * self.out(attended), weights
 
 
 class VAL(ComposedModel):
@@ -81,7 +81,7 @@ class VAL(ComposedModel):
         return {r: maps[r] for r in DEPTHS}
 
     def _vector(self, maps: Features) -> Tensor:
-        """The three depths' unit vectors side by side -> (B, D): cosines of such vectors are the mean of three."""
+        """The three depths' unit vectors side by side -> (B, D): the cosine of two such vectors is the mean of three."""
         return torch.cat([unit(self.maps[str(r)](maps[r].mean((-2, -1)))) for r in DEPTHS], -1)
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
@@ -97,7 +97,7 @@ class VAL(ComposedModel):
         return self._vector(features), None
 
     def _record(self, features: Features, found: list[Tensor], text: TextBatch) -> AttentionRecord:
-        """One block a depth, each depth's weights in its place among all tokens; no word is attended to."""
+        """One block per depth, with its weights at its own tokens and zeros elsewhere; no word is attended to."""
         sizes = [maps.shape[2] * maps.shape[3] for maps in features.values()]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         whole = found[0].new_zeros(len(found), *found[0].shape[:2], sum(sizes), sum(sizes))

@@ -27,5 +27,5 @@ def test_val_starts_as_a_gated_reference(made_model):
     vector = model.project(features)[0][0]
     for start, stop in ((0, 11), (11, 22), (22, 32)):  # 32 over three depths: cosines are their mean, each of length 1
         assert float(vector[start:stop].norm()) == pytest.approx(1, abs=1e-5)
-    with pytest.raises(ValueError, match="made for maps of 784 places, found 24x24"):
+    with pytest.raises(ValueError, match="made for maps of 784 regions, found 24x24"):
         model.embed_query(torch.randn(1, 3, 48, 48), TextBatch(torch.ones(1, 1).long(), torch.ones(1, 1).bool()))
