@@ -1,73 +1,39 @@
-"""The one search and rank: against a naive oracle, through any index, on a device that is not the CPU; rounded galleries."""
+"""The one search and rank: against a naive oracle, through any index, on a device that is not the CPU."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from galleries import cases, split_of, vectors_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from maaf_lab.analysis.overview import first_results
-from maaf_lab.data.split import Image, Protocol, Query, Split
-from maaf_lab.data.transforms import normalize_pixels
-from maaf_lab.errors import ConfigError, LabError
-from maaf_lab.plots.overview import overview_figure
-from maaf_lab.retrieval.folder_gallery import FolderGallery
+from maaf_lab.errors import ConfigError
 from maaf_lab.retrieval.gallery import Gallery, Scan, rank
-from maaf_lab.retrieval.gallery_rounding import restored, rounded
-from maaf_lab.retrieval.relevance import Relevance
-
-CATEGORIES = ("dress", "shirt", "toptee")
 
 
-def made(seed, images, queries, width, kind):
-    """Unit vectors (queries, gallery): "random", "tied" (few directions), "near" (last bits differ) or "zero" (one zero row)."""
-    random = np.random.default_rng(seed)
-    vectors = random.standard_normal((images + queries, width))
-    if kind in ("tied", "near"):
-        vectors = vectors[random.integers(min(4, len(vectors)), size=len(vectors))] if len(vectors) else vectors
-    if kind == "near":
-        vectors = vectors + 3e-8 * random.standard_normal(vectors.shape)
-    vectors = normalize(torch.from_numpy(vectors).float(), dim=1)
-    if kind == "zero" and images:
-        vectors[queries] = 0
-    return vectors[:queries], vectors[queries:]
-
-
-def full_sort(queries, gallery, gone):
+def order_of_all(queries, gallery, gone):
     """For each query: images in order and their cosines. The whole matrix in double precision, rounded; a stable sort."""
     cosines = (queries.double() @ gallery.double().T).float().numpy()
     orders = [[i for i in np.argsort(-row, kind="stable").tolist() if i not in out] for row, out in zip(cosines, gone)]
     return orders, [row[order] for row, order in zip(cosines, orders)]
 
 
-cases = st.fixed_dictionaries(
-    {
-        "seed": st.integers(0, 10**6),
-        "images": st.integers(0, 40),
-        "queries": st.integers(0, 6),
-        "width": st.integers(1, 20),
-        "kind": st.sampled_from(["random", "tied", "near", "zero"]),
-    }
-)
-
-
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(cases, st.integers(1, 50), st.integers(1, 7))
 def test_search_and_rank_equal_a_full_sort(case, keep, chunk):
-    queries, vectors = made(**case)
+    queries, vectors = vectors_of(**case)
     random, gallery = np.random.default_rng(case["seed"]), Gallery(vectors)
     relevant, without = (
         [set(np.flatnonzero(random.random(len(vectors)) < share).tolist()) for _ in queries] for share in (0.1, 0.3)
     )
-    orders, cosines = full_sort(queries, vectors, without)
+    orders, cosines = order_of_all(queries, vectors, without)
     pairs = [
         tuple(np.array([(q, i) for q, some in enumerate(sets) for i in sorted(some, reverse=True)], np.int64).reshape(-1, 2).T)
         for sets in (relevant, without)
@@ -100,7 +66,7 @@ class Some:
 
 @pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
 def test_any_index_that_finds_the_nearest_gives_the_same_search(kind):
-    queries, vectors = made(3, 300, 8, 16, kind)
+    queries, vectors = vectors_of(3, 300, 8, 16, kind)
     index = Some(vectors)
     exact, other = Gallery(vectors), Gallery(vectors, index)
     for asked in queries:
@@ -118,7 +84,7 @@ def test_a_relevant_image_that_is_no_candidate_is_not_found():
 
 @pytest.mark.parametrize("kind", ["random", "tied", "near", "zero", "sparse"])
 def test_all_products_at_once_are_the_products_one_by_one(kind, monkeypatch):
-    queries, vectors = (torch.eye(64)[:20], torch.eye(64)) if kind == "sparse" else made(4, 300, 20, 64, kind)
+    queries, vectors = (torch.eye(64)[:20], torch.eye(64)) if kind == "sparse" else vectors_of(4, 300, 20, 64, kind)
     pairs, found = (np.arange(20), np.arange(20)), []
     for share in (0, 2):
         monkeypatch.setattr("maaf_lab.retrieval.gallery.CROWDED", share)
@@ -128,7 +94,7 @@ def test_all_products_at_once_are_the_products_one_by_one(kind, monkeypatch):
 
 
 def test_precision_that_a_training_has_set_changes_nothing():
-    queries, vectors = made(1, 200, 20, 64, "near")
+    queries, vectors = vectors_of(1, 200, 20, 64, "near")
     pairs = np.arange(20), np.arange(20)
     plain = Gallery(vectors).rank(queries, pairs)
     torch.set_float32_matmul_precision("medium")
@@ -142,7 +108,7 @@ def test_precision_that_a_training_has_set_changes_nothing():
 
 
 def test_sums_in_any_order_give_the_same_cosine():
-    queries, vectors = made(2, 500, 2, 700, "random")
+    queries, vectors = vectors_of(2, 500, 2, 700, "random")
     order = torch.randperm(700, generator=torch.Generator().manual_seed(0))
     here = Gallery(vectors).search(queries[0], 500)
     there = Gallery(vectors[:, order]).search(queries[0, order], 500)
@@ -222,7 +188,7 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
 def test_vectors_stay_on_their_device_and_ranks_are_the_same(kind, gpu):
-    queries, vectors = made(5, 90, 30, 16, kind)
+    queries, vectors = vectors_of(5, 90, 30, 16, kind)
     random = np.random.default_rng(0)
     pairs = (np.arange(30), random.integers(90, size=30)), (np.arange(30), random.integers(90, size=30))
     here, there = Gallery(vectors), Gallery(gpu(vectors))
@@ -240,8 +206,8 @@ def test_vectors_stay_on_their_device_and_ranks_are_the_same(kind, gpu):
 
 
 def test_a_split_is_ranked_where_its_vectors_are(gpu):
-    queries, vectors = made(6, 60, 40, 8, "tied")
-    split = toy("category", 60, 40)
+    queries, vectors = vectors_of(6, 60, 40, 8, "tied")
+    split = split_of("category", 60, 40)
     here = rank(queries, vectors, split, progress=False)
     there = rank(gpu(queries), gpu(vectors), split, progress=False)
     assert here.frame.to_json() == there.frame.to_json()
@@ -250,104 +216,7 @@ def test_a_split_is_ranked_where_its_vectors_are(gpu):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", ["random", "tied", "near", "zero"])
 def test_a_gpu_ranks_as_the_cpu_does(kind):
-    queries, vectors = made(7, 5000, 500, 128, kind)
+    queries, vectors = vectors_of(7, 5000, 500, 128, kind)
     pairs = (np.arange(500), np.arange(500)), (np.arange(500), np.arange(1, 501))
     here, there = Gallery(vectors).rank(queries, *pairs), Gallery(vectors.cuda()).rank(queries, *pairs)
     assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
-
-
-# --- a split ----------------------------------------------------------------------------------------------------------
-
-
-def toy(gallery, images, queries, seed=0, exclude=True):
-    """Shared labels, several categories an image, queries without an answer, further images left out."""
-    random = np.random.default_rng(seed)
-    shown = [
-        Image(
-            f"im{i:03d}",
-            None,
-            f"label {random.integers(max(1, images // 2))}",
-            tuple(c for c in CATEGORIES if random.random() < 0.5),
-        )
-        for i in range(images)
-    ]
-    asked = []
-    for i in range(queries):
-        target = None if i % 7 == 3 else int(random.integers(images))
-        asked.append(
-            Query(
-                int(random.integers(images)),
-                (f"text {i}",),
-                None if target is None else shown[target].label,
-                target,
-                CATEGORIES[i % 3] if gallery == "category" else None,
-                tuple(random.integers(images, size=i % 3).tolist()),
-            )
-        )
-    return Split("toy", shown, asked, Protocol(gallery, exclude, (1, 5), "the label"), "toy", "a test")
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(cases.filter(lambda case: case["images"] and case["queries"]), st.sampled_from(["split", "category"]), st.booleans())
-def test_table_explorer_and_search_agree(case, gallery, exclude):
-    """One query after another in the whole gallery, as explorers ask, and all at once in chunks, as tables do."""
-    queries, vectors = made(**case)
-    split = toy(gallery, case["images"], case["queries"], case["seed"], exclude)
-    table, relevance, whole = rank(queries, vectors, split, chunk=4, progress=False), Relevance(split), Gallery(vectors)
-    ids = np.array([image.id for image in split.images], object)
-    folder = FolderGallery("folder", tuple(ids), tuple(ids), vectors.numpy())
-    for q, query in enumerate(split.queries):
-        gone = np.flatnonzero(~relevance.candidates(q))
-        expected = {query.source, *query.exclude} if exclude else set()
-        if gallery == "category":
-            expected |= {i for i, image in enumerate(split.images) if query.category not in image.categories}
-        assert set(gone.tolist()) == expected
-        place = table.column("rank")[q]
-        found = whole.rank(queries[q][None], relevance.relevant(np.array([q])), (0 * gone, gone), keep=0)
-        assert found.ranks.tolist() == [place]
-        hits = whole.search(queries[q], len(ids), gone)
-        right = relevance.is_relevant(hits.images, q)
-        assert place == (1 + right.argmax() if right.any() else 0)
-        assert ids[hits.images[:10]].tolist() == list(table.frame["top"][q])
-        assert np.array_equal(hits.scores[:10], table.frame["scores"][q])
-        assert folder.search(queries[q], len(ids), gone).images.tolist() == hits.images.tolist()
-
-
-def test_the_overview_shows_what_a_table_ranks_first(made_model, css_test, css_test_cache):
-    """On a gallery of few directions, where ties decide."""
-    model, rows = made_model("maaf"), [0, 7, 30]
-    _, gallery = made(9, len(css_test.images), 0, model.config.width, "tied")
-    asked = [
-        model.embed_query(normalize_pixels(css_test_cache.batch([css_test.queries[q].source])), list(css_test.queries[q].texts))
-        for q in rows
-    ]
-    split = replace(css_test, queries=[css_test.queries[q] for q in rows])
-    top = rank(torch.cat(asked).detach(), gallery, split, progress=False).frame["top"]
-    figure = overview_figure(first_results(model, css_test, css_test_cache, gallery, rows))
-    place = {image.id: i for i, image in enumerate(css_test.images)}
-    for n in range(len(rows)):
-        shown = [axis.images[0].get_array() for axis in figure.axes[8 * n + 2 : 8 * n + 7]]
-        assert all(np.array_equal(a, css_test_cache.image(place[b])) for a, b in zip(shown, top[n][:5], strict=True))
-
-
-# --- galleries as 16-bit numbers --------------------------------------------------------------------------------------
-
-
-def test_rounded_galleries_keep_every_rank():
-    queries, vectors = made(8, 1500, 1000, 16, "random")
-    split = toy("split", 1500, 1000)
-    plain, kept = rounded(vectors.numpy()), rounded(vectors.numpy(), queries.numpy(), split)
-    first, second, third = (
-        rank(queries, torch.from_numpy(gallery), split, progress=False).column("rank")
-        for gallery in (vectors.numpy(), restored(plain), restored(kept))
-    )
-    assert (second != first).any() and np.array_equal(third, first)
-    exact = vectors.numpy() / (np.abs(vectors.numpy()).max() / 32767)
-    assert kept.dtype == np.int16 and np.abs(kept - exact).max() < 1 and (kept != plain).sum() < 0.05 * kept.size
-
-
-def test_a_rounding_that_cannot_keep_ranks_says_so(monkeypatch):
-    monkeypatch.setattr("maaf_lab.retrieval.gallery_rounding.MARGIN", 1e-3)
-    queries, vectors = made(8, 400, 300, 16, "random")
-    with pytest.raises(LabError, match="keep this gallery as 32-bit numbers"):
-        rounded(vectors.numpy(), queries.numpy(), toy("split", 400, 300))

@@ -1,12 +1,91 @@
-"""Differences between runs, with their p, against loops and the normal distribution."""
+"""Recall, intervals and differences between runs with their p, against loops, plain resampling and the normal distribution."""
+
+from __future__ import annotations
 
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_runs import FakeRun, apart
+from galleries import rankings
 
-from maaf_lab.retrieval.metrics import bootstrap, holm, mean_recall, paired_gain, paired_p
+from maaf_lab.retrieval.metrics import bootstrap, holm, mean_recall, paired_difference, paired_gain, paired_p, recall, recalls
+from maaf_lab.retrieval.rankings import Rankings
+
+
+def test_recall_values():
+    found = rankings([1, 2, 0, 5, 10, 11, 50, 51])
+    assert [recall(found, k).value for k in (1, 5, 10, 50)] == pytest.approx([12.5, 37.5, 50, 75])
+    one = recall(found, 5)
+    assert one.low < one.value < one.high and str(one) == f"37.5 [{one.low:.1f}, {one.high:.1f}]"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (np.arange(400) % 3 == 0).astype(float),
+        np.random.default_rng(1).integers(-1, 2, 300).astype(float),
+        np.random.default_rng(2).standard_normal(200),
+    ],
+    ids=["hits", "differences", "numbers"],
+)
+def test_bootstrap_agrees_with_plain_resampling(values):
+    random = np.random.default_rng(5)
+    means = [np.mean(random.choice(values, len(values))) for _ in range(4000)]
+    low, high = 100 * np.quantile(means, 0.025), 100 * np.quantile(means, 0.975)
+    found = bootstrap(values, resamples=4000)
+    assert found.value == pytest.approx(100 * values.mean())
+    width = high - low
+    assert abs(found.low - low) < 0.08 * width and abs(found.high - high) < 0.08 * width
+    assert bootstrap(values, resamples=4000) == found  # the same seed, the same interval
+    assert bootstrap(values, seed=1) != bootstrap(values, seed=2)
+
+
+def test_bootstrap_at_the_ends():
+    assert bootstrap(np.ones(10)) == pytest.approx(bootstrap(np.ones(10)))
+    all_right = bootstrap(np.ones(10))
+    assert (all_right.value, all_right.low, all_right.high) == (100, 100, 100)
+    with pytest.raises(ValueError, match="at least one query"):
+        bootstrap(np.array([]))
+
+
+def test_recalls_of_categories_are_averaged_not_pooled():
+    found = rankings([1, 20, 1, 60, 60, 60])
+    assert set(recalls(found, (10, 50))) == {"R10", "R50"} and recalls(found, (10, 50))["R10"] == recall(found, 10)
+    found = Rankings(found.frame.assign(category=["shirt", "shirt", "dress", "dress", "dress", "dress"]), "p")
+    values = {name: e.value for name, e in recalls(found, (10, 50)).items()}
+    assert values == pytest.approx(
+        {"R10 shirt": 50, "R50 shirt": 100, "R10 dress": 25, "R50 dress": 25, "R10": 37.5, "R50": 62.5, "mean": 50}
+    )
+    many = Rankings(pd.concat([found.frame] * 200, ignore_index=True), "p")
+    e = recalls(many, (10, 50))["mean"]
+    random = np.random.default_rng(0)
+    shirt, dress = np.array([1, 0.5] * 200), np.array([1, 0, 0, 0] * 200)
+    plain = [100 * (random.choice(shirt, 400).mean() + random.choice(dress, 800).mean()) / 2 for _ in range(3000)]
+    low, high = np.quantile(plain, [0.025, 0.975])
+    assert e.low == pytest.approx(low, abs=0.3) and e.high == pytest.approx(high, abs=0.3)
+
+
+def test_paired_difference():
+    first, second = rankings([1, 1, 1, 2, 0] * 40), rankings([1, 2, 1, 1, 0] * 40)
+    same = paired_difference(first, first, 1)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    better = paired_difference(first, rankings([1, 2, 1, 2, 0] * 40), 1)
+    assert better.value == pytest.approx(20) and 0 < better.low < 20 < better.high
+    even = paired_difference(first, second, 1)
+    assert even.value == 0 and even.low < 0 < even.high
+    unpaired = recall(first, 1)
+    assert better.high - better.low < 2 * (unpaired.high - unpaired.low)
+
+
+def test_only_the_same_queries_are_paired():
+    with pytest.raises(ValueError, match="same queries"):
+        paired_difference(rankings([1, 2]), rankings([1, 2, 3]), 1)
+    with pytest.raises(ValueError, match="same queries"):
+        paired_difference(rankings([1, 2]), rankings([1, 2], sources=["s0", "other"]), 1)
+    with pytest.raises(ValueError, match="same queries"):
+        paired_difference(rankings([1, 2]), rankings([1, 2], texts=["t0", "other"]), 1)
 
 
 def test_paired_gain_equals_a_loop():

@@ -1,7 +1,10 @@
 """What is computed again, memory that is given back, and what a CPU can compute in."""
 
+import ctypes
 import re
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,12 +18,12 @@ from maaf_lab.training import fit as training
 
 def test_recomputing_keeps_less(made_model):
     model = made_model("maaf", **{"model.blocks": 2, "model.width": 64, "model.feedforward": 512}).train()
-    text, places = model.read(["is red", "more blue"]), torch.arange(2)
+    text, pairs = model.read(["is red", "more blue"]), torch.arange(2)
 
     def kept():
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
-            model(torch.zeros(4, 3, 56, 56), places, places + 2, text)
+            model(torch.zeros(4, 3, 56, 56), pairs, pairs + 2, text)
         return sum(sizes)
 
     before = kept()
@@ -35,6 +38,14 @@ def test_free_memory_is_given_back_or_nothing_happens(monkeypatch):
     devices.give_back_memory()
 
 
+def cpu_says(monkeypatch, flags):
+    """/proc/cpuinfo holds that."""
+    real = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *args, **options: flags if str(path) == "/proc/cpuinfo" else real(path, *args, **options)
+    )
+
+
 @pytest.mark.parametrize(
     "flags, has",
     [
@@ -46,7 +57,7 @@ def test_free_memory_is_given_back_or_nothing_happens(monkeypatch):
     ],
 )
 def test_what_a_cpu_says_of_bf16(monkeypatch, flags, has):
-    monkeypatch.setattr(devices.Path, "read_text", lambda path, *_: flags if str(path) == "/proc/cpuinfo" else None)
+    cpu_says(monkeypatch, flags)
     assert devices.cpu_has_bf16() is has
 
 
@@ -68,8 +79,9 @@ def test_what_pytorch_says_of_bf16_where_the_system_says_nothing(monkeypatch, tm
     ],
 )
 def test_recomputing_changes_no_byte(tmp_path, monkeypatch, smoke, tiny_css, changes):
-    given_back = []
-    monkeypatch.setattr(training, "give_back_memory", lambda: given_back.append(1))
+    given_back, real = [], ctypes.CDLL
+    libc = SimpleNamespace(malloc_trim=given_back.append)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, *args, **options: real(name, *args, **options) if name else libc)
     kept = {}
     for recompute in (False, True):
         config = smoke(**{"train.steps": 4, "model.dropout": 0.2, **changes})
@@ -79,7 +91,7 @@ def test_recomputing_changes_no_byte(tmp_path, monkeypatch, smoke, tiny_css, cha
     assert len(given_back) == 8, "before and after each backward pass"
 
 
-def test_what_cannot_be_recomputed_is_told(tmp_path, smoke, tiny_css):
+def test_what_cannot_be_recomputed_is_said(tmp_path, smoke, tiny_css):
     for changes, message in (({"model.name": "tirg"}, "fusion blocks.*'tirg'"), ({"train.compile": True}, "found both")):
         with pytest.raises(ConfigError, match=message):
             train_and_evaluate(smoke(**changes), tiny_css, tmp_path, device="cpu", recompute=True, progress=False)
@@ -94,7 +106,7 @@ def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, mon
     monkeypatch.setattr(training, "batches", stop)
 
     def told(precision, has):
-        monkeypatch.setattr(training, "cpu_has_bf16", lambda: has)
+        cpu_says(monkeypatch, {True: "flags : avx512_bf16", False: "flags : avx2", None: ""}[has])
         config = smoke(**{"train.precision": precision})
         with warnings.catch_warnings(record=True) as found, pytest.raises(InterruptedError):
             warnings.simplefilter("always")
