@@ -99,9 +99,9 @@ def meta_step(config, vocabulary, train=True):
     model = build_model(config, vocabulary).to("meta").train(train)
     size = 56 if config.image_encoder == "tiny" else 224
     images = torch.empty(5, 3, size, size, device="meta")
-    places = torch.empty(4, dtype=torch.int64, device="meta")
+    pairs = torch.empty(4, dtype=torch.int64, device="meta")
     text = TextBatch(torch.empty(4, 6, dtype=torch.int64, device="meta"), torch.empty(4, 6, dtype=torch.bool, device="meta"))
-    queries, targets = model(images, places, places, text)
+    queries, targets = model(images, pairs, pairs, text)
     loss = batch_softmax_loss(queries, targets, model.scale)
     assert queries.device.type == targets.device.type == loss.device.type == "meta"
     assert queries.shape == targets.shape == (4, config.width) and loss.shape == ()
@@ -127,10 +127,10 @@ def test_resnet_is_on_the_models_device(smoke, css_vocabulary):
 def test_a_tensor_on_another_device_would_be_found(smoke, css_vocabulary, monkeypatch, where):
     """The test above can fail: a position encoding, or the loss's targets, made on the CPU is caught."""
     if where == "positions":
-        right = attention_module.sinusoidal_positions
-        monkeypatch.setattr(attention_module, "sinusoidal_positions", lambda n, d, device: right(n, d, torch.device("cpu")))
+        real = attention_module.sinusoidal_positions
+        monkeypatch.setattr(attention_module, "sinusoidal_positions", lambda n, d, device: real(n, d, torch.device("cpu")))
     else:
-        right = torch.arange
-        monkeypatch.setattr("maaf_lab.training.fit.torch.arange", lambda n, device=None: right(n))
+        real = torch.arange
+        monkeypatch.setattr("maaf_lab.training.fit.torch.arange", lambda n, device=None: real(n))
     with pytest.raises((RuntimeError, NotImplementedError)):
         meta_step(smoke(**{"model.positions": "sinusoidal" if where == "positions" else "none"}).model, css_vocabulary)

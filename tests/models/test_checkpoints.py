@@ -26,7 +26,7 @@ try:
 except SaveError as error:
     assert path.read_bytes() == before, "the old checkpoint changed"
     assert [p.name for p in path.parent.iterdir()] == [path.name], "a half file was left"
-    print("told:", error)
+    print("found:", error)
 """
 
 
@@ -34,7 +34,7 @@ def test_a_file_that_the_system_cuts_short(tmp_path):
     """No patch: the operating system refuses to write more than 200 kB."""
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "state" / "checkpoint.pt")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "told: could not save checkpoint.pt" in done.stdout and "the one before it is whole" in done.stdout
+    assert "found: could not save checkpoint.pt" in done.stdout and "the one before it is whole" in done.stdout
     assert load_state(tmp_path / "state" / "checkpoint.pt")["step"] == 1
 
 

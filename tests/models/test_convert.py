@@ -47,14 +47,6 @@ SETTINGS = {
     "blocks": 1,
     "resolutions": (14, 7),
 }
-MODULES = {
-    "xxx": "self_attn_x",
-    "xmm": "src_attn_x",
-    "mmm": "self_attn_m",
-    "mxx": "src_attn_m",
-    "xff": "feed_forward_x",
-    "mff": "feed_forward_m",
-}
 MAPS = {"query": 0, "key": 1, "value": 2, "out": 3}
 
 
@@ -102,6 +94,12 @@ def theirs(model, wrapped=True):
     return made
 
 
+def _module(operation):
+    """xmm: x attends to m, which is another stream, so it is src_attn_x."""
+    stream, other = operation[:2]
+    return f"{'feed_forward' if other == 'f' else 'self_attn' if other == stream else 'src_attn'}_{stream}"
+
+
 def _fused(part):
     norms = {"gain": "a_2", "bias": "b_2"}
     if part[0] == "stack" and part[1] == "norm":
@@ -120,8 +118,8 @@ def _fused(part):
     if rest[0] == "norms":
         return f"{layer}sublayer.{rest[1]}.norm.{norms[rest[2]]}"
     if rest[0] == "attention":
-        return f"{layer}{MODULES[rest[1]]}.linears.{MAPS[rest[2]]}.{rest[3]}"
-    return f"{layer}{MODULES[rest[1]]}.w_{ {'0': 1, '3': 2}[rest[2]] }.{rest[3]}"
+        return f"{layer}{_module(rest[1])}.linears.{MAPS[rest[2]]}.{rest[3]}"
+    return f"{layer}{_module(rest[1])}.w_{ {'0': 1, '3': 2}[rest[2]] }.{rest[3]}"
 
 
 def saved(tmp_path, state, **options):

@@ -12,7 +12,7 @@ import pytest
 from maaf_lab.paper.figures import open_figures
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.synthetic.css.dataset import make_css
-from maaf_lab.utils import paths as places
+from maaf_lab.utils import paths
 from maaf_lab.utils.paths import own_folder, records_folder
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def test_an_empty_name_is_the_labs_own_folder(tmp_path, monkeypatch):
     assert table.data_root == CLONE / "data" and table.records == str(CLONE / "notebooks" / "records")
     assert figures.out == CLONE / "figures" and figures.records == CLONE / "notebooks" / "records"
     assert open_table("3").records == "" and open_figures().records is None
-    monkeypatch.setattr(places, "NOTEBOOKS", tmp_path / "none")
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "none")
     assert own_folder("", "data") == Path("data"), "a package without its clone: where one stands"
     monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path / "mine"))
     assert own_folder("", "data") == tmp_path / "mine" / "data" and own_folder("some", "data") == Path("some")

@@ -160,10 +160,10 @@ def test_layer_norm_of_a_constant_token_is_finite():
 
 def test_sinusoidal_positions():
     found = attention_module.sinusoidal_positions(6, 8, torch.device("cpu"))
-    for place in range(6):
+    for position in range(6):
         for d in range(8):
-            angle = place / 10_000 ** (d // 2 * 2 / 8)
-            assert found[place, d].item() == pytest.approx(math.cos(angle) if d % 2 else math.sin(angle), abs=1e-5)
+            angle = position / 10_000 ** (d // 2 * 2 / 8)
+            assert found[position, d].item() == pytest.approx(math.cos(angle) if d % 2 else math.sin(angle), abs=1e-5)
 
 
 def test_equation_10():

@@ -1,4 +1,4 @@
-"""Dropout on attention's weights: the gradient of autograd, and the right share kept."""
+"""Dropout on attention's weights: the gradient of autograd, and the share that is kept."""
 
 import pytest
 import torch

@@ -24,15 +24,15 @@ IDS = [f"{name}-{changes['model.two_stream']}" if changes else name for name, ch
 
 @pytest.fixture(scope="module")
 def sixty_four():
-    """64 made queries, no two with the same text, reference or target: (images uint8, source, target, texts)."""
+    """64 synthetic queries, no two with the same text, reference or target: (images uint8, source, target, texts)."""
     part = css_annotations("full", 0)["train"]
-    scenes, places, source, target, texts = [], {}, [], [], []
+    scenes, numbers, source, target, texts = [], {}, [], [], []
 
-    def place(i):
-        if i not in places:
-            places[i] = len(scenes)
+    def number(i):
+        if i not in numbers:
+            numbers[i] = len(scenes)
             scenes.append(part["objects_img"][i])
-        return places[i]
+        return numbers[i]
 
     used = set()
     for mod in part["mods"]:
@@ -40,8 +40,8 @@ def sixty_four():
         if pair is None or mod["to_str"] in texts:
             continue
         used |= set(pair)
-        source.append(place(pair[0]))
-        target.append(place(pair[1]))
+        source.append(number(pair[0]))
+        target.append(number(pair[1]))
         texts.append(mod["to_str"])
         if len(texts) == 64:
             break
@@ -61,12 +61,15 @@ def recall_at_1(model, images, source, target, texts):
 @pytest.mark.parametrize(("name", "changes"), SYSTEMS, ids=IDS)
 def test_it_overfits_64_queries(sixty_four, smoke, name, changes):
     images, source, target, texts = sixty_four
-    if name == "relationship":  # pairs of places: a quarter of the places, a sixteenth of the time
+    if name == "relationship":  # pairs of regions: a quarter of the regions, a sixteenth of the time
         images = images[..., ::2, ::2]
     assert len(set(texts)) == len(set(target.tolist())) == len(set(source.tolist())) == 64
     config = smoke(name, {"model.dropout": 0.0, "model.text_dropout": 0.0}, **changes)
     torch.manual_seed(0)
     model = build_model(config.model, Vocabulary.build(texts))
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 0.5  # the statistics of these very images, after a few steps
     optimizer = torch.optim.AdamW(parameter_groups(model, config.train), lr=3e-3)
     text, best = model.read(texts), 0.0
     for step in range(1, 241):
@@ -77,7 +80,7 @@ def test_it_overfits_64_queries(sixty_four, smoke, name, changes):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 10 == 0 and loss < 0.5 and (best := recall_at_1(model, images, source, target, texts)) >= 95:
+        if step % 5 == 0 and loss < 0.5 and (best := recall_at_1(model, images, source, target, texts)) >= 95:
             return
     pytest.fail(f"{name}: R1 {best:.1f} after {step} steps, loss {float(loss):.3f}")
 
@@ -112,8 +115,8 @@ def test_every_parameter_that_learns_gets_a_gradient(made_model, name, changes):
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    text, places = model.read(["make red cube blue", "add cube", "remove sphere", "add red sphere"]), torch.arange(4)
-    queries, targets = model(torch.randn(8, 3, 56, 56), places, places + 4, text)
+    text, pairs = model.read(["make red cube blue", "add cube", "remove sphere", "add red sphere"]), torch.arange(4)
+    queries, targets = model(torch.randn(8, 3, 56, 56), pairs, pairs + 4, text)
     batch_softmax_loss(queries, targets, model.scale).backward()
     assert {n for n, p in model.named_parameters() if p.grad is None} == frozen, "frozen is what has no part in the outcome"
 
@@ -125,15 +128,19 @@ def test_the_shells_help_names_every_system(shell, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
-def test_a_compiled_step_is_the_same_step(tmp_path, tiny_css, smoke):
-    """Same batches and weights, no dropout: the losses of a compiled run are those of a plain one, but for rounding."""
-    plain = {"train.steps": 3, "train.warmup_steps": 1, "train.log_every": 1, "model.dropout": 0.0, "model.text_dropout": 0.0}
+def test_a_compiled_step_is_the_same_step(tmp_path, tiny_css, smoke, monkeypatch):
+    """Same batches, weights and dropout (on attention's weights too): a compiled run has a plain one's losses, but for rounding.
+
+    The compiler is told to draw torch's own random numbers; those of dropout after an LSTM it still draws in another order.
+    """
+    import torch._inductor.config
+
+    monkeypatch.setattr(torch._inductor.config, "fallback_random", True)
+    changes = {"train.steps": 3, "train.warmup_steps": 1, "train.log_every": 1, "model.text_dropout": 0.0}
+    small = {"model.blocks": 1, "model.resolutions": (7,)}  # a minute less in the compiler
     runs = [
-        train_and_evaluate(smoke(**plain, **{"train.compile": on}), tiny_css, tmp_path, device="cpu", progress=False)
+        train_and_evaluate(smoke(**changes, **small, **{"train.compile": on}), tiny_css, tmp_path, device="cpu", progress=False)
         for on in (False, True)
     ]
-    dropping = {"train.steps": 1, "train.warmup_steps": 1, "train.compile": True}  # and with dropout, on the weights too
-    run = train_and_evaluate(smoke(**dropping), tiny_css, tmp_path, device="cpu", progress=False)
-    assert run.log["loss"].notna().all()
     assert runs[0].name != runs[1].name
     assert runs[1].log["loss"].tolist() == pytest.approx(runs[0].log["loss"].tolist(), rel=1e-3)

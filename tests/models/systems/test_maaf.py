@@ -226,9 +226,9 @@ def test_mixed_positions_learn_for_the_image_and_count_for_the_text(made_model):
     model = made_model(**{"model.positions": "mixed"})
     assert model.positions.learned.shape == (49, 32) and model.positions.learned.requires_grad
     tokens = torch.zeros(1, 52, 32)
-    placed = model.positions(tokens)[0]
-    assert torch.equal(placed[:49], model.positions.learned)
-    assert torch.equal(placed[49], torch.tensor([0.0, 1.0] * 16))  # the first word's place is 0
+    positions = model.positions(tokens)[0]
+    assert torch.equal(positions[:49], model.positions.learned)
+    assert torch.equal(positions[49], torch.tensor([0.0, 1.0] * 16))  # the first word's position is 0
     with pytest.raises(ValueError, match="made for 49 image tokens, found 36"):
         model.embed_images(torch.randn(1, 3, 48, 48))
     with pytest.raises(ConfigError, match=r"model\.positions: expected one of 'none', 'sinusoidal'; found 'mixed'"):

@@ -20,13 +20,13 @@ def test_two_stream_record(made_model, block, attention):
     assert record.operations == tuple(f"1 {operation}" for operation in done)
     n, t = record.spans["7x7"][1], record.spans["text"][1] - record.spans["text"][0]
     assert record.weights.shape == (len(done), 2, 4, n + t, n + t)
-    place = {"x": slice(0, n), "m": slice(n, n + t)}
+    tokens_of = {"x": slice(0, n), "m": slice(n, n + t)}
     for operation, weights in zip(done, record.weights, strict=True):
         rest = weights.clone()
-        rest[:, :, place[operation[0]], place[operation[1]]] = 0
+        rest[:, :, tokens_of[operation[0]], tokens_of[operation[1]]] = 0
         assert (rest == 0).all(), "only the operation's own tokens take part"
         if attention == "softmax":
-            assert torch.allclose(weights[0, :, place[operation[0]]].sum(-1), torch.ones(()), atol=1e-5)
+            assert torch.allclose(weights[0, :, tokens_of[operation[0]]].sum(-1), torch.ones(()), atol=1e-5)
         if operation[1] == "m":
             assert (weights[1, :, :, n + 2 :] == 0).all(), "padding is not attended to"
 
@@ -83,7 +83,7 @@ def test_a_block_equals_the_loops(made_model, block, kind):
 
 
 def test_catalogue_images_of_two_streams_pass_with_a_dummy_word(made_model):
-    """As the authors' code: the dummy word gets all attention of the cross step, and it is pooled in the place of a token."""
+    """As the authors' code: the dummy word gets all attention of the cross step, and it is pooled instead of a token."""
     model = made_model("two_stream", **{"model.two_stream": "xmm_xff", "model.resolutions": [14, 7]}).eval()
     features = model.encode(torch.randn(2, 3, 56, 56))
     image = torch.cat(list(features.values()), 1)
