@@ -1,0 +1,37 @@
+"""Odd values of settings and options."""
+
+from faults.battery import ERROR, WORKS, faults
+
+
+def setting(text, *more):
+    return text[:60], ERROR(text.partition("=")[0]), lambda lab: lab.train("--set", text, *more, model="maaf")
+
+
+@faults(
+    *map(
+        setting,
+        (
+            "model.resolutions=7",
+            "model.image_channels=8",
+            "model.image_channels=5",
+            "model.image_channels=[8,16,16,-3]",
+            'model.image_channels=["a"]',
+            "model.scale=abc",
+            "model.scale=NaN",
+            "model.width=32.0",
+            "model.width=" + "[" * 3000,
+            "model.blocks=1.5",
+            "model.text_layers=1.5",
+            "model.word_vectors=5",
+            "train.batch_size=abc",
+            "train.batch_size=16.0",
+            "train.checkpoint_every=2.5",
+            "data.pixels=56.5",
+        ),
+    ),
+    ("no equals sign", ERROR("name=value"), lambda lab: lab.train("--set", "model.heads")),
+    ("an unknown part", ERROR("unknown part"), lambda lab: lab.train("--set", "modle.heads=3")),
+    ("the same command again", WORKS, lambda lab: (lab.train(), lab.train())[1]),
+)
+def test_settings(fault, lab):
+    fault(lab)
