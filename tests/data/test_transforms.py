@@ -99,16 +99,16 @@ def test_references_turn_gray_with_their_targets():
     batch = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     source, target = torch.arange(10).repeat_interleave(3), torch.arange(10, 40)  # ten references, three targets each
     changed = some_in_gray(batch, source, target, 0.5, torch.Generator().manual_seed(1))
-    grey = (changed == changed[:, :1]).all(3).all(2).all(1)
-    assert 0 < grey[:10].sum() < 10 and torch.equal(grey[target], grey[source])
-    assert torch.equal(changed[~grey], batch[~grey])
-    luma = (batch[grey].double() * torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)).sum(1)
-    assert (changed[grey][:, 0] - luma).abs().max() <= 0.501
+    gray = (changed == changed[:, :1]).all(3).all(2).all(1)
+    assert 0 < gray[:10].sum() < 10 and torch.equal(gray[target], gray[source])
+    assert torch.equal(changed[~gray], batch[~gray])
+    luma = (batch[gray].double() * torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)).sum(1)
+    assert (changed[gray][:, 0] - luma).abs().max() <= 0.501
     none, every = (some_in_gray(batch, source, target, share, torch.Generator().manual_seed(1)) for share in (0, 1))
     assert torch.equal(none, batch) and bool((every == every[:, :1]).all())
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_of_grey_is_between_0_and_1(share):
+def test_a_share_of_gray_is_between_0_and_1(share):
     with pytest.raises(ConfigError, match="grayscale"):
         TrainConfig(grayscale=share)

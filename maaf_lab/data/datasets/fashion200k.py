@@ -24,7 +24,7 @@ from maaf_lab.utils.files import read_text
 
 CATEGORIES = ("dress", "jacket", "pants", "skirt", "top")
 QUERIES = "test_queries.txt"
-_SPELT_OUT = ((".", "dotmark"), ("?", "questionmark"), ("&", "andmark"), ("*", "starmark"))  # TIRG, so that words keep them
+_SPELLED_OUT = ((".", "dotmark"), ("?", "questionmark"), ("&", "andmark"), ("*", "starmark"))  # TIRG, so that words keep them
 _PUBLISHED_CAPTIONS, _PUBLISHED_PARTNERED = 53_099, 106_464  # training captions, images with a partner: TIRG's loader says so
 
 
@@ -255,7 +255,7 @@ def _numbered(text: str, where: str) -> list[tuple[int, str]]:
 
 def _caption(text: str) -> str:
     text = text.replace("\t", " ").strip()
-    for mark, word in _SPELT_OUT:
+    for mark, word in _SPELLED_OUT:
         text = text.replace(mark, word)
     return text
 

@@ -358,7 +358,7 @@ def _opened(text: str, form: str, number: int, target: Garment, rng: RandomStrea
 def _finish(text: str, rng: RandomStream) -> str:
     """How people type: capitals, periods, typos."""
     if rng.chance(0.014):
-        text = " ".join(words.MISSPELT.get(word, word) for word in text.split())
+        text = " ".join(words.MISSPELLED.get(word, word) for word in text.split())
     if rng.chance(0.12):
         text = text[0].upper() + text[1:]
     if rng.chance(0.09):

@@ -256,7 +256,7 @@ NOUNS = {
     "shirt": "shirt|top|garment|item|one|piece of clothing",
     "toptee": "top|shirt|blouse|garment|item|one|piece",
 }
-MISSPELT = {
+MISSPELLED = {
     "sleeves": "sleves",
     "sleeveless": "sleevless",
     "pattern": "patern",

@@ -95,18 +95,18 @@ def remains(tmp_path_factory):
 
 
 @given(store=st.sampled_from(list(STORES)), data=st.data())
-def test_whatever_a_kill_leaves_is_gone_on_with(remains, store, data):
-    """Any beginning of the journal, the pixels it speaks of or fewer, torn or foreign bytes after: the same file in the end."""
+def test_whatever_a_kill_leaves_is_resumed(remains, store, data):
+    """Any beginning of the journal, the pixels of its records or fewer, torn or foreign bytes after: the same file in the end."""
     left = remains[store]
     for old in left.journal.parent.iterdir():
         old.unlink()
     ends = np.frombuffer(left.records, SEALED)["record"]["end"].tolist()
     cut = data.draw(st.integers(0, len(left.records)), "journal bytes")
     torn = st.one_of(st.binary(max_size=130), st.integers(0, 130).map(bytes))
-    told = ends[-(-cut // SEALED.itemsize) - 1] if cut else 0  # pixels that were on the disk before the journal spoke of them
+    least = ends[-(-cut // SEALED.itemsize) - 1] if cut else 0  # on the disk before the journal had their records
     keep = data.draw(st.integers(0, len(left.pixels)), "pixel bytes")
     left.journal.write_bytes(left.records[:cut] + data.draw(torn, "after the journal"))
-    left.partial.write_bytes(left.pixels[:keep] + (data.draw(torn, "after the pixels") if keep >= told else b""))
+    left.partial.write_bytes(left.pixels[:keep] + (data.draw(torn, "after the pixels") if keep >= least else b""))
     found, size = left.journal.read_bytes(), left.partial.stat().st_size
     sound = [
         (i + 1) * SEALED.itemsize <= len(found) and left.records.startswith(found[: (i + 1) * SEALED.itemsize]) and end <= size

@@ -32,7 +32,7 @@ def test_other_sizes(split):
 def test_jpeg_is_close_to_raw_and_smaller(tmp_path):
     smooth = np.stack(np.meshgrid(np.linspace(0, 255, 96), np.linspace(255, 0, 96), indexing="ij")).sum(0) / 2
     split = write(tmp_path / "set", 4, 96)
-    for i, image in enumerate(split.images):  # shapes with edges on a gradient, in colours: what photographs are made of
+    for i, image in enumerate(split.images):  # shapes with edges on a gradient, in colors, as in photographs
         picture = np.stack([smooth, np.roll(smooth, 17 * i, 0), smooth.T], -1)
         picture[20:50, 10 + i : 60] = (200, 30 + 40 * i, 90)
         PILImage.fromarray(picture.astype(np.uint8)).save(image.path)

@@ -1,4 +1,4 @@
-"""Every dataset through one door: made tiny, checked whole, trained a few steps and ranked, in the smoke profile."""
+"""Every dataset through one door: drawn tiny, checked, trained a few steps and ranked, in the smoke profile."""
 
 import json
 import math
@@ -16,9 +16,9 @@ from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.paper.dataset_summary import open_tour, overview
 from maaf_lab.profiles import PROFILES, profile_config
-from maaf_lab.synthetic import registry as sets
+from maaf_lab.synthetic import registry as synthetic
 
-NAMES = sorted(sets.SYNTHETIC)
+NAMES = sorted(synthetic.SYNTHETIC)
 LACKS = ("missing", "damaged")
 METRICS = {
     "birds_to_words": {"R10", "R50"},
@@ -31,23 +31,23 @@ METRICS = {
 
 
 @pytest.fixture(scope="session")
-def tiny_sets(tmp_path_factory):
-    """tiny_sets("fashion_iq") -> the folder of that synthetic set, tiny and of few pixels, drawn once."""
+def tiny_datasets(tmp_path_factory):
+    """tiny_datasets("fashion_iq") -> the folder of that synthetic dataset, tiny and of few pixels, drawn once."""
     root, made = tmp_path_factory.mktemp("tiny"), {}
 
     def folder(name):
         if name not in made:
-            made[name] = sets.make(name, root / f"{name}-tiny", "tiny", 64, 0, progress=False)
+            made[name] = synthetic.make(name, root / f"{name}-tiny", "tiny", 64, 0, progress=False)
         return made[name]
 
     return folder
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_made_checked_trained_ranked(tmp_path, tiny_sets, name):
-    folder = tiny_sets(name)
+def test_made_checked_trained_ranked(tmp_path, tiny_datasets, name):
+    folder = tiny_datasets(name)
     report = datasets.check(name, folder, progress=False)
-    assert report.complete and report.origin == sets.synthetic_origin(name, "tiny", 64, 0), report
+    assert report.complete and report.origin == synthetic.synthetic_origin(name, "tiny", 64, 0), report
     config = profile_config("smoke", name, **{"train.steps": 4, "train.warmup_steps": 1, "data.origin": report.origin})
     run = train_and_evaluate(config, folder, tmp_path, device="cpu", progress=False)
     assert set(run.metrics["metrics"]) == METRICS[name] and run.metrics["split"] == datasets.evaluation(name)
@@ -58,11 +58,11 @@ def test_made_checked_trained_ranked(tmp_path, tiny_sets, name):
     assert run.metrics["data"] == report.origin and "synthetic" in report.origin
 
 
-# MIT-States has no annotation that names its pictures: one that is gone is not known to be missing.
+# MIT-States has no annotation that names its images: a removed one is not known to be missing.
 @pytest.mark.parametrize(("name", "what"), [(n, w) for n in NAMES for w in LACKS if (n, w) != ("mit_states", "missing")])
-def test_a_copy_that_lacks_images(tmp_path, tiny_sets, name, what):
+def test_a_copy_that_lacks_images(tmp_path, tiny_datasets, name, what):
     folder = tmp_path / name
-    shutil.copytree(tiny_sets(name), folder, ignore=shutil.ignore_patterns(".cache"))
+    shutil.copytree(tiny_datasets(name), folder, ignore=shutil.ignore_patterns(".cache"))
     split = datasets.load(name, folder, datasets.evaluation(name))
     gone = split.images[split.queries[0].source].path
     if what == "missing":
@@ -80,8 +80,8 @@ def test_a_copy_that_lacks_images(tmp_path, tiny_sets, name, what):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_wrong_folder_names_the_right_one(tmp_path, tiny_sets, name):
-    folder = tiny_sets(name)
+def test_a_wrong_folder_names_the_right_one(tmp_path, tiny_datasets, name):
+    folder = tiny_datasets(name)
     with pytest.raises(DataError, match="holds it: pass that folder") as error:
         datasets.load(name, folder.parent, "train")
     assert str(folder.parent) in str(error.value)
@@ -93,9 +93,9 @@ def test_a_wrong_folder_names_the_right_one(tmp_path, tiny_sets, name):
         datasets.load(name, folder, "trian")
 
 
-def test_a_result_says_what_training_had_to_do_without(tmp_path, tiny_sets):
+def test_a_result_says_what_training_had_to_do_without(tmp_path, tiny_datasets):
     folder = tmp_path / "css"
-    shutil.copytree(tiny_sets("css"), folder, ignore=shutil.ignore_patterns(".cache"))
+    shutil.copytree(tiny_datasets("css"), folder, ignore=shutil.ignore_patterns(".cache"))
     (folder / "images" / "css_train_000003.png").unlink()
     config = profile_config("smoke", "css", **{"train.steps": 2, "train.warmup_steps": 1})
     with pytest.raises(DataError, match="images missing"):
@@ -105,19 +105,19 @@ def test_a_result_says_what_training_had_to_do_without(tmp_path, tiny_sets):
     assert "(trained on: synthetic css" in run.metrics["data"] and "queries dropped: 1 images missing" in run.metrics["data"]
 
 
-def test_an_unfinished_made_set_is_refused(tmp_path, tiny_sets):
+def test_an_unfinished_synthetic_dataset_is_refused(tmp_path, tiny_datasets):
     folder = tmp_path / "fashion_iq"
-    shutil.copytree(tiny_sets("fashion_iq"), folder)
+    shutil.copytree(tiny_datasets("fashion_iq"), folder)
     mark = json.loads((folder / "made.json").read_text())
     (folder / "made.json").rename(folder / "made.json.part")
     with pytest.raises(DataError, match=r"did not finish.*maaf-lab make fashion_iq"):
         datasets.load("fashion_iq", folder, "train")
-    assert sets.make("fashion_iq", folder, "tiny", 64, 0, progress=False) == folder  # starts over, and finishes
+    assert synthetic.make("fashion_iq", folder, "tiny", 64, 0, progress=False) == folder  # starts over, and finishes
     assert json.loads((folder / "made.json").read_text()) == mark
 
 
-def test_fashion_iq_batches_are_of_one_category(tiny_sets):
-    split = datasets.load("fashion_iq", tiny_sets("fashion_iq"), "train")
+def test_fashion_iq_batches_are_of_one_category(tiny_datasets):
+    split = datasets.load("fashion_iq", tiny_datasets("fashion_iq"), "train")
     plan = profile_config("smoke", "fashion_iq").train
     feed = Feed(split, Vocabulary.build(split.vocabulary_texts), plan)
     seen = set()
@@ -131,18 +131,18 @@ def test_fashion_iq_batches_are_of_one_category(tiny_sets):
 
 
 @pytest.mark.parametrize("name", ["fashion200k", "mit_states", "birds_to_words", "spot_the_diff"])
-def test_vocabulary_knows_what_other_epochs_draw(tiny_sets, name):
+def test_vocabulary_knows_what_other_epochs_draw(tiny_datasets, name):
     import numpy as np
 
-    split = datasets.load(name, tiny_sets(name), "train")
+    split = datasets.load(name, tiny_datasets(name), "train")
     vocabulary = Vocabulary.build(split.vocabulary_texts)
     for seed in range(5):
         drawn = split.draw(np.random.default_rng(seed))
         assert all(0 not in vocabulary.ids(text) for q in drawn for text in q.texts)
 
 
-def test_a_split_without_answers_is_not_evaluated(tmp_path, tiny_sets):
-    folder = tiny_sets("fashion_iq")
+def test_a_split_without_targets_is_not_evaluated(tmp_path, tiny_datasets):
+    folder = tiny_datasets("fashion_iq")
     config = profile_config("smoke", "fashion_iq", **{"train.steps": 2, "train.warmup_steps": 1})
     run = train_and_evaluate(config, folder, tmp_path, device="cpu", progress=False)
     from maaf_lab.errors import RunError
@@ -175,8 +175,8 @@ def test_a_text_is_no_tuple_of_captions():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tour(tiny_sets, name):
-    one = open_tour(name, tiny_sets(name).parent)
+def test_a_tour(tiny_datasets, name):
+    one = open_tour(name, tiny_datasets(name).parent)
     samples = one.samples(4)
     assert len(samples) == 4 and all(s["source"].shape == s["target"].shape == (224, 224, 3) and s["text"] for s in samples)
     assert "SYNTHETIC DATA" in one.title and one.sizes()["queries"].min() > 0

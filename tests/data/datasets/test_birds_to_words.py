@@ -68,8 +68,8 @@ def pairs(split):
     return [(split.images[q.source].id, split.images[q.target].id, *q.texts) for q in split.queries]
 
 
-def numbered(*told):
-    return [(f"large.jpg?{left}", f"large.jpg?{right}", text) for left, right, text in told]
+def numbered(*expected):
+    return [(f"large.jpg?{left}", f"large.jpg?{right}", text) for left, right, text in expected]
 
 
 def test_evaluation_has_a_query_for_each_description(root):
@@ -310,7 +310,7 @@ def test_origin_and_made_data(root):
     )
     report = BirdsToWords(root).check(progress=False)
     assert report.complete and report.origin == "synthetic birds"
-    assert not any("paper" in note for note in report.notes), "synthetic data is not set beside the paper's"
+    assert not any("paper" in note for note in report.notes), "synthetic data is not compared with the paper's"
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=30)
@@ -322,20 +322,20 @@ lines = st.lists(
 @given(lines, st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n"]))
 @example([("a", "b", "test", '"quoted\tand tabbed"')], True, "\r\n")
 def test_any_rows(tmp_path_factory, data, header, end):
-    """Every description that says something of two pictures is a query, and in training its mirror image too."""
+    """Every description of two images is a query, and in training its swapped text too."""
     root = tmp_path_factory.mktemp("any")
     (root / "images").mkdir()
     lines = [HEADER] * header + [row(left, right, split, text) for left, right, split, text in data]
     (root / ANNOTATION).write_bytes("".join(line + end for line in lines).encode())
     for split in ("train", "val", "test"):
-        told = [(a, b, text.strip()) for a, b, name, text in data if name == split and a != b and text.strip()]
-        if not told:
+        expected = [(a, b, text.strip()) for a, b, name, text in data if name == split and a != b and text.strip()]
+        if not expected:
             with pytest.raises(DataError, match="expected rows of"):
                 BirdsToWords(root).read(split)
             continue
         part = BirdsToWords(root).read(split)
-        mirrored = [(b, a, swapped(text)) for a, b, text in told] if split == "train" else []
-        assert pairs(part) == told + mirrored
+        mirrored = [(b, a, swapped(text)) for a, b, text in expected] if split == "train" else []
+        assert pairs(part) == expected + mirrored
         if part.draw:
             drawn = part.draw(np.random.default_rng(0))
             assert sorted((q.source, q.target) for q in drawn) == sorted({(q.source, q.target) for q in part.queries})

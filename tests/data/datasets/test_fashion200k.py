@@ -227,7 +227,7 @@ def test_wrong_folders(root, wrong_folders):
     wrong_folders(Fashion200k, root, "xthan/fashion-200k", "labels", "women")
 
 
-def test_missing_pictures(root):
+def test_missing_images(root):
     (root / name("test", "dress", 1)).unlink()
     with pytest.raises(DataError, match=r"1 of 7 images missing \(first: dress/test/1/1_0\.jpeg\) .*women; they cost 2 queries"):
         Fashion200k(root).load("test")
@@ -284,7 +284,7 @@ def test_a_draw_is_a_function_of_its_generator(root):
     assert red == {1, 3}  # blue silk, red lace
 
 
-def test_skipped_pictures_are_never_drawn(root):
+def test_skipped_images_are_never_sampled(root):
     (root / name("train", "dress", 1)).unlink()  # the only blue silk dress
     (root / name("train", "jacket", 1)).unlink()  # the black jacket's only partner
     split = Fashion200k(root).load("train", missing="skip")

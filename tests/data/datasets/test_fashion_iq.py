@@ -93,7 +93,7 @@ def test_test_has_no_targets(root):
     assert [q.target_label for q in FashionIQ(root).load("test").queries] == [None, None, "S2", None]
 
 
-def test_other_kinds_of_picture(root):
+def test_other_image_formats(root):
     for asin, suffix in (("D1", ".png"), ("S1", ".jpeg"), ("T1", ".png")):
         picture(root / "images" / f"{asin}{suffix}")
     for asin in ("D1", "S1"):
@@ -102,7 +102,7 @@ def test_other_kinds_of_picture(root):
     assert (names["D1"], names["S1"], names["T1"]) == ("D1.png", "S1.jpeg", "T1.jpg")
 
 
-def test_missing_pictures(root):
+def test_missing_images(root):
     (root / "images" / "DT.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of 7 images missing \(first: DT\.jpg\) under .*images; they cost 2 queries"):
         FashionIQ(root).load("val")
@@ -330,7 +330,7 @@ def annotated(published):
 
 @pytest.fixture(scope="module")
 def stood_in(annotated, annotations_only):
-    """Every picture counts as there."""
+    """Every image is taken for present."""
     return annotations_only(FashionIQ)(annotated.root)
 
 
@@ -357,7 +357,7 @@ def test_the_words_of_the_published_captions(stood_in):
     assert len(set(Vocabulary.build(texts).words) - {JOINER}) == 3_945
 
 
-def test_published_annotations_without_pictures(annotated):
+def test_published_annotations_without_images(annotated):
     with pytest.raises(DataError, match=r"15,415 of 15,415 images missing.*they cost 6,016 queries"):
         annotated.load("val")
 

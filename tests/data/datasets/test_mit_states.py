@@ -52,7 +52,7 @@ def root(tmp_path):
     return write(tmp_path / "mit")
 
 
-def asked(split):
+def queries_of(split):
     return [(split.images[q.source].id, *q.texts, q.target_label) for q in split.queries]
 
 
@@ -65,7 +65,7 @@ def test_every_test_image_asks_for_every_other_adjective_of_its_noun(root):
     assert [image.id for image in split.images] == TEST_IDS
     assert [image.label for image in split.images] == [name.split("/")[0] for name in TEST_IDS]
     assert all(image.path == root / "images" / image.id for image in split.images)
-    assert sorted(asked(split)) == sorted(
+    assert sorted(queries_of(split)) == sorted(
         [(f"ancient castle/{i}.jpg", word, f"{word} castle") for i in (0, 1) for word in ("ruined", "painted")]
         + [
             (f"{own} castle/0.jpg", word, f"{word} castle")
@@ -195,7 +195,7 @@ def test_missing_images(root):
         MITStates(root).load("test")
     split = MITStates(root).load("test", missing="skip")
     assert [image.id for image in split.images] == TEST_IDS[:-1]
-    assert not any("ruined castle" in query for query in asked(split)), "an adjective goes with its last image"
+    assert not any("ruined castle" in query for query in queries_of(split)), "an adjective goes with its last image"
     assert len(split.queries) == 5 and split.origin.endswith("; 5 queries dropped: 1 images missing or damaged")
 
     train = MITStates(root).load("train", missing="skip")

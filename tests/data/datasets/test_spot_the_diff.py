@@ -21,7 +21,7 @@ ENTRIES = [
 
 
 def write(root, entries=None, **others):
-    """Every split holds ENTRIES, or what `entries` or a split's own name says; all pictures are there."""
+    """Every split has ENTRIES, or `entries`, or what is passed by its name; all images exist."""
     (root / "annotations").mkdir(parents=True, exist_ok=True)
     (root / "resized_images").mkdir(exist_ok=True)
     for split in ("train", "val", "test"):
@@ -245,14 +245,14 @@ def test_any_file_of_the_right_shape(tmp_path_factory, data, ascii_only):
     (root / "resized_images").mkdir()
     (root / "annotations").mkdir()
     annotation(root).write_text(json.dumps(data, ensure_ascii=ascii_only), encoding="utf-8")
-    told = [(str(entry["img_id"]), text) for entry in data for text in entry["sentences"] if text.strip()]
-    if not told:
+    expected = [(str(entry["img_id"]), text) for entry in data for text in entry["sentences"] if text.strip()]
+    if not expected:
         with pytest.raises(DataError, match="expected at least one sentence"):
             SpotTheDiff(root).read("test")
         return
     part = SpotTheDiff(root).read("test")
     found = [(part.images[q.source].id, part.images[q.target].id, *q.texts) for q in part.queries]
-    assert found == [(pair, f"{pair}_2", text) for pair, text in told]
+    assert found == [(pair, f"{pair}_2", text) for pair, text in expected]
     names = [image.path.name for image in part.images]
     assert len(names) == len(set(names))
     assert set(names) == {name for entry in data for name in (f"{entry['img_id']}.png", f"{entry['img_id']}_2.png")}
@@ -281,7 +281,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory, data):
 
 @pytest.fixture
 def annotated(tmp_path, published, annotations_only):
-    """The published annotations, with pictures stood in for."""
+    """The published annotations, with every image taken for present."""
     (tmp_path / "annotations").symlink_to(published("spot_the_diff", "annotations"))
     (tmp_path / "resized_images").mkdir()
     return annotations_only(SpotTheDiff)(tmp_path)

@@ -28,7 +28,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("pose", PLACES)
-def test_every_attribute_that_a_text_may_tell_shows(pose):
+def test_every_attribute_that_a_text_may_mention_shows(pose):
     base = Bird(
         "blue",
         "gray",

@@ -76,9 +76,9 @@ def test_shadows_and_hidden_parts():
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, named",
     [({"color": "pink"}, "pink"), ({"size": "huge"}, "huge"), ({"pos": (1.2, 0.5)}, "pos"), ({"shape": "cone"}, "cone")],
 )
-def test_objects_that_cannot_be_drawn(change, told):
-    with pytest.raises(DataError, match=told):
+def test_objects_that_cannot_be_drawn(change, named):
+    with pytest.raises(DataError, match=named):
         draw([[{**obj(), **change}]], 32)

@@ -11,7 +11,7 @@ from maaf_lab.synthetic.states.unseen_nouns import TEST_NOUNS
 
 
 @pytest.mark.parametrize("size, pictures", [("full", 6048), ("tiny", 210)])
-def test_every_adjective_of_the_test_stands_in_the_training(size, pictures):
+def test_every_test_adjective_occurs_in_training(size, pictures):
     jobs = plan(size)
     assert len(jobs) == pictures == len({path for path, *_ in jobs}) == len({number for *_, number in jobs})
     seen = {split: {a for _, a, noun, _ in jobs if (noun in TEST_NOUNS) == (split == "test")} for split in ("train", "test")}

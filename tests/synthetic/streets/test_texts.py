@@ -13,7 +13,7 @@ from maaf_lab.synthetic.streets.things import CAR_COLORS, CAR_KINDS, PERSON_KIND
 
 @pytest.fixture(scope="module")
 def pairs(full):
-    """Pairs of one split of a full set, as the sidecar tells them, with their sentences."""
+    """Pairs of one split of a full set, as the sidecar describes them, with their sentences."""
     return [(describe(0, pair), pair.entries) for pair in full["val"]]
 
 
@@ -85,7 +85,7 @@ def key(thing):
 
 
 def holds(text, pair):
-    """Whether a sentence is true of a pair as the sidecar tells it."""
+    """Whether a sentence is true of a pair as the sidecar describes it."""
     before, after = pair["before"], pair["after"]
     there, then = {key(t) for t in before}, {key(t) for t in after}
     count = COUNT.fullmatch(text)
