@@ -57,6 +57,16 @@ def test_a_check_opens_every_split(root, monkeypatch, shell, query, what):
     assert code == 1 and f"problem: {error.value}" in out and "Traceback" not in out + err
 
 
+@pytest.mark.parametrize("counts", ["3", '{"train": 3}', '{"train": [2]}', '{"train": ["2", "1"]}', "[1, 2]"])
+def test_damaged_counts_are_a_problem(root, counts):
+    mark = '{"dataset": "toy", "origin": "synthetic toy", "counts": COUNTS}'
+    (root / "made.json").write_text(mark.replace("COUNTS", '{"train": [2, 1], "test": [2, 1]}'))
+    assert Toy(root).check(progress=False).complete
+    (root / "made.json").write_text(mark.replace("COUNTS", counts))
+    report = Toy(root).check(progress=False)
+    assert not report.complete and any("expected dataset 'toy', an origin and counts" in text for text in report.problems)
+
+
 def test_the_labs_own_cache_is_no_entry_of_the_dataset(root):
     before = str(Toy(root).check(progress=False))
     assert "2 entries" in before
