@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.layers.attention import FusionBlock
 from maaf_lab.models.systems.two_stream import StreamBlock
+from maaf_lab.utils.parallel import torch_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator, PartialState
@@ -94,18 +97,63 @@ def cpu_has_bf16() -> bool | None:
 
 
 def make_accelerator(precision: str, device: str | None = None) -> Accelerator:
-    """Accelerate on a GPU where there is one, unless `device` is "cpu"."""
+    """Accelerate's view of the device: `device` (see `torch_device`), or a GPU where there is one. ConfigError for any other."""
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # a notebook may train runs in different precisions
-    return Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+    _choose(device)
+    with _own_surroundings(device):  # a notebook may train runs in different precisions
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+    if device and accelerator.device.type != torch_device(device).type:
+        raise ConfigError(f"device: expected {device}, found that accelerate takes {accelerator.device}; unset its variables")
+    return accelerator
 
 
 def processes_of_this_run(device: str | None = None) -> PartialState:
     """This process among those that `accelerate launch` started; without it, the only one."""
     from accelerate import PartialState
+
+    _choose(device)
+    with _own_surroundings(device):
+        return PartialState(cpu=device == "cpu")
+
+
+def _choose(device: str | None) -> None:
+    """Make `cuda:1` the GPU that "cuda" means. ConfigError for a device that is not there."""
+    if device and (index := torch_device(device).index) is not None:
+        if launched_together():
+            raise ConfigError(f'device: expected "cuda" or "cpu" for several processes, each has its own GPU; found {device!r}')
+        torch.cuda.set_device(index)
+
+
+def launched_together() -> bool:
+    """Whether this process is one of several that a launcher started: it sets all of these variables."""
+    numbers = [os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")]
+    return all(number.isdecimal() for number in numbers) and int(numbers[-1]) > 1 and bool(os.environ.get("MASTER_ADDR"))
+
+
+@contextmanager
+def _own_surroundings(device: str | None) -> Iterator[None]:
+    """Accelerate without what is left in the environment: variables of another launch, which would wait for other processes
+    or end in an error, and its own settings, since everything that changes a run's numbers is a setting of the run."""
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)
-    return PartialState(cpu=device == "cpu")
+    left = [] if launched_together() else [name for name in _LAUNCH if name in os.environ]
+    places = () if device else ("ACCELERATE_USE_CPU", "ACCELERATE_TORCH_DEVICE")
+    left += [name for name in os.environ if name.startswith("ACCELERATE_") and name not in places]
+    kept = {name: os.environ.pop(name) for name in left}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+_LAUNCH = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    *("PMI_RANK", "PMI_SIZE", "PMI_LOCAL_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+    *(f"OMPI_COMM_WORLD_{what}" for what in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE")),
+    *(f"MV2_COMM_WORLD_{what}" for what in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE")),
+)

@@ -6,7 +6,6 @@ Shapes: B queries of a batch, T targets, D width.
 from __future__ import annotations
 
 import math
-import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform, some_in_gray
 from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import load_state, save_state
+from maaf_lab.models.checkpoints import FROM_THE_START, load_state, save_state
 from maaf_lab.models.layers.attention_dropout import keep_out_of_graphs
 from maaf_lab.training.devices import (
     cpu_has_bf16,
@@ -35,9 +34,11 @@ from maaf_lab.training.devices import (
     keep_blocks,
     make_accelerator,
     prepare_layout,
+    processes_of_this_run,
     recompute_blocks,
 )
-from maaf_lab.utils.files import locked, write_text
+from maaf_lab.utils.files import locked, remove_leftovers, write_text
+from maaf_lab.utils.wording import counted
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
@@ -96,14 +97,17 @@ def _warn_of_slow_bf16(name: str) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process may train a run: two would overwrite each other's checkpoints."""
+def _alone(folder: Path, main: bool) -> Iterator[None]:
+    """Only one process may train a run: two would overwrite each other's checkpoints. Files that killed ones left are removed.
+
+    main: of several processes that train this run together, the first one holds the lock.
+    """
 
     def held() -> None:
         raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
 
     folder.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("RANK", "0")):  # of several processes that train this run together, the first one holds the lock
+    if not main:
         yield
         return
     with locked(folder / "lock", held) as alone:
@@ -113,6 +117,8 @@ def _alone(folder: Path) -> Iterator[None]:
                 "process trains this run",
                 stacklevel=4,
             )
+        else:
+            remove_leftovers(folder)
         yield
 
 
@@ -131,7 +137,8 @@ def fit(
     """Train `model` in place on `split` for `config.train.steps`, from the folder's checkpoint where there is one.
 
     On a CPU, a run that was killed and started again ends with the same bytes of weights as one that never stopped: the state
-    of model, optimizer, schedule, sampling and random numbers is in the checkpoint or a function of the step.
+    of model, optimizer, schedule, sampling and random numbers is in the checkpoint or a function of the step. So is the number
+    of threads, which stays set after this returns.
     workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
     Under `accelerate launch` with several processes, each takes its share of every batch, and the loss compares each query with
     the targets of all processes; batch norm then uses each process's own images (on GPUs: all).
@@ -143,7 +150,7 @@ def fit(
             f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
             "what it computes again. Leave one out"
         )
-    with _alone(folder / "state"):
+    with _alone(folder / "state", processes_of_this_run(device).is_main_process):
         try:
             return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
         except SaveError as error:
@@ -171,10 +178,9 @@ def _fit(
     transform = build_transform(config.data.transform, config.data.pixels)
 
     start, log, window, seconds = 0, [], [], 0.0
+    where = {"device": accelerator.device.type, "processes": accelerator.num_processes}
     if checkpoint.exists():
-        state = load_state(checkpoint)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        state = _resumed(checkpoint, config, model, optimizer, where)
         start, log, window, seconds = state["step"], state["log"], state["window"], state["seconds"]
     if several and accelerator.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -198,6 +204,9 @@ def _fit(
             save_state(
                 checkpoint,
                 {
+                    "run": config.name,
+                    "threads": torch.get_num_threads(),
+                    **where,
                     "model": model.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "random": _random_state(),
@@ -268,6 +277,49 @@ def _fit(
     if recompute:
         keep_blocks(model)
     return seconds + time.monotonic() - clock
+
+
+def _resumed(
+    checkpoint: Path, config: RunConfig, model: ComposedModel, optimizer: torch.optim.Optimizer, where: dict[str, Any]
+) -> dict[str, Any]:
+    """The state that a run goes on from, put into model and optimizer.
+
+    On a CPU it goes on with the threads that it began with: another number adds in another order, and its weights would be those
+    of neither. A kind of device or a number of processes that is another one than before cannot be restored: it is told.
+    Raises RunError for a state of another run, of a step that the run does not have, or that does not fit.
+    """
+    state = load_state(checkpoint)
+    if state.get("run", config.name) != config.name:  # none: of an earlier version
+        raise RunError(f"{checkpoint}: expected the state of {config.name}, found that of {state['run']}. {FROM_THE_START}")
+    if not isinstance(state["step"], int) or not 0 <= state["step"] <= config.train.steps:
+        raise RunError(
+            f"{checkpoint}: expected a step of at most {config.train.steps:,}, which the run has, found {state['step']!r}. "
+            f"{FROM_THE_START}"
+        )
+    try:
+        if lacking := sorted({"model", "optimizer", "random", "scaler", "log", "window", "seconds"} - set(state)):
+            raise ValueError(f"without {', '.join(lacking)}")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{checkpoint}: expected the state of {config.name}, found one that does not fit "
+            f"({' '.join(str(error).split())[:300]}). {FROM_THE_START}"
+        ) from error
+    if changed := [f"{name} {state[name]}, now {now}" for name, now in where.items() if state.get(name, now) != now]:
+        warnings.warn(
+            f"{config.name} goes on elsewhere than it began ({'; '.join(changed)}): its weights will not be, to the byte, those "
+            f"of a run that never stopped. To begin anew, delete {checkpoint.parent}",
+            stacklevel=5,
+        )
+    if where["device"] == "cpu" and state.get("threads", torch.get_num_threads()) != torch.get_num_threads():
+        warnings.warn(
+            f"{config.name} goes on with {counted(state['threads'], 'thread')}, as it began, not with {torch.get_num_threads()}: "
+            f"another number gives other weights. To begin anew with these, delete {checkpoint.parent}",
+            stacklevel=5,
+        )
+        torch.set_num_threads(state["threads"])
+    return state
 
 
 def _seed(numbers: list[int]) -> int:

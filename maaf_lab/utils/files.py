@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Whatever happens while writing (a kill, a full disk), `path` is the old file or the new one, whole. A failed write raises
     SaveError and leaves no temporary file behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
@@ -33,7 +34,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             "Make room or choose another folder, then start again."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)  # also after Ctrl-C
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)  # also after Ctrl-C
+
+
+def remove_leftovers(folder: Path, age: float = 0) -> None:
+    """Remove what processes that were killed in `write_atomically` left in a folder, if it is older than `age` seconds.
+
+    Age 0 is for a folder that only the holder of a lock writes to; elsewhere somebody may be writing.
+    """
+    for left in folder.glob("*.*.tmp"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+            if left.name.split(".")[-2].isdecimal() and time.time() - left.stat().st_mtime >= age:
+                left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,8 +73,9 @@ def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            held()
-            lock.acquire()
+            if _has_locks(path.parent):
+                held()
+                lock.acquire()
     except OSError:
         pass
     try:
@@ -71,6 +85,21 @@ def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
             with contextlib.suppress(OSError):  # some systems cannot remove an open file
                 path.unlink()  # while it is held: a process that opened it before sees that it is gone, and starts again
             lock.release()
+
+
+def _has_locks(folder: Path) -> bool:
+    """Whether files can be locked in a folder: some file systems say "held by another" of every lock."""
+    from filelock import FileLock, Timeout
+
+    path = folder / f"{uuid.uuid4().hex}.lock"  # that nobody else knows
+    try:
+        with FileLock(path, blocking=False, fallback_to_soft=False):
+            return True
+    except (OSError, Timeout):
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def read_text(path: Path) -> str:

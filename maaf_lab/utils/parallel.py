@@ -1,4 +1,4 @@
-"""Work on all cores: ordered maps over threads and processes, with a progress bar.
+"""Where work is done: ordered maps over threads and processes, with a progress bar, and the device that somebody asks for.
 
 Own code because `Executor.map` starts everything at once (before Python 3.14), so that the images of a whole dataset would wait
 in memory; here work is never far ahead of the caller.
@@ -12,9 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache, partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm.auto import tqdm
+
+from maaf_lab.errors import ConfigError
+from maaf_lab.utils.wording import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -22,6 +28,21 @@ T, R = TypeVar("T"), TypeVar("R")
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def torch_device(asked: str | torch.device) -> torch.device:
+    """The device that is asked for, "cpu", "cuda", "cuda:1"; ConfigError where it is not there, with those that are."""
+    import torch
+
+    there = ["cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
+    if torch.cuda.is_available():
+        there += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if str(asked) not in (*there, "cpu:0"):
+        raise ConfigError(
+            f"device: expected one that is here ({', '.join(there)}), found {str(asked)[:80]!r}; leave it out for a GPU "
+            f"where there is one, else the CPU{did_you_mean(asked, there)}"
+        )
+    return torch.device(asked)
 
 
 def in_threads(

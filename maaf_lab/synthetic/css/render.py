@@ -19,7 +19,7 @@ from torch import Tensor
 from maaf_lab.data.datasets.css_scenes import COLORS, SHAPES, SIZES, shape_of
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.synthetic.css import rays
-from maaf_lab.utils.parallel import cores, in_threads
+from maaf_lab.utils.parallel import cores, in_threads, torch_device
 
 SAMPLES = 3  # rays along each side of a pixel
 LEAST_PIXELS = 16
@@ -98,7 +98,7 @@ def stream(
 
 
 def _device(device: str | torch.device | None) -> torch.device:
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return torch_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 # --- the same for all images of a size --------------------------------------------------------------------------------
