@@ -128,13 +128,16 @@ def run_missing(
 ) -> dict[str, Exception]:
     """Train the runs that neither folder has, each once; a run that fails stops no other. Returns the failures: run -> error.
 
+    A finished run whose files are damaged has failed too: it is not trained again, which would take what is left of it.
     wanted: of each dataset a function that gives its folder, and draws synthetic data where there is none, and the settings of
     the runs on it; the function is called only where a run is missing. title: of the progress bar.
     """
     failed: dict[str, Exception] = {}
     jobs: dict[str, Job] = {}
     for data, configs in wanted:
-        missing = {c.name: c for c in configs if c.name not in jobs and find(c, (runs_root, records)) is None}
+        found = {c.name: (c, find(c, (runs_root, records))) for c in configs if c.name not in jobs}
+        failed |= {name: why for name, (_, run) in found.items() if run is not None and (why := run.damage(name))}
+        missing = {name: config for name, (config, run) in found.items() if run is None}
         try:
             folder = data() if missing else ""
             jobs |= {name: Job(config, folder, runs_root, device) for name, config in missing.items()}

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maaf_lab.errors import RunError
+from maaf_lab.errors import RunError, SaveError
 from maaf_lab.retrieval.rankings import RECORD_AGAIN, Rankings
-from maaf_lab.utils.files import locked, write_atomically
+from maaf_lab.utils.files import locked, remove_leftovers, why_not_writable, write_atomically
 
 RUNS, FIGURES = "runs.parquet", "figures.npz"
 PARTS = ("config.json", "environment.json", "metrics.json", "log.csv")  # files of a run's folder; columns without their ending
@@ -43,7 +43,10 @@ class Record:
 
     @property
     def rankings(self) -> Rankings:
-        protocol = json.loads(self.line["metrics"])["protocol"]
+        try:
+            protocol = json.loads(self.line["metrics"])["protocol"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.path}: expected the metrics of {self.line['run']}, found damage. {RECORD_AGAIN}") from error
         return Rankings.load_ranks(self.path.parent / self.line["ranks"], self.line["run"], protocol)
 
 
@@ -59,6 +62,7 @@ def records(folder: str | Path) -> Mapping[str, Record]:
 
 @lru_cache(maxsize=8)  # a table asks once a row
 def _records(path: Path, *_state: int) -> Mapping[str, Record]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -66,7 +70,7 @@ def _records(path: Path, *_state: int) -> Mapping[str, Record]:
             lines = file.read(columns=list(COLUMNS)).to_pylist()
         if any(set(line) != set(COLUMNS) or None in line.values() for line in lines):
             raise ValueError(f"expected the columns {', '.join(COLUMNS)}, all filled")
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise RunError(f"{path}: expected the records of runs, found damage ({error}). {RECORD_AGAIN}") from error
     return {line["run"]: Record(path, line) for line in lines}
 
@@ -126,8 +130,11 @@ def _arrays(path: Path, begin: str = "") -> dict[str, np.ndarray]:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One writer a folder: of two that read the same file, the second would write without the first one's run."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if why := why_not_writable(folder):
+        raise SaveError(f"{folder}: expected a folder for records that can be written; {why}. Name another folder")
     with locked(folder / "records.lock", lambda: None) as alone:
-        if not alone:
+        if alone:
+            remove_leftovers(folder)
+        else:
             warnings.warn(f"{folder} cannot be locked: make sure that no other process adds to its records", stacklevel=4)
         yield

@@ -3,6 +3,7 @@
 {dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
                            rankings.parquet  metrics.json   (written last: a folder with it is finished)
                            folders.json   (where its data stood on this machine: never recorded or copied)
+                           metrics-{what}.json  rankings-{what}.parquet   (of another split, or of other data than it is named by)
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ import torch
 from maaf_lab.config import RunConfig
 from maaf_lab.data.split import reworded
 from maaf_lab.errors import LabError, RunError
-from maaf_lab.experiments.records import PARTS, Record, add_record, records
+from maaf_lab.experiments.records import Record, add_record, records
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import load_model
+from maaf_lab.models.checkpoints import load_model, read_config, refuse_weights_of_another
 from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.utils.files import write_atomically
 from maaf_lab.utils.paths import own_folder, records_folder
 from maaf_lab.utils.wording import did_you_mean
 
@@ -36,6 +38,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDERS = "folders.json"
+RETRAIN = "Put the file back, or delete the run's folder and train it again."
+RANK_AGAIN = "Run `maaf-lab evaluate` on the run: its numbers stand there, and are counted again."
+
+
+def _again(part: str) -> str:
+    """What to do about a file of a run that is damaged."""
+    if part.startswith("metrics"):
+        return RANK_AGAIN
+    return {FOLDERS: "Delete it, and name the data: maaf-lab evaluate RUN --data-root DIR."}.get(part, RETRAIN)
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,12 @@ class Run:
     """One run, read on demand. Missing parts raise RunError saying how to get them.
 
     folder: its own. record: where it is read from instead; such a run has no weights, and its folder is a name only.
+    result: which of its results `metrics` and `rankings` are, "" for its own (see `train.evaluate`).
     """
 
     folder: Path
     record: Record | None = field(default=None, compare=False)
+    result: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))  # people pass text
@@ -64,18 +77,30 @@ class Run:
         if self.record is not None:
             return self.record.text(part)
         path = self.folder / part
-        return path.read_text() if path.is_file() else None
+        try:
+            return path.read_text(encoding="utf-8") if path.is_file() else None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{path}: expected UTF-8 text, found damage ({error}). {_again(part)}") from error
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _json(self, name: str, **needed: type | tuple[type, ...]) -> dict[str, Any]:
+        """The object in a JSON file, with the keys `needed` and values of these types; else a RunError that names the file."""
+        path, again = self.folder / name, _again(name)
         if (text := self.text(name)) is None:
             raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.")
         try:
-            return json.loads(text)
-        except ValueError as error:
-            raise RunError(f"{self.folder / name}: expected JSON, found damage ({error}). Delete it and start again.") from error
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path}: expected JSON, found damage ({error}). {again}") from error
+        if not isinstance(found, dict):
+            raise RunError(f"{path}: expected a JSON object, found {str(found)[:80]!r}. {again}")
+        if wrong := [key for key, kind in needed.items() if not isinstance(found.get(key), kind)]:
+            raise RunError(f"{path}: expected {', '.join(needed)}, found no {', '.join(wrong)} as they should be. {again}")
+        return found
 
     @property
     def config(self) -> RunConfig:
+        if self.record is None and (self.folder / "config.json").is_file():
+            return read_config(self.folder)
         return RunConfig.from_dict(self._json("config.json"), older=True)
 
     @property
@@ -84,7 +109,15 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        metrics = self._json("metrics.json")
+        name = f"metrics{self.result}.json"
+        metrics = self._json(name, data=str, split=str, queries=int, protocol=str, interval=str, metrics=dict)
+        for value in metrics["metrics"].values():
+            if not isinstance(value, dict) or not all(
+                isinstance(value.get(key), (int, float)) for key in ("value", "low", "high")
+            ):
+                raise RunError(
+                    f"{self.folder / name}: expected a value, low and high of each metric, found {str(value)[:80]}. {RANK_AGAIN}"
+                )
         return {**metrics, "protocol": reworded(metrics["protocol"])}
 
     @property
@@ -94,14 +127,22 @@ class Run:
 
         if (text := self.text("log.csv")) is None:
             raise RunError(f"{self.folder}: expected log.csv, found none: the run was not started here")
-        return pd.read_csv(io.StringIO(text))
+        try:
+            log = pd.read_csv(io.StringIO(text))
+        except ValueError as error:
+            raise RunError(
+                f"{self.folder / 'log.csv'}: expected the training curve, found damage ({error}). {RETRAIN}"
+            ) from error
+        if missing := [name for name in ("step", "loss") if name not in log.columns]:
+            raise RunError(f"{self.folder}/log.csv: expected the training curve, found no {', '.join(missing)}. {RETRAIN}")
+        return log
 
     @property
     def data_root(self) -> Path | None:
         """The folder of the data that the run was trained on here; None where that is not known. RunError where it is gone."""
         if (self.record is not None) or not (self.folder / FOLDERS).is_file():
             return None
-        root = Path(self._json(FOLDERS)["data_root"])
+        root = Path(self._json(FOLDERS, data_root=str)["data_root"])
         if not root.is_dir():
             raise RunError(
                 f"{self.folder}: expected its data in {root}, where it was trained, found no such folder. Say where the data is "
@@ -113,7 +154,27 @@ class Run:
     def rankings(self) -> Rankings:
         if self.record is not None:
             return self.record.rankings
-        return Rankings.load(self.folder / "rankings.parquet")
+        return Rankings.load(self.folder / f"rankings{self.result}.parquet")
+
+    def damage(self, settings: str = "") -> LabError | None:
+        """Why a finished run cannot be shown, in a table for instance; None where all of it can be read.
+
+        settings: the name that its settings have to give, where it was looked for by them.
+        """
+        try:
+            config, metrics, ranked = self.config, self.metrics, len(self.rankings)
+            _ = self.environment
+        except LabError as error:
+            return error
+        if settings and config.name != settings:
+            return RunError(
+                f"{self.folder}: expected the settings of {settings} in config.json, found those of {config.name}. {RETRAIN}"
+            )
+        if ranked != metrics["queries"]:
+            return RunError(
+                f"{self.folder}: expected {metrics['queries']:,} ranks, as metrics.json says, found {ranked:,}. {RANK_AGAIN}"
+            )
+        return None
 
     def load_model(self, device: str = "cpu") -> ComposedModel:
         """The trained model, in evaluation mode."""
@@ -138,7 +199,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "system": platform.system(),
         "versions": versions,
         "commit": _commit(),
-        "device": f"{device.type} ({name})",
+        "device": f"{device} ({name})",
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -158,9 +219,12 @@ def _commit() -> str:
 def save_record(run: Run, folder: str | Path) -> Run:
     """Add what a finished run's numbers rest on to the records in `folder`, small enough to commit; returns the run in there.
 
-    It is found by its settings, whatever its folder is called. Raises RunError when the run is not finished.
+    It is found by its settings, whatever its folder is called. Raises RunError when the run is not finished, when its weights are
+    not of its settings, and where `folder` is the run's own.
     """
     name = _finished(run).config.name
+    if Path(folder).resolve() == run.folder.resolve():
+        raise RunError(f"{folder}: expected a folder for the records of several runs, found the run's own folder; name another")
     log = run.text("log.csv")
     if log is None:
         raise RunError(f"{run.folder}: expected log.csv, found none: only a run that was trained here can be recorded")
@@ -177,16 +241,21 @@ def save_copy(run: Run, folder: str | Path) -> Run:
     """
     folder = Path(folder)
     _finished(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*PARTS, "vocabulary.json", "model.safetensors"):
-        shutil.copyfile(run.folder / name, folder / name)
-    run.rankings.without_lists().save(folder / "rankings.parquet")
-    return Run(folder)
+    if folder.resolve() == run.folder.resolve():
+        raise RunError(f"{folder}: expected a folder for the copy, found the run's own folder; name another")
+    rankings = run.rankings.without_lists()
+    for name in ("config.json", "environment.json", "log.csv", "vocabulary.json", "model.safetensors"):
+        write_atomically(folder / name, lambda beside, name=name: shutil.copyfile(run.folder / name, beside) and None)
+    rankings.save(folder / "rankings.parquet")
+    write_atomically(folder / "metrics.json", lambda beside: shutil.copyfile(run.folder / "metrics.json", beside) and None)
+    return Run(folder)  # metrics last: a folder with them is finished
 
 
 def _finished(run: Run) -> Run:
     if not run.finished:
         raise RunError(f"{run.folder}: expected a finished run, found no metrics.json. Start it again to go on.")
+    if (run.folder / "model.safetensors").is_file():
+        refuse_weights_of_another(run.folder, run.config)
     return run
 
 

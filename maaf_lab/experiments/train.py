@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
@@ -15,15 +21,29 @@ from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import FOLDERS, Run, environment
 from maaf_lab.models.checkpoints import save_model
 from maaf_lab.models.registry import build_model, build_vocabulary
+from maaf_lab.models.weights import fingerprint
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
 from maaf_lab.retrieval.metrics import recalls
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.training.devices import make_accelerator, processes_of_this_run
 from maaf_lab.training.fit import fit
-from maaf_lab.utils.files import write_json
+from maaf_lab.utils.files import remove_leftovers, write_json
+from maaf_lab.utils.parallel import torch_device
 
 
+@contextmanager
+def _threads_as_before() -> Iterator[None]:
+    """A run that goes on takes the number of threads that it began with; what comes after it does not."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+@_threads_as_before()
 def train_and_evaluate(
     config: RunConfig,
     data_root: str | Path,
@@ -42,6 +62,8 @@ def train_and_evaluate(
     Under `accelerate launch` all processes call this; the first one alone writes and evaluates.
     """
     run = Run(Path(runs_root) / config.name)
+    if device:
+        torch_device(device)  # what is not there is told of a finished run too
     if run.finished:
         return run
     found = datasets.origin(config.data.dataset, data_root)
@@ -67,6 +89,7 @@ def train_and_evaluate(
         )
         if processes.is_main_process:
             around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
+            around["weights"] = fingerprint(model.state_dict())
             if (vectors := model.word_vectors()) is not None:
                 around["word_vectors"] = str(vectors)
             write_json(run.folder / "environment.json", {**environment(model.device), **around})
@@ -80,22 +103,39 @@ def train_and_evaluate(
 def evaluate(
     run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True
 ) -> Run:
-    """Rank a split, by default the dataset's usual one, with the run's trained model; writes rankings.parquet, metrics.json."""
+    """Rank a split, by default the dataset's usual one, with the run's trained model; writes rankings.parquet, metrics.json.
+
+    The ranks of another split, or of other data than the run's settings name, are no numbers of this run: they are written to
+    files of their own, metrics-{what}.json and rankings-{what}.parquet, which the returned run reads.
+    """
     config = run.config
-    test = datasets.load(config.data.dataset, data_root, split or datasets.evaluation(config.data.dataset), config.data.missing)
+    usual = datasets.evaluation(config.data.dataset)
+    test = datasets.load(config.data.dataset, data_root, split or usual, config.data.missing)
     if any(q.target_label is None for q in test.queries):
         raise RunError(f"{test.title}: published without answers, so nothing can be counted; rank another split")
-    cache = pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
+    own = config.data.origin
+    elsewhere = bool(own) and test.origin != own and not test.origin.startswith(f"{own}; ")  # then: what of it was dropped
+    named = [test.name] * (test.name != usual) + [hashlib.sha256(test.origin.encode()).hexdigest()[:8]] * elsewhere
+    run = Run(run.folder, result="".join(f"-{part}" for part in named))
     model = run.load_model(make_accelerator("fp32", device).device)
+    cache = pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
     start = time.monotonic()
     queries, gallery = embed_split(model, test, cache, transform=config.data.transform, progress=progress)
     rankings = rank(queries, gallery, test, progress=progress)
-    rankings.save(run.folder / "rankings.parquet")
+    remove_leftovers(run.folder, age=3600)
+    rankings.save(run.folder / f"rankings{run.result}.parquet")
     found = summary(rankings, test, time.monotonic() - start)
     trained_on = run.environment.get("train_data", "") if (run.folder / "environment.json").is_file() else ""
-    if "dropped" in trained_on:  # said on every result, also where the ranked split is whole
+    if elsewhere:
+        found["data"] += f" (other data than the run's: {own})"
+        warnings.warn(
+            f"{run.name}: expected its data, {own!r}, found {test.origin!r}: what follows is of these, and is kept in "
+            f"metrics{run.result}.json. The run's own numbers stay as they are",
+            stacklevel=2,
+        )
+    elif "dropped" in trained_on:  # said on every result, also where the ranked split is whole
         found["data"] += f" (trained on: {trained_on})"
-    write_json(run.folder / "metrics.json", found)
+    write_json(run.folder / f"metrics{run.result}.json", found)
     return run
 
 

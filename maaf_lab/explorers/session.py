@@ -6,6 +6,7 @@ Shapes: N tokens of one query (image tokens of every grid, then words), D width,
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from maaf_lab.data.images import decode, to_square
 from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
-from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.errors import ConfigError, RunError, SaveError
 from maaf_lab.experiments.runs import Run, find_run
 from maaf_lab.experiments.sources import dataset_folder
 from maaf_lab.models.base import ComposedModel, Features, unit
@@ -35,7 +36,7 @@ from maaf_lab.retrieval.relevance import Relevance
 from maaf_lab.synthetic.lazy import LazyPixels
 from maaf_lab.synthetic.registry import can_draw_lazily, lazy_split
 from maaf_lab.utils.files import write_atomically
-from maaf_lab.utils.parallel import in_threads
+from maaf_lab.utils.parallel import in_threads, torch_device
 from maaf_lab.utils.paths import GALLERIES, own_folder
 
 Head = tuple[int, int]  # block and head, both from 0
@@ -226,13 +227,19 @@ class Session:
                 pass  # damaged: computed again
         without_queries = replace(self.split, queries=())
         vectors = embed_split(self.model, without_queries, self.pixels, progress=progress or True)[1].cpu().numpy()
-        file.parent.mkdir(parents=True, exist_ok=True)
 
         def write(beside: Path) -> None:
             with open(beside, "wb") as stream:
                 np.save(stream, vectors)
 
-        write_atomically(file, write)
+        try:
+            write_atomically(file, write)
+        except SaveError as error:
+            warnings.warn(
+                f"{file.parent} cannot be written ({error.__cause__}): the gallery's vectors stay in memory and are computed "
+                "again the next time. To keep them, pass a runs_root that can be written",
+                stacklevel=2,
+            )
         return vectors
 
     @cached_property
@@ -310,8 +317,11 @@ def open_session(
     """Open a run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
 
     data_root: the run's dataset, or the folder that holds it; "" draws synthetic data image by image where that is possible,
-    and otherwise takes the lab's data/. Raises RunError for a run without a model, DataError for missing data.
+    and otherwise takes the lab's data/. Raises RunError for a run without a model, DataError for missing data, ConfigError for a
+    device that is not there.
     """
+    if device:
+        torch_device(device)  # before anything is drawn
     found = find_run(run, runs_root)
     if not (found.folder / "model.safetensors").is_file():
         raise RunError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.split import Split
+from maaf_lab.errors import SaveError
 from maaf_lab.experiments.records import figure_arrays, save_arrays
 from maaf_lab.experiments.runs import Run, pretrained_run
 from maaf_lab.experiments.sources import Source
@@ -106,7 +108,10 @@ class FigureExperiment:
             if folder is not None and (found := figure_arrays(folder, file)) is not None:
                 return found
         arrays = compute()
-        save_arrays(self.runs_root / "figures" / f"{file}.npz", arrays)
+        try:
+            save_arrays(self.runs_root / "figures" / f"{file}.npz", arrays)
+        except SaveError as error:  # a colleague's runs, a full disk: what was computed is shown all the same
+            warnings.warn(f"computed again the next time: {error}", stacklevel=3)
         return arrays
 
     def _kept_table(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:

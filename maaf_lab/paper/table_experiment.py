@@ -106,7 +106,7 @@ class TableExperiment:
         """Sixteen characters that change when the runs that the table shows do, or their metrics."""
         roots = self.runs_root, self.records
         runs = [(config.name, find(config, roots)) for _, configs in self.wanted() for config in configs]
-        shown = [[name, run.metrics if run else None] for name, run in runs]
+        shown = [[name, run.metrics if run and not run.damage() else None] for name, run in runs]
         return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 
     def run(self, dataset: str | None = None) -> TableRuns:

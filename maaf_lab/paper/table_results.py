@@ -81,7 +81,10 @@ def run_table(
         progress=progress,
         title=f"Table {chosen.key}",
     )
-    runs = {label: [run for config in of_row if (run := find(config, (runs_root, records)))] for label, of_row in configs.items()}
+    runs = {
+        label: [run for c in of_row if c.name not in failed and (run := find(c, (runs_root, records)))]
+        for label, of_row in configs.items()
+    }
     if failed and not any(runs.values()):
         raise next(iter(failed.values()))
     return TableRuns(
@@ -121,7 +124,9 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
                     "spread": values["value"].std() if len(finished) > 1 else np.nan,
                     "seeds": len(finished),
                     "steps": finished[0].config.train.steps if finished else np.nan,
-                    "minutes": np.mean([run.environment["train_seconds"] for run in finished]) / 60 if finished else np.nan,
+                    "minutes": np.mean([run.environment.get("train_seconds", np.nan) for run in finished]) / 60
+                    if finished
+                    else np.nan,
                     "paper": match["value"].iloc[0] if len(match) else np.nan,
                     "paper_std": match["std"].iloc[0] if len(match) else np.nan,
                     "status": "run" if finished else missing,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 QUERY_COLUMNS = ("query", "source", "text", "target_label", "category")  # the same for every model
 LIST_COLUMNS = ("top", "scores")
 COLUMNS = (*QUERY_COLUMNS, "rank", *LIST_COLUMNS)
+EVALUATE_AGAIN = "Run `maaf-lab evaluate` on the run: the ranks of its queries stand there, and are computed again."
 RECORD_AGAIN = "Restore the records as they were committed, or run `maaf-lab record` on the run again."
 
 
@@ -117,7 +118,10 @@ class Rankings:
             )
         found = cls.__new__(cls)
         found._frame, found._path, found._queries = None, None, queries.drop_columns([run])
-        found._check(COLUMNS, queries[run].to_numpy().astype(np.int64), protocol)
+        try:
+            found._check(COLUMNS, _whole_numbers(queries[run]), protocol)
+        except (ValueError, RunError) as error:
+            raise RunError(f"{path}: expected the ranks of {run}, found other content ({error}). {RECORD_AGAIN}") from error
         return found
 
     @classmethod
@@ -126,24 +130,34 @@ class Rankings:
         path = Path(path)
         if not path.is_file():
             raise RunError(f"{path}: expected the rankings of an evaluated run, found no file. Run `maaf-lab evaluate` on it.")
-        table, names = _read(path, (*QUERY_COLUMNS, "rank"), "Run `maaf-lab evaluate` again.")
+        table, names = _read(path, (*QUERY_COLUMNS, "rank"), EVALUATE_AGAIN)
         found = cls.__new__(cls)
         found._frame, found._path, found._queries = None, path, table
-        rank = np.array(table["rank"].to_pylist(), np.int64) if "rank" in table.column_names else ()
-        attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))  # pandas keeps them there
-        found._check(names, rank, attrs.get("protocol", ""))
+        try:
+            rank = _whole_numbers(table["rank"]) if "rank" in names else ()
+            attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))  # pandas keeps them there
+            found._check(names, rank, str(attrs.get("protocol", "")))
+        except (ValueError, AttributeError, RunError) as error:
+            raise RunError(f"{path}: expected rankings, found other content ({error}). {EVALUATE_AGAIN}") from error
         return found
+
+
+def _whole_numbers(column: pa.ChunkedArray) -> np.ndarray:
+    if not str(column.type).startswith(("int", "uint")) or column.null_count:
+        raise ValueError(f"expected a whole number a query, found {column.type}, {column.null_count:,} of them empty")
+    return column.to_numpy().astype(np.int64)
 
 
 def _read(path: Path, columns: Sequence[str] = (), again: str = RECORD_AGAIN) -> tuple[pa.Table, list[str]]:
     """The given columns that the file has (none given: all), without pandas; and the names of all that it has."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             return file.read(columns=[name for name in names if name in columns or not columns]), names
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise RunError(f"{path}: expected rankings, found damage ({error}). {again}") from error
 
 
