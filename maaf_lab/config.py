@@ -28,7 +28,11 @@ def _switch(value: Any) -> Any:
 
 
 Switch = Annotated[bool, BeforeValidator(_switch)]  # true, false, yes, no, on and off are understood too, as text
-Count = Annotated[int, Field(ge=1)]
+# Upper bounds are far above what anybody trains: a typing error must not take the machine's memory, or years.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Layers = Annotated[int, Field(ge=1, le=100)]
+Width = Annotated[int, Field(ge=1, le=8192)]
+Hidden = Annotated[int, Field(ge=1, le=65_536)]  # of a layer between two others
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0)]
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)  # JSON has no tuples
@@ -181,7 +185,7 @@ class DataConfig(Settings):
     """A dataset's name."""
     origin: str = ""
     """What the files are ("synthetic css ..." with size and seed, or "published sha256:..."): another copy is another run."""
-    pixels: Annotated[int, Field(ge=8)] = 224
+    pixels: Annotated[int, Field(ge=8, le=2048)] = 224
     """Side of the model's input."""
     transform: Literal["plain", "crops"] = "plain"
     """Resize and center crop (CSS, MIT-States, Fashion200k), or random crops, flips, noise (Fashion IQ, Birds, Spot)."""
@@ -199,7 +203,7 @@ class ModelConfig(Settings):
 
     name: str
     """The system (`utils.registry.MODELS` has them all)."""
-    width: Count = 512
+    width: Width = 512
     """D of every token and embedding."""
     scale: Annotated[float, Field(gt=0)] = 4.0
     """Start of the learned scale s (section 2.3)."""
@@ -225,7 +229,7 @@ class TrainConfig(Settings):
 
     steps: Count = 150_000
     """Optimizer steps."""
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     """Queries a step; the loss compares targets, so at least two."""
     group_size: Count = 1
     """Consecutive queries of a batch that share one reference image."""
@@ -249,7 +253,7 @@ class TrainConfig(Settings):
     """Steps between two divisions of the rates."""
     decay_factor: Annotated[float, Field(ge=1)] = 10.0
     """What the rates are divided by."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Steps over which all rates rise linearly from zero."""
     clip_norm: Rate = 0.0
     """Largest gradient norm, 0 for none."""

@@ -5,7 +5,9 @@ Shapes: U distinct images of the batch, B queries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,11 @@ from maaf_lab.config import TrainConfig
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Query, Split
 from maaf_lab.data.text import TextBatch, Vocabulary, join, pad
-from maaf_lab.errors import ConfigError
+from maaf_lab.errors import ConfigError, TrainingError
+from maaf_lab.utils.parallel import check_temporary_folder, cores
+
+SHARED_MEMORY = Path("/dev/shm")
+BATCH_SECONDS = 300  # after which a batch that has not come never will
 
 
 class GroupSampler:
@@ -139,6 +145,7 @@ class Feed:
                 f"batch_size {plan.batch_size} in groups of {plan.group_size} does not divide over {processes} "
                 f"processes: change batch_size or group_size"
             )
+        self.images_at_most = 2 * plan.batch_size // processes  # of a batch: each query has a reference and a target
         self._epoch, self._collate, self._sampler = -1, None, None
         self._at(0)
         self.batches_per_epoch = self._sampler.batches_per_epoch
@@ -182,19 +189,57 @@ class _Steps(Dataset):
         return batch, self._cache.batch(batch.images)
 
 
-def batches(feed: Feed, cache: PixelCache, steps: Iterable[int], workers: int = 0) -> Iterator[tuple[Batch, Tensor]]:
-    """The batches of `steps` in order, with their pixels; `workers` processes prefetch them and change nothing but the speed."""
+def batches(feed: Feed, cache: PixelCache, steps: Sequence[int], workers: int = 0) -> Iterator[tuple[Batch, Tensor]]:
+    """The batches of `steps` in order, with their pixels; `workers` processes prefetch them and change nothing but the speed.
+
+    Raises ConfigError where that many workers cannot work here, TrainingError where they die or bring no batch in 5 minutes.
+    """
+    check_workers(workers)
     loader = DataLoader(
         _Steps(feed, cache),
         batch_size=None,
-        sampler=list(steps),
+        sampler=steps,
         num_workers=workers,
         collate_fn=_as_it_is,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=_ahead(workers, feed.images_at_most * 3 * cache.size**2) if workers else None,
         generator=torch.Generator(),  # its own: the loader must not draw from the state that dropout uses
         multiprocessing_context="spawn" if workers else None,
+        timeout=BATCH_SECONDS if workers else 0,
     )
-    return iter(loader)
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader"):  # how torch begins what it says of its workers
+            raise
+        raise TrainingError(
+            f"--workers {workers}: expected a batch, found that its workers died or brought none in {BATCH_SECONDS} s "
+            f"({str(error).splitlines()[0][:200]}). Give them more memory and shared memory (of a container: --shm-size=1g), or "
+            "leave --workers out; the same command goes on from the last checkpoint"
+        ) from error
+
+
+def check_workers(workers: int) -> None:
+    """ConfigError for a number of processes that this machine cannot do with."""
+    most = max(64, 4 * cores())
+    if not 0 <= workers <= most:
+        raise ConfigError(f"--workers: expected 0 to {most} on this machine, found {workers:,}; a few are enough")
+    if workers:
+        check_temporary_folder()
+
+
+def _ahead(workers: int, batch_bytes: int) -> int:
+    """How many batches each worker reads ahead: 4, or as many as shared memory, through which they come, has room for."""
+    if not SHARED_MEMORY.is_dir():  # no Linux
+        return 4
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    room = int((0.8 * free / batch_bytes - 2) // workers)  # two more are on their way to the model
+    if room < 1:
+        need = (workers + 2) * batch_bytes / 0.8
+        raise ConfigError(
+            f"--workers {workers}: expected {need / 1e6:,.1f} MB of shared memory in {SHARED_MEMORY} for their batches, found "
+            f"{free / 1e6:,.1f} MB free; start the container with --shm-size=1g (Docker) or ask for more, or leave --workers out"
+        )
+    return min(4, room)
 
 
 def _as_it_is(item: tuple[Batch, Tensor]) -> tuple[Batch, Tensor]:

@@ -14,7 +14,7 @@ import torch
 
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.batches import set_seed
+from maaf_lab.data.batches import check_workers, set_seed
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, RunError
@@ -64,6 +64,7 @@ def train_and_evaluate(
     run = Run(Path(runs_root) / config.name)
     if device:
         torch_device(device)  # what is not there is told of a finished run too
+    check_workers(workers)
     if run.finished:
         return run
     found = datasets.origin(config.data.dataset, data_root)

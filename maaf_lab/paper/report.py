@@ -115,8 +115,8 @@ def run_tables(
     """
     out, notebooks, executor = own_folder(out, "report").resolve(), Path(notebooks), get_executor(executor)
     keys = chosen_keys(keys, notebooks)
-    if seeds < 1:
-        raise ConfigError(f"seeds: expected at least 1, found {seeds}")
+    if not 1 <= seeds <= 1000:
+        raise ConfigError(f"seeds: expected at least 1 and at most 1,000, found {seeds}")
     records = records_folder(records)
     # notebooks run in their own folder, so all paths are made absolute
     parameters = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -66,6 +67,16 @@ def in_threads(
             yield result
 
 
+def check_temporary_folder() -> None:
+    """ConfigError where the path of the folder for temporary files is too long for a socket, through which processes talk."""
+    where = tempfile.gettempdir()
+    if len(os.fsencode(where)) > 70:  # of 107, of which Python's names below it take 32
+        raise ConfigError(
+            f"TMPDIR: expected a path of at most 70 bytes, for the sockets between processes, found one of "
+            f"{len(os.fsencode(where))}: {where[:70]}...; set TMPDIR to a shorter one, such as /tmp"
+        )
+
+
 def lasting_threads() -> ThreadPoolExecutor:
     """Up to 16 threads that are kept, for work that is shorter than starting threads; a forked process gets its own."""
     return _threads_of(os.getpid())
@@ -95,7 +106,9 @@ def in_processes(
     with tqdm(total=len(items), desc=desc, unit="image", disable=not progress, mininterval=0.5) as bar:
         if workers == 1 or len(parts) <= 1:
             results = ([function(item)] for item in items)
-        else:  # not fork: the child of a process with torch's threads can hang
+        else:
+            check_temporary_folder()
+            # not fork: the child of a process with torch's threads can hang
             method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
             pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method))
             results = _ordered(pool, partial(_each, function), parts, 8 * workers)

@@ -117,3 +117,28 @@ def test_bf16_on_a_cpu_that_has_none_is_told_before_the_first_step(tmp_path, mon
     assert re.search(r'bf16" expects a CPU .*AVX512-BF16, AMX.* found one without: .* slower than in fp32\. ', message)
     assert message.endswith("set train.precision=fp32, or use a GPU")
     assert told("bf16", True) == told("bf16", None) == told("fp32", False) == []
+
+
+@pytest.mark.parametrize("device", ["cpu", None])
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"RANK": ""},
+        {"RANK": "node3", "LOCAL_RANK": "first"},
+        {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},  # without an address to meet at
+        {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1"},
+        {"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "4"},
+        {"ACCELERATE_MIXED_PRECISION": "fp16", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"},
+        {"ACCELERATE_USE_FSDP": "true"},
+        {"ACCELERATE_USE_DEEPSPEED": "true"},
+    ],
+    ids=str,
+)
+def test_what_another_launch_left_in_the_environment_changes_nothing(monkeypatch, left, device):
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    assert devices.processes_of_this_run(device).is_main_process
+    accelerator = devices.make_accelerator("fp32", device)
+    assert accelerator.num_processes == 1 and accelerator.mixed_precision == "no" and accelerator.distributed_type == "NO"
+    assert accelerator.gradient_accumulation_steps == 1
+    assert {name: devices.os.environ[name] for name in left} == left, "others may need them"

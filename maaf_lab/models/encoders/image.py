@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from maaf_lab.config import AS_TUPLE, Count, ModelConfig, name_in
+from maaf_lab.config import AS_TUPLE, ModelConfig, Width, name_in
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.registry import IMAGE_ENCODERS
 
@@ -27,7 +27,7 @@ class ImageConfig(ModelConfig):
     """"resnet50", "resnet18", "efficientnet_lite0", "tiny", or a registered one."""
     image_weights: str = "imagenet"
     """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a file; missing ones are an error."""
-    image_channels: Annotated[tuple[Count, ...], Field(min_length=4, max_length=5), AS_TUPLE] = (16, 32, 64, 128)
+    image_channels: Annotated[tuple[Width, ...], Field(min_length=4, max_length=5), AS_TUPLE] = (16, 32, 64, 128)
     """Widths of the tiny encoder's four stages (for 56 px), or five (for 112 px)."""
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from maaf_lab.config import Count, ModelConfig, Share, Switch, name_in
+from maaf_lab.config import Layers, ModelConfig, Share, Switch, Width, name_in
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.encoders.word_vectors import WordVectors, word_vectors
@@ -25,13 +25,13 @@ class WordConfig(ModelConfig):
 
     reads_text: ClassVar[bool] = True
 
-    text_width: Count = 512
+    text_width: Width = 512
     """Width of word embedding and LSTM state."""
     text_dropout: Share = 0.1
     """Dropout on the LSTM's outputs and in the transformer."""
     word_vectors: str = "none"
     """Start of the word embeddings: "none" (random), "glove" (the [pretrained] extra's, 50 wide), or a file in GloVe's format."""
-    word_width: Annotated[int, Field(ge=0)] = 0
+    word_width: Annotated[int, Field(ge=0, le=8192)] = 0
     """Width of the word embedding; 0 means `text_width`. Word vectors have their own."""
     freeze_text: Switch = False
     """Word embeddings (for BERT: all weights) are not trained."""
@@ -45,7 +45,7 @@ class TextConfig(WordConfig):
 
     text_encoder: Annotated[str, name_in(TEXT_ENCODERS)] = "lstm"
     """"lstm", "embedding", "linear", "transformer", "bert" (Table 5), or a registered one."""
-    text_layers: Count = 1
+    text_layers: Layers = 1
     """Layers of the LSTM or the transformer."""
     text_projection: Switch = True
     """A linear layer with dropout after the LSTM, as in the authors' code; the paper has none."""

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from maaf_lab.config import Count, ModelConfig, Share
+from maaf_lab.config import Hidden, ModelConfig, Share, Width
 from maaf_lab.data.text import UNKNOWN, TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.layers.attention_dropout import attention_with_dropout, wide
@@ -23,9 +23,9 @@ from maaf_lab.models.layers.attention_dropout import attention_with_dropout, wid
 class BlockConfig(ModelConfig):
     """What attention blocks read (paper 2.4)."""
 
-    heads: Count = 8
+    heads: Width = 8
     """Heads; they divide `width`."""
-    feedforward: Count = 256
+    feedforward: Hidden = 256
     """Width of the feed-forward layers."""
     layer_norm: Literal["code", "standard"] = "code"
     """"code": unbiased deviation + 1e-6, as in the authors' code; "standard"."""
@@ -44,7 +44,7 @@ class BlockConfig(ModelConfig):
 class FusionConfig(BlockConfig):
     """What a stack of attention blocks reads."""
 
-    blocks: Annotated[int, Field(ge=0)] = 2
+    blocks: Annotated[int, Field(ge=0, le=100)] = 2
     """Attention blocks (the paper: 2; CSS: 1)."""
     attention: Literal["softmax", "identity"] = "softmax"
     """f of equation 1."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from maaf_lab.config import Count, Share
+from maaf_lab.config import Hidden, Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
@@ -24,7 +24,7 @@ class Relationship(TextVectorModel):
     class Config(TextVectorModel.Config):
         name: str = "relationship"
         """The system."""
-        feedforward: Count = 256
+        feedforward: Hidden = 256
         """Width of the hidden layers of g and f."""
         dropout: Share = 0.1
         """Before f's last layer."""

@@ -35,6 +35,8 @@ def steps_of(block: str) -> list[tuple[str, ...]]:
     """
     known = (*ATTENTION, *FEED_FORWARD)
     steps = [tuple(step.split(".")) for step in block.split("_")]
+    if len(steps) > 100:
+        raise ConfigError(f"expected at most 100 steps, found {len(steps):,}: {block[:40]}...")
     for step in steps:
         for operation in step:
             if operation not in known:
