@@ -20,7 +20,7 @@ import torch
 from maaf_lab.analysis.heads import attentions, without_head
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
-from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.images import square, to_square
 from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
@@ -137,7 +137,7 @@ class Session:
         """Several images at once, on all cores."""
         if isinstance(self.pixels, LazyPixels):
             return list(self.pixels.pictures(images, pixels)) if len(images) else []
-        return list(in_threads(lambda image: to_square(decode(self.split.images[image].path), pixels), images))
+        return list(in_threads(lambda image: square(self.split.images[image].path, pixels), images))
 
     def square(self, picture: np.ndarray) -> np.ndarray:
         """Any picture uint8 (H, W, 3) in the size that the model reads: (S, S, 3)."""

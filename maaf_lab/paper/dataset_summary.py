@@ -14,7 +14,7 @@ import pandas as pd
 from maaf_lab.analysis.captions import caption_frame
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.dataset import is_drawn
-from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.images import square
 from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.paper.printed import paper_captions
 from maaf_lab.synthetic import registry as sets
@@ -62,7 +62,7 @@ class DatasetTour:
         by_category = {name: [with_target[i] for i in order if (with_target[i].category or "") == name] for name in names}
         chosen = [by_category[names[n % len(names)]][n // len(names)] for n in range(min(count, len(with_target)))]
         target = lambda q: shown[q.target_label] if q.target is None else q.target  # noqa: E731
-        show = lambda i: to_square(decode(split.images[i].path), pixels)  # noqa: E731
+        show = lambda i: square(split.images[i].path, pixels)  # noqa: E731
         return [{"source": show(q.source), "text": "\n".join(q.texts), "target": show(target(q))} for q in chosen]
 
     def sizes(self) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 from maaf_lab.analysis.clusters import largest_cluster, mean_image
 from maaf_lab.analysis.retrievals import Retrieval, pick_queries
 from maaf_lab.analysis.sentences import MarkedSentence, marked, sentence_attention
-from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.images import square
 from maaf_lab.data.text import join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
@@ -203,7 +203,7 @@ class GarmentFigures(FigureExperiment):
         size = self.source.size
         if size and self.origin == synthetic_origin(self.dataset, size, self.source.pixels):
             return redraw([self.split.images[i].id for i in images], self.split.name, size, pixels)
-        return [to_square(decode(self.split.images[i].path), pixels) for i in images]
+        return [square(self.split.images[i].path, pixels) for i in images]
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
-from PIL import ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.images import square as whole_square
+from maaf_lab.data.images import suffix, suffixes
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import DataError
 from maaf_lab.models.base import ComposedModel
@@ -33,9 +32,7 @@ from maaf_lab.retrieval.gallery_store import KEEP, Line, Store, model_key
 from maaf_lab.utils.parallel import cores, in_threads
 from maaf_lab.utils.wording import counted
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")  # in any case
 SAVE_EVERY = 256  # embedded images between two saves: a killed process loses no more
-LARGE, HUGE = 4_000_000, 12_000_000  # pixels: a JPEG above the first is read at reduced size, an image above the second alone
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +40,8 @@ class FolderGallery:
     """Images of a folder and their vectors, in the order of their names.
 
     names: paths below the folder, with "/" between parts. vectors: (N, D) float32 unit vectors, often a read-only memory map.
-    broken: (name, why) of files that could not be used; they have no index. model: the name of the model that embedded them.
+    broken: (name, why) of files that could not be used; they have no index. others: (suffix, number) of files that are no images.
+    model: the name of the model that embedded them.
     """
 
     title: str
@@ -52,6 +50,7 @@ class FolderGallery:
     vectors: np.ndarray
     broken: tuple[tuple[str, str], ...] = ()
     model: str = ""
+    others: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.paths) == len(self.vectors):
@@ -65,9 +64,10 @@ class FolderGallery:
 
     @property
     def summary(self) -> str:
-        """The number of images, and of those that could not be used: "1,200 images", "1 image, 2 broken left out"."""
-        broken = f", {len(self.broken):,} broken left out" if self.broken else ""
-        return counted(len(self), "image") + broken
+        """How many images, and what was left out: "1 image, 2 broken and 3 other files (2 .txt, 1 .heic) left out"."""
+        left = [f"{len(self.broken):,} broken"] if self.broken else []
+        left += [_told(self.others, "other file")] if self.others else []
+        return counted(len(self), "image") + (f", {' and '.join(left)} left out" if left else "")
 
     def __repr__(self) -> str:
         return f"FolderGallery({self.title}: {self.summary}{f'; {self.model}' if self.model else ''})"
@@ -104,40 +104,8 @@ class FolderGallery:
 
 
 def square(path: str | Path, pixels: int) -> np.ndarray:
-    """An image file -> uint8 (pixels, pixels, 3): `to_square(decode(path), pixels)`, with little memory for huge photos.
-
-    A JPEG of more than 4 megapixels is read at a half, a quarter or an eighth of its size, still at least 4 times the square's:
-    its values may differ by a few steps of 255. Other formats cannot be read at a reduced size; images of more than 12
-    megapixels are read one at a time. Raises DataError as `decode` does, and for more megapixels than Pillow opens (179).
-    """
-    try:
-        with PILImage.open(path) as image:
-            jpeg, area = image.format in ("JPEG", "MPO"), image.width * image.height
-    except PILImage.DecompressionBombError as error:
-        most = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
-        raise DataError(f"{path}: expected at most {most:.0f} megapixels, found more ({error}); save it smaller") from error
-    except Exception:
-        jpeg, area = False, 0  # `decode` raises the error
-    with _alone if area > HUGE else contextlib.nullcontext():
-        small = _reduced(path, pixels) if jpeg and area > LARGE else None
-        return np.array(to_square(decode(path), pixels) if small is None else small)  # Pillow's arrays are read-only
-
-
-_alone = threading.Lock()
-
-
-def _reduced(path: str | Path, pixels: int) -> np.ndarray | None:
-    """A large JPEG's square with the geometry of the whole image; None where it cannot be read."""
-    try:
-        with PILImage.open(path) as image:
-            width, height = image.size
-            box = (image.draft(None, (4 * pixels, 4 * pixels)) or (None, None))[1]
-            long = int(pixels * max(width, height) / min(width, height))
-            new = (pixels, long) if width <= height else (long, pixels)
-            image = image.convert("RGB").resize(new, PILImage.Resampling.BILINEAR, box)
-            return to_square(np.asarray(ImageOps.exif_transpose(image)), pixels)
-    except Exception:  # Pillow raises many types for damaged files
-        return None
+    """An image file -> uint8 (pixels, pixels, 3), quickly: see `maaf_lab.data.images.square`."""
+    return whole_square(path, pixels, quick=True)
 
 
 def open_folder(
@@ -152,10 +120,10 @@ def open_folder(
 ) -> FolderGallery:
     """All images below a folder, embedded by `model` at `pixels`; images that an earlier call embedded are not read again.
 
-    Image files are known by their suffix (`SUFFIXES`); names that begin with a dot are left out, and links to folders are
-    followed once. A file is embedded again when its size or mtime has changed. A broken file is listed with its reason; it is
-    tried again when it changes, and every time if it could not even be opened. A call that is stopped keeps the vectors it has
-    for the next one.
+    Image files are known by a suffix that Pillow reads, also with what sites put after it (large.jpg?123). Other files are
+    counted; names that begin with a dot are left out, and links to folders are followed once. A file is embedded again when its
+    size or mtime has changed. A broken file is listed with its reason; it is tried again when it changes, and every time if it
+    could not even be opened. A call that is stopped keeps the vectors it has for the next one.
     name: the model's, for messages. progress: True for a bar, or a function of the files done and all files, called at the start
     and after each chunk; an error that it raises stops the call. kept: the folder that keeps the vectors, by default
     `folder/.cache`; where that cannot be written, they stay in memory, with a warning. chunk: images embedded at once.
@@ -194,10 +162,10 @@ def open_folder(
     broken = sorted(broken + [(line.name, line.why) for line in lines if line.why])
     usable = [i for i, line in enumerate(lines) if not line.why]
     if not usable:
-        found = f"{counted(len(files), 'file')}, none usable" if files else f"none among {counted(others, 'file')}"
+        found = f"{counted(len(files), 'file')}, none usable" if files else f"none among {_told(others, 'file')}"
         first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
         raise DataError(
-            f"{folder}: expected image files ({', '.join(s[1:] for s in SUFFIXES)}), found {found}{first}. "
+            f"{folder}: expected image files (png, jpg, webp, avif or others that Pillow reads), found {found}{first}. "
             "Name a folder that holds images."
         )
     keep = [line for line in lines if line.lasting]
@@ -206,9 +174,8 @@ def open_folder(
         vectors = store.finish(keep, vectors)
     elif len(known) > len(whole):
         store.sweep()
-    return FolderGallery(
-        title, tuple(files[i].name for i in usable), tuple(folder / files[i].name for i in usable), vectors, tuple(broken), name
-    )
+    names = tuple(files[i].name for i in usable)
+    return FolderGallery(title, names, tuple(folder / name for name in names), vectors, tuple(broken), name, others)
 
 
 # --- files of the folder ----------------------------------------------------------------------------------------------
@@ -221,9 +188,9 @@ class _File(NamedTuple):
     path: Path
 
 
-def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str, str]], int]:
-    """Image files in order of their names, (name, why) of those that cannot be opened, and the number of other files."""
-    files, broken, others, seen = [], [], 0, set()
+def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str, str]], tuple[tuple[str, int], ...]]:
+    """Image files in order of their names, (name, why) of those that cannot be opened, and the other files by suffix."""
+    files, broken, others, seen = [], [], Counter(), set()
     with contextlib.suppress(OSError):
         seen |= {_identity(skip)} - {_identity(folder)}
     plain, linked = [(folder, "")], []
@@ -238,20 +205,30 @@ def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str
             broken.append((prefix or ".", f"the folder cannot be read ({error.strerror or error})"))
             continue
         for entry in entries:
-            name, is_image = prefix + entry.name, os.path.splitext(entry.name)[1].lower() in SUFFIXES
+            name, kind = prefix + entry.name, suffix(entry.name)
+            is_image = kind in suffixes()
             if entry.name.startswith("."):
                 continue
             try:
                 if entry.is_dir():
                     (linked if entry.is_symlink() else plain).append((where / entry.name, f"{name}/"))
                 elif not is_image:
-                    others += 1
-                elif stat.S_ISREG((status := entry.stat()).st_mode):  # not a pipe: reading one would wait for ever
+                    others[kind] += 1
+                elif stat.S_ISREG((status := entry.stat()).st_mode):
                     files.append(_File(name, status.st_size, status.st_mtime_ns, where / entry.name))
+                else:
+                    broken.append((name, "no file, but a pipe or a device, which may have no end"))
             except OSError as error:
                 if is_image:
                     broken.append((name, f"cannot be opened ({error.strerror or error})"))
-    return sorted(files), broken, others
+    return sorted(files), broken, tuple(others.most_common())
+
+
+def _told(others: Sequence[tuple[str, int]], noun: str) -> str:
+    """Files by kind: "5 files (3 .txt, 2 without suffix)"."""
+    kinds = [f"{n:,} {kind[:20] or 'without suffix'}" for kind, n in others]
+    kinds = [*kinds[:5], "..."] if len(kinds) > 6 else kinds
+    return counted(sum(n for _, n in others), noun) + (f" ({', '.join(kinds)})" if kinds else "")
 
 
 def _identity(path: Path) -> tuple[int, int]:

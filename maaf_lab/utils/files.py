@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from maaf_lab.errors import DataError, SaveError
 
@@ -102,10 +103,20 @@ def _has_locks(folder: Path) -> bool:
             path.unlink()
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file to read bytes. Raises OSError; DataError for a folder, and for a pipe or a device, which may have no end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise DataError(f"{path}: expected a file, found {found}; put the file itself there")
+    return open(path, "rb")
+
+
 def read_text(path: Path) -> str:
     """A whole file as text: UTF-8, with or without a byte order mark. Raises DataError naming the line that is not UTF-8."""
     try:
-        raw = path.read_bytes()
+        with open_regular(path) as file:
+            raw = file.read()
     except OSError as error:
         raise DataError(f"{path}: expected a readable file; {error.strerror or error}") from error
     try:

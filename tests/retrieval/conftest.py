@@ -38,10 +38,10 @@ def decoded(monkeypatch):
     """The names of the files that Pillow opened since the last look, each once."""
     seen, real = [], PILImage.open
 
-    def note(path, *args, **options):
-        if isinstance(path, Path) and path.name not in seen:
-            seen.append(path.name)
-        return real(path, *args, **options)
+    def note(file, *args, **options):
+        if (name := Path(getattr(file, "name", "")).name) and name not in seen:
+            seen.append(name)
+        return real(file, *args, **options)
 
     monkeypatch.setattr(PILImage, "open", note)
     return seen

@@ -12,10 +12,11 @@ import torch
 from galleries import PIXELS, by_hand, draw, full_sort, kept_files, photos
 from PIL import Image as PILImage
 
+from maaf_lab.data import images
 from maaf_lab.data.images import decode, to_square
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.retrieval import folder_gallery as module
-from maaf_lab.retrieval.folder_gallery import SUFFIXES, FolderGallery, square
+from maaf_lab.retrieval.folder_gallery import FolderGallery, square
 
 
 def unit(rows):
@@ -91,18 +92,29 @@ def test_a_folder_equals_each_image_embedded_alone(folder, model, opened):
 
 
 def test_which_files_count(tmp_path, opened):
-    for suffix in SUFFIXES:
-        draw(tmp_path / f"a{suffix}", 1)
-        draw(tmp_path / f"b{suffix.upper()}", 2)
+    names = []
+    for suffix in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".jp2", ".ppm", ".avif"):
+        if suffix in images.suffixes():  # .avif not in every build of Pillow
+            draw(tmp_path / f"a{suffix}", 1)
+            draw(tmp_path / f"b{suffix.upper()}", 2)
+            names += [f"a{suffix}", f"b{suffix.upper()}"]
+    for name in ("large.jpg?1545404551", "medium.JPEG?w=4.5&h=3", "IMG_1.png:large"):  # as sites name them
+        draw(tmp_path / "a.jpg").rename(tmp_path / name)
+        names.append(name)
+    draw(tmp_path / "a.jpg", 1)
     draw(tmp_path / ".hidden" / "a.png")
     draw(tmp_path / ".a.png")
     draw(tmp_path / "kept" / "a.png")
-    (tmp_path / "notes.txt").write_text("not an image")
+    for name in ("notes.txt", "more.TXT", "photo.heic", "figure.eps", "noname", "a.png~"):
+        (tmp_path / name).write_text("not an image that Pillow reads")
     (tmp_path / "folder.png").mkdir()
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
     found = opened(tmp_path, kept=tmp_path / "kept")
-    assert found.names == tuple(sorted([f"a{s}" for s in SUFFIXES] + [f"b{s.upper()}" for s in SUFFIXES])) and not found.broken
+    assert found.names == tuple(sorted(names))
+    assert [name for name, _ in found.broken] == ["pipe.png", "zero.png"] and "a pipe or a device" in found.broken[0][1]
+    assert dict(found.others) == {".txt": 2, ".heic": 1, ".eps": 1, "": 2}
+    assert found.summary.endswith("2 broken and 6 other files (2 without suffix, 2 .txt, 1 .eps, 1 .heic) left out")
 
 
 def test_links(tmp_path, opened):
@@ -227,7 +239,7 @@ def test_broken_files_are_listed_once_tried_and_never_fatal(folder, opened, deco
 
 
 def test_a_file_that_cannot_be_opened_is_tried_again(folder, opened, monkeypatch):
-    real = PILImage.open
+    real = images.open_regular
 
     def locked(path):
         if path.name == "003.png":
@@ -235,7 +247,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again(folder, opened, monkeypatch
         return real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PILImage, "open", locked)
+        patch.setattr(images, "open_regular", locked)
         for _ in range(2):
             found = opened(folder)
             ((name, why),) = found.broken
@@ -256,7 +268,7 @@ def test_a_folder_of_no_use(tmp_path, opened):
         opened(draw(tmp_path / "x.png"))
     (tmp_path / "x.png").unlink()
     (tmp_path / "a.txt").touch()
-    with pytest.raises(DataError, match=r"png, jpg.*found none among 1 file\. Name a folder"):
+    with pytest.raises(DataError, match=r"png, jpg.*found none among 1 file \(1 \.txt\)\. Name a folder"):
         opened(tmp_path)
     for name in ("b.png", "a.gif"):
         (tmp_path / name).touch()
@@ -278,14 +290,14 @@ def test_a_large_jpeg_is_read_at_reduced_size(tmp_path, monkeypatch, turned):
     exif[0x0112] = turned
     photo = smooth(tmp_path / "large.jpg", (2501, 1701), quality=92, exif=exif)
     want = to_square(decode(photo), PIXELS).astype(int)
-    monkeypatch.setattr(module, "decode", None)
+    monkeypatch.setattr(images, "_as_rgb", None)
     got = square(photo, PIXELS)
     assert got.shape == (PIXELS, PIXELS, 3) and got.dtype == np.uint8 and np.abs(got - want).max() <= 3
 
 
 def test_large_files_of_other_kinds(tmp_path, opened, monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 1_000)
-    monkeypatch.setattr(module, "HUGE", 2_000)
+    monkeypatch.setattr(images, "LARGE", 1_000)
+    monkeypatch.setattr(images, "STRIP", 2_000)
     png, grey = smooth(tmp_path / "a.png", (90, 70)), smooth(tmp_path / "b.jpg", (900, 700))
     PILImage.open(grey).convert("CMYK").save(grey)
     cut = tmp_path / "c.jpg"

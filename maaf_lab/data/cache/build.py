@@ -25,12 +25,13 @@ from typing import BinaryIO
 import numpy as np
 
 from maaf_lab.data.cache.formats import PixelCache
-from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.images import square
 from maaf_lab.errors import DataError
+from maaf_lab.utils.files import open_regular
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.wording import first_names
 
-VERSION = 1  # of decode and to_square; raise it whenever the same file gives other pixels
+VERSION = 1  # of `square`; raise it whenever the same file gives other pixels
 # Of an image: bytes, mtime and ctime of its file, the hash of its contents, and the end of its pixels in the file of pixels.
 RECORD = np.dtype([("stat", "<i8", 3), ("sha256", "u1", 32), ("end", "<i8")])
 SEALED = np.dtype([("record", RECORD), ("crc32", "<u4")])  # in a journal: a torn record fails the check
@@ -91,9 +92,9 @@ class Listing:
 
         def digest(i: int) -> bytes:
             try:
-                with open(self.paths[i], "rb") as file:
+                with open_regular(self.paths[i]) as file:
                     return hashlib.file_digest(file, "sha256").digest()
-            except OSError:
+            except (OSError, DataError):
                 return bytes(32)
 
         new = records.copy()
@@ -108,8 +109,10 @@ class Listing:
 
         def one(path: Path) -> tuple[bytes, bytes, str]:
             try:
-                data = path.read_bytes()
-                return hashlib.sha256(data).digest(), self.kind.encode(to_square(decode(path, data), self.size)), ""
+                with open_regular(path) as file:
+                    pixels = square(path, self.size, file)
+                    file.seek(0)
+                    return hashlib.file_digest(file, "sha256").digest(), self.kind.encode(pixels), ""
             except (OSError, DataError) as error:
                 return b"", b"", str(error).removeprefix(f"{path}: ")
 

@@ -11,7 +11,8 @@ import anywidget
 import ipywidgets
 import numpy as np
 
-from maaf_lab.data.images import decode, to_square
+from maaf_lab.data.images import square as whole_square
+from maaf_lab.data.images import to_square
 from maaf_lab.data.text import for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explorers.base import ModelExplorer, Pictures, row, text_box
@@ -212,7 +213,7 @@ class RetrievalExplorer(ModelExplorer):
                 raise DataError(
                     f"{name}: cannot be read as an image ({int(content.get('size', 0)):,} bytes); the picture before stays"
                 )
-            self.take(decode(name, bytes(buffers[0])), name)
+            self.take(whole_square(name, 320, bytes(buffers[0])), name)
 
     def _turn(self, text: str) -> Turn:
         return Turn(

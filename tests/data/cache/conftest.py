@@ -26,6 +26,6 @@ def make(store):
 @pytest.fixture
 def decodes(monkeypatch):
     """The files decoded since the last look."""
-    seen, real = [], cache_build.decode
-    monkeypatch.setattr(cache_build, "decode", lambda path, data=None: (seen.append(path), real(path, data))[1])
+    seen, real = [], cache_build.square
+    monkeypatch.setattr(cache_build, "square", lambda path, *args: (seen.append(path), real(path, *args))[1])
     return seen

@@ -112,9 +112,9 @@ def test_whatever_a_kill_leaves_is_resumed(remains, store, data):
         (i + 1) * SEALED.itemsize <= len(found) and left.records.startswith(found[: (i + 1) * SEALED.itemsize]) and end <= size
         for i, end in enumerate(ends)
     ]
-    seen, real = [], cache_build.decode
+    seen, real = [], cache_build.square
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache_build, "decode", lambda *args: (seen.append(args), real(*args))[1])
+        patch.setattr(cache_build, "square", lambda *args: (seen.append(args), real(*args))[1])
         cache = pixel_cache(left.split, 16, left.journal.parent, progress=False, store=store)
     assert cache.path.read_bytes() == left.whole and len(seen) == sound.count(False)
     assert len(files(left.journal.parent)) == 2
