@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from maaf_lab.errors import LabError
-from maaf_lab.utils.paths import NOTEBOOKS, own_folder
+from maaf_lab.utils.paths import NOTEBOOKS, given_path, own_folder
 from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
+from maaf_lab.utils.wording import printable
+
+
+class _Commands(TyperGroup):
+    """typer takes an EOFError, as a cut file raises it, for the end of what somebody types, and says "Aborted." alone."""
+
+    def invoke(self, context: typer.Context) -> object:
+        try:
+            return super().invoke(context)
+        except EOFError as error:
+            raise RuntimeError(f"a file ends too early: {error}") from error
+
 
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -23,7 +40,7 @@ app = typer.Typer(
 )
 
 OWN = "the lab's own {}/"  # shown as a default, see `own_folder`
-Root = Annotated[Path, typer.Option("--root", help="the dataset's folder, in its published layout")]
+Root = Annotated[Path, typer.Option("--root", callback=given_path, help="the dataset's folder, in its published layout")]
 DataRoot = Annotated[
     str, typer.Option(help="the dataset's folder, or the folder that holds it under its name", show_default=OWN.format("data"))
 ]
@@ -52,18 +69,18 @@ def your_modules(
 @app.command()
 def make(
     dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join((*SYNTHETIC, *DRAWN_BESIDE)))],
-    out: Annotated[Path, typer.Option(help="folder to write")],
+    out: Annotated[Path, typer.Option(callback=given_path, help="folder to write")],
     size: Annotated[str, typer.Option(help="tiny or full")] = "full",
     pixels: Annotated[int | None, typer.Option(help="side of the images; left out: 56 for css, 64 for css2d, else 224")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Draw a synthetic dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
     if dataset in DRAWN_BESIDE:
-        print(DRAWN_BESIDE[dataset](out, 64 if pixels is None else pixels))
+        _print(DRAWN_BESIDE[dataset](out, 64 if pixels is None else pixels))
         return
     from maaf_lab.synthetic import registry as sets
 
-    print(sets.make(dataset, out, size, pixels, seed))
+    _print(sets.make(dataset, out, size, pixels, seed))
 
 
 @app.command()
@@ -72,7 +89,7 @@ def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion
     from maaf_lab.data import registry as datasets
 
     report = datasets.check(dataset, root)
-    print(report)
+    _print(report)
     raise typer.Exit(0 if report.complete else 1)
 
 
@@ -105,8 +122,8 @@ def train(
         changes |= {"train.steps": steps}
     config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
     run = train_and_evaluate(config, folder, own_folder(runs_root, "runs"), device=device, workers=workers, recompute=recompute)
-    print(_summary(run), file=sys.stderr)
-    print(run.folder)
+    _say(_summary(run))
+    _print(run.folder)
 
 
 @app.command()
@@ -116,12 +133,12 @@ def settings(model: Annotated[str, typer.Argument(help="a system: " + ", ".join(
 
     for kind in (DataConfig, MODELS[model].Config, TrainConfig):
         for name, text in kind.describe().items():
-            print(f"{kind.part}.{name}: {text}")
+            _print(f"{kind.part}.{name}: {text}")
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    run: Annotated[Path, typer.Argument(callback=given_path, help="a run's folder")],
     data_root: Annotated[
         str,
         typer.Option(
@@ -138,13 +155,16 @@ def evaluate(
     opened = Run(run)
     config = opened.config
     root = data_root or opened.data_root or own_folder("", "data")
-    print(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), device=device)))
+    _print(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), device=device)))
 
 
 @app.command()
 def record(
-    run: Annotated[Path, typer.Argument(help="a finished run's folder, or a figure's arrays: a file in figures/ of the runs")],
-    out: Annotated[Path, typer.Option(help="folder of records, such as notebooks/records")],
+    run: Annotated[
+        Path,
+        typer.Argument(callback=given_path, help="a finished run's folder, or a figure's arrays: a file in figures/ of the runs"),
+    ],
+    out: Annotated[Path, typer.Option(callback=given_path, help="folder of records, such as notebooks/records")],
 ) -> None:
     """Add a finished run's settings, log, metrics and ranks to the records in OUT, small enough to commit; prints its name."""
     from maaf_lab.experiments.records import add_figure
@@ -152,9 +172,9 @@ def record(
 
     if run.suffix == ".npz":
         add_figure(out, run)
-        print(run.stem)
+        _print(run.stem)
     else:
-        print(save_record(Run(run), out).name)
+        _print(save_record(Run(run), out).name)
 
 
 @app.command()
@@ -182,8 +202,8 @@ def table(
         rows=row or (),
         device=device or "",
     )
-    print(table_text(experiment.frame(), experiment.caption()))
-    print(f"\nThe paper's orderings, tested on these runs:\n{statements_text(experiment.statements())}")
+    _print(table_text(experiment.frame(), experiment.caption()))
+    _print(f"\nThe paper's orderings, tested on these runs:\n{statements_text(experiment.statements())}")
 
 
 @app.command()
@@ -221,8 +241,8 @@ def tables(
     )
     for entry in entries:
         name = f"Table {entry.key}" if entry.key in TABLES else entry.key
-        print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
-    print(f"\n{own_folder(out, 'report') / 'index.html'}")
+        _print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
+    _print(f"\n{own_folder(out, 'report') / 'index.html'}")
     raise typer.Exit(0 if all(entry.status == "done" for entry in entries) else 1)
 
 
@@ -254,14 +274,17 @@ def demo(data_root: DataRoots = "", runs_root: RunsRoot = "", steps: Steps = Non
             "rows": list(DEMO_ROWS),
         },
     )
-    print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
+    _print(f"\nexecuted notebook: {done}\nHTML page:         {page}")
 
 
 @app.command()
 def search(
-    image: Annotated[Path, typer.Option(help="the reference image")],
+    image: Annotated[Path, typer.Option(callback=given_path, help="the reference image")],
     gallery: Annotated[
-        Path, typer.Option("--gallery", "--catalogue", help="folder of the images to search, with those in folders below it")
+        Path,
+        typer.Option(
+            "--gallery", "--catalogue", callback=given_path, help="folder of the images to search, with those in folders below it"
+        ),
     ],
     text: Annotated[
         str, typer.Option(help='the modification text, e.g. "is red and has longer sleeves"; empty: find what looks alike')
@@ -304,21 +327,22 @@ def search(
     hits = found.search(vector, k, found.find(image))
     lines = [(i + 1, float(score), str(found.paths[at])) for i, (at, score) in enumerate(zip(*hits))]
     if as_json:
-        print(json.dumps([{"rank": rank, "score": round(score, 6), "path": path} for rank, score, path in lines], indent=2))
+        _print(json.dumps([{"rank": rank, "score": round(score, 6), "path": path} for rank, score, path in lines], indent=2))
         return
     for rank, score, path in lines:
-        print(_printable(f"{rank:>3}  {score:.3f}  {path}"))
+        _print(f"{rank:>3}  {score:.3f}  {path}")
     if not lines:
         _say("no image to list: the folder holds the picture itself and no other")
 
 
-def _say(text: str) -> None:
-    print(_printable(text), file=sys.stderr)
+def _print(text: object) -> None:
+    """What a command answers."""
+    print(printable(text, "\n\t"))
 
 
-def _printable(text: str) -> str:
-    """File names may hold bytes that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _say(text: object) -> None:
+    """What it says besides."""
+    print(printable(text, "\n\t"), file=sys.stderr)
 
 
 _OWN_OPTIONS = {
@@ -361,12 +385,35 @@ def _summary(run: object) -> str:
 
 
 def main() -> None:
-    """The console script: the lab's own errors are a message and exit code 2, not a traceback."""
+    """The console script: the lab's own errors are a message and exit code 2.
+
+    Any other error is a defect of the lab: one line that says where its full report is, and exit code 1. What a terminal
+    cannot show is replaced.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = lambda message, *_args, **_named: f"maaf-lab: {printable(message)}\n"
     try:
         app()
     except LabError as error:
-        print(f"maaf-lab: {error}", file=sys.stderr)
+        _say(f"maaf-lab: {error}")
         sys.exit(2)
+    except Exception as error:
+        said = printable(error).strip()[:200]
+        _say(f"maaf-lab: a defect of the lab, {type(error).__name__}{f' ({said})' if said else ''}. {_report(error)}")
+        sys.exit(1)
+
+
+def _report(error: Exception) -> str:
+    """Saves what a defect can be found by; says where."""
+    text = "".join([f"maaf-lab {' '.join(sys.argv[1:])[:2000]}\n\n", *traceback.format_exception(error)])
+    try:
+        handle, name = tempfile.mkstemp(prefix="maaf-lab-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as why:
+        return f"Its report could not be saved ({why})"
+    return f"The full report, to be sent to the lab's authors: {name}"
 
 
 if __name__ == "__main__":

@@ -153,3 +153,28 @@ def test_the_help_imports_neither_torch_nor_pydantic():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), RecursionError("too deep"), MemoryError(), EOFError(), KeyError("x")]
+)
+def test_the_last_net_is_one_line_and_a_saved_report(shell, tmp_path, monkeypatch, error):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("maaf_lab.data.registry.check", fail)
+    code, out, err = shell("check", "css", "--root", tmp_path)
+    (report,) = tmp_path.iterdir()
+    assert (
+        (code, out) == (1, "")
+        and err.count("\n") == 1
+        and err.startswith("maaf-lab: a defect of the lab, ")
+        and str(report) in err
+    )
+    text = report.read_text()
+    assert type(error).__name__ in text and "Traceback" in text and "check css --root" in text
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    code, _, err = shell("check", "css", "--root", tmp_path)
+    assert code == 1 and err.count("\n") == 1 and "could not be saved" in err

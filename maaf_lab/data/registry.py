@@ -7,12 +7,13 @@ from pathlib import Path
 from maaf_lab.data.check import CheckReport
 from maaf_lab.data.dataset import Dataset
 from maaf_lab.data.split import Split
+from maaf_lab.utils.paths import given_path
 from maaf_lab.utils.registry import DATASETS
 
 
 def open_dataset(dataset: str, root: str | Path) -> Dataset:
     """A dataset in a folder; no file is read yet. Raises ConfigError for an unknown dataset, listing the known ones."""
-    return DATASETS[dataset](root)
+    return DATASETS[dataset](given_path(Path(root)))
 
 
 def evaluation(dataset: str) -> str:

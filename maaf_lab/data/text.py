@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from maaf_lab.errors import DataError
+from maaf_lab.utils.files import write_text
 
 UNKNOWN = 0  # the id of every word that is not in the training texts
 JOINER = "inadditiontothat"  # between the captions of one query (authors' code for Fashion IQ)
@@ -93,7 +94,7 @@ class Vocabulary:
         return pad([self.ids(text) for text in texts])
 
     def save(self, path: Path) -> None:
-        Path(path).write_text(json.dumps({"unknown": UNKNOWN, "words": list(self.words)}, indent=0) + "\n")
+        write_text(Path(path), json.dumps({"unknown": UNKNOWN, "words": list(self.words)}, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -149,7 +150,7 @@ class WordPieces:
         return pad([self.ids(text) for text in texts])
 
     def save(self, path: Path) -> None:
-        Path(path).write_text(json.dumps({"pieces": list(self.pieces), "network": self.network}, indent=0) + "\n")
+        write_text(Path(path), json.dumps({"pieces": list(self.pieces), "network": self.network}, indent=0) + "\n")
 
 
 def load_vocabulary(path: Path) -> Vocabulary | WordPieces:

@@ -31,7 +31,7 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_model, read_config, refuse_weights_of_another
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.utils.files import write_atomically
-from maaf_lab.utils.paths import own_folder, records_folder
+from maaf_lab.utils.paths import given_path, own_folder, records_folder
 from maaf_lab.utils.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -363,7 +363,7 @@ def pretrained_run(name: str = "css-laptop") -> Run:
 
 def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
     """A run by its folder, its name in `runs_root`, among the lab's records, or a shipped one's name; else RunError."""
-    text = str(run)
+    text = str(given_path(Path(run))) if str(run) else ""
     for folder in (Path(text), own_folder(runs_root, "runs") / text, (records_folder("lab") or Path()) / text):
         if text and (folder / "config.json").is_file():
             return Run(folder)

@@ -17,6 +17,7 @@ from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.explorers.page.html import HERE
 from maaf_lab.explorers.page.svg import escaped, shown, to_png
 from maaf_lab.explorers.session import Session
+from maaf_lab.utils.files import write_atomically
 
 
 class Drawing(anywidget.AnyWidget):
@@ -73,7 +74,8 @@ class View(ipywidgets.VBox):
             raise ConfigError(f"save: expected a name that ends in {', '.join(makers)}, found {path.name!r}")
         if not path.parent.is_dir():
             raise ConfigError(f"save: expected a folder that is there, found none at {path.parent}; make it first")
-        path.write_bytes(makers[path.suffix.lower()]())
+        made = makers[path.suffix.lower()]()
+        write_atomically(path, lambda beside: beside.write_bytes(made) and None)
         return path
 
     def __repr__(self) -> str:

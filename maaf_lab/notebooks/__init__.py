@@ -9,13 +9,14 @@ from maaf_lab.notebooks.cleaning import clean
 from maaf_lab.notebooks.files import NotebookError
 from maaf_lab.notebooks.pages import NOT_ON_A_PAGE, to_article, to_html
 from maaf_lab.notebooks.parameters import PARAMETERS_TAG, check_parameters, declared_parameters
-from maaf_lab.notebooks.run import Executed, execute, main, refresh
+from maaf_lab.notebooks.run import Executed, check_kernel, execute, main, refresh
 
 __all__ = [
     "NOT_ON_A_PAGE",
     "PARAMETERS_TAG",
     "Executed",
     "NotebookError",
+    "check_kernel",
     "check_parameters",
     "clean",
     "declared_parameters",

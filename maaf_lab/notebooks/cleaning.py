@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maaf_lab.notebooks.files import WIDGET_VIEW, as_text, clear_metadata, mime_bundles, read
+from maaf_lab.utils.files import write_text
 
 if TYPE_CHECKING:
     import nbformat
@@ -25,7 +26,7 @@ def clean(notebook: str | Path, *, check: bool = False) -> bool:
     text = as_text(cleaned(read(path), path))
     changed = text != path.read_text(encoding="utf-8")
     if changed and not check:
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return changed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maaf_lab.notebooks.files import WIDGET_VIEW, mime_bundles, read
+from maaf_lab.utils.files import write_text
 
 if TYPE_CHECKING:
     import nbformat
@@ -26,7 +27,7 @@ def to_html(notebook: str | Path) -> Path:
     exporter = nbconvert.HTMLExporter(raw_template=_OFFLINE, embed_images=True)
     html, _ = exporter.from_notebook_node(nb, resources={"metadata": {"path": str(path.parent), "name": path.stem}})
     page = path.with_suffix(".html")
-    page.write_text(html, encoding="utf-8")
+    write_text(page, html)
     return page
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +15,8 @@ from maaf_lab.notebooks.cleaning import clean, cleaned
 from maaf_lab.notebooks.files import NotebookError, as_text, clear_metadata, read
 from maaf_lab.notebooks.pages import to_html
 from maaf_lab.notebooks.parameters import declared_parameters, refuse
+from maaf_lab.utils.files import make_folder, write_text
+from maaf_lab.utils.paths import given_path
 
 
 class Executed(NamedTuple):
@@ -42,27 +46,31 @@ def execute(
 
     source, given = Path(notebook), dict(parameters or {})
     refuse(source.name, declared_parameters(source), given, given)
-    folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(given_path(Path(output_dir)))
     target = folder / source.name
     if target.resolve() == source.resolve():
         raise ConfigError(f"execute: {source} would be overwritten; give an output folder other than the notebook's own")
-    try:
-        papermill.execute_notebook(
-            str(source.resolve()), str(target.resolve()), parameters=given, cwd=str(source.resolve().parent),
-            language="python", execution_timeout=timeout, **_kernel(source),
-            progress_bar=progress and sys.stderr.isatty() and not os.environ.get("CI"),
-        )  # fmt: skip
-    except papermill.exceptions.PapermillExecutionError as error:
-        _strip_papermill(target)
-        raise NotebookError(
-            f"{source.name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n"
-            f"The notebook up to that cell, with the traceback: {target}"
-        ) from error
-    except Exception as error:  # a kernel that died, a cell that took too long
-        where = f"\nThe notebook up to that point: {target}" if target.exists() else ""
-        raise NotebookError(f"{source.name}: could not be run to its end: {type(error).__name__}: {error}{where}") from error
-    _strip_papermill(target)
+    kernel = _kernel(source)
+    with tempfile.TemporaryDirectory() as elsewhere:  # papermill writes after each cell; a kill leaves what was in the folder
+        growing = Path(elsewhere) / source.name
+        try:
+            papermill.execute_notebook(
+                str(source.resolve()), str(growing), parameters=given, cwd=str(source.resolve().parent),
+                language="python", execution_timeout=timeout, **kernel,
+                progress_bar=progress and sys.stderr.isatty() and not os.environ.get("CI"),
+            )  # fmt: skip
+        except papermill.exceptions.PapermillExecutionError as error:
+            _keep(growing, target)
+            raise NotebookError(
+                f"{source.name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n"
+                f"The notebook up to that cell, with the traceback: {target}"
+            ) from error
+        except Exception as error:  # a kernel that died, a cell that took too long
+            where = ""
+            with contextlib.suppress(NotebookError):  # none was written yet, or the disk was full in the middle of it
+                where = f"\nThe notebook up to that point: {_keep(growing, target)}"
+            raise NotebookError(f"{source.name}: could not be run to its end: {type(error).__name__}: {error}{where}") from error
+        _keep(growing, target)
     return Executed(target, to_html(target))
 
 
@@ -81,7 +89,7 @@ def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
         ).execute()
     except nbclient.exceptions.CellExecutionError as error:
         raise NotebookError(f"{path.name}: left as it was, a cell failed with {error.ename}: {error.evalue}") from error
-    path.write_text(as_text(cleaned(nb, path)), encoding="utf-8")
+    write_text(path, as_text(cleaned(nb, path)))
 
 
 def _kernel(path: Path) -> dict[str, Any]:
@@ -91,7 +99,7 @@ def _kernel(path: Path) -> dict[str, Any]:
     """
     name = read(path).metadata.get("kernelspec", {}).get("name", "python3")
     if name != "python3":
-        return {"kernel_name": name}
+        return {"kernel_name": _installed(name, path)}
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -102,13 +110,29 @@ def _kernel(path: Path) -> dict[str, Any]:
     return {"kernel_name": name, "kernel_manager_class": ThisPython}
 
 
-def _strip_papermill(path: Path) -> None:
-    """Removes what papermill and the client wrote about this machine and time: paths, dates, durations."""
-    import nbformat
+def check_kernel(path: Path) -> None:
+    """Raises NotebookError where a notebook names a kernel that is not installed: to be called before anything is trained."""
+    _kernel(path)
 
-    nb = read(path)
+
+def _installed(name: str, path: Path) -> str:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    known = KernelSpecManager().find_kernel_specs()
+    if name not in known:
+        raise NotebookError(
+            f"{path.name}: expected the kernel {name!r} that it names, found {', '.join(sorted(known)) or 'none'}. Install it or "
+            "choose Python 3 (ipykernel) in JupyterLab and save the notebook"
+        )
+    return name
+
+
+def _keep(growing: Path, target: Path) -> Path:
+    """Writes `target` without what papermill and the client wrote about this machine and time: paths, dates, durations."""
+    nb = read(growing)
     clear_metadata(nb, "kernelspec", "language_info", "widgets")
-    nbformat.write(nb, path)
+    write_text(target, as_text(nb))
+    return target
 
 
 def main(arguments: list[str]) -> int:

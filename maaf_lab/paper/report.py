@@ -16,11 +16,11 @@ from tqdm.auto import tqdm
 from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.experiments.executors import Executor, first_line, get_executor, run_missing
 from maaf_lab.experiments.sources import SYNTHETIC_SIZE
-from maaf_lab.notebooks import NotebookError, declared_parameters, execute, to_article
+from maaf_lab.notebooks import NotebookError, check_kernel, declared_parameters, execute, to_article
 from maaf_lab.paper.report_page import report_html
 from maaf_lab.paper.table_experiment import TableExperiment, open_table
 from maaf_lab.paper.tables import TABLES, table
-from maaf_lab.utils.files import write_json, write_text
+from maaf_lab.utils.files import make_folder, write_json, write_text
 from maaf_lab.utils.paths import NOTEBOOKS, own_folder, records_folder
 
 
@@ -135,6 +135,7 @@ def run_tables(
     for key in keys:
         try:
             sources[key] = notebook_of(key, notebooks)
+            check_kernel(sources[key])
             if key in TABLES:
                 experiment = open_table(key, **parameters)
                 wanted += experiment.wanted()
@@ -143,7 +144,7 @@ def run_tables(
             absent[key] = error
     if len(absent) == len(keys):
         raise next(iter(absent.values()), RunError("expected notebooks beside the package, found none; run this from a clone"))
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     errors = run_missing(
         wanted, parameters["runs_root"], parameters["records"], executor=executor, device=device or None, progress=progress
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from maaf_lab.utils.files import write_atomically
 from maaf_lab.utils.paths import own_folder
 
 
@@ -16,12 +17,11 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     folder: "" for the lab's own figures/.
     """
     folder = own_folder(folder, "figures")
-    folder.mkdir(parents=True, exist_ok=True)
     _settle(figure)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    figure.savefig(png, dpi=150, metadata={"Software": None})
+    write_atomically(png, lambda beside: figure.savefig(beside, format="png", dpi=150, metadata={"Software": None}))
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+        write_atomically(svg, lambda beside: figure.savefig(beside, format="svg", metadata={"Date": None, "Creator": None}))
     return png, svg
 
 

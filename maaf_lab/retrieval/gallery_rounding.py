@@ -16,6 +16,7 @@ from maaf_lab.data.split import Split
 from maaf_lab.errors import LabError
 from maaf_lab.retrieval.gallery import Gallery
 from maaf_lab.retrieval.relevance import Relevance
+from maaf_lab.utils.files import write_atomically
 
 CLOSE = 6e-5  # ten times the usual change of a cosine by rounding: images further apart are not compared
 MARGIN = 1e-6  # kept between two cosines: five times the difference between a query's vectors of two batches or machines
@@ -34,9 +35,12 @@ def read_gallery(path: Path) -> np.ndarray:
 def save_gallery(vectors: np.ndarray, path: Path, queries: np.ndarray | None = None, split: Split | None = None) -> None:
     """Write unit vectors (G, D) as 16-bit numbers; with the vectors (Q, D) of a split's queries, each query keeps its rank."""
     numbers = rounded(vectors, queries, split)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as stream:
-        np.savez_compressed(stream, vectors=numbers)
+
+    def write(beside: Path) -> None:
+        with open(beside, "wb") as stream:
+            np.savez_compressed(stream, vectors=numbers)
+
+    write_atomically(path, write)
 
 
 def restored(numbers: np.ndarray) -> np.ndarray:

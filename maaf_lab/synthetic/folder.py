@@ -16,6 +16,7 @@ from typing import Any
 
 from maaf_lab.data.dataset import MARK, read_mark
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.files import make_folder
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def make_dataset(
             print(f"{out} already holds {settings['origin']}: nothing to do")
         return out
     _clear(out, owned)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_whole(out / _PART, lambda file: file.write(json.dumps(dict(settings)).encode()))
     counts = {split: list(pair) for split, pair in fill(out).items()}
     mark = {**settings, "counts": counts, "pictures": _images(out, owned)}

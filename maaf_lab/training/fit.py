@@ -37,7 +37,7 @@ from maaf_lab.training.devices import (
     processes_of_this_run,
     recompute_blocks,
 )
-from maaf_lab.utils.files import locked, remove_leftovers, write_text
+from maaf_lab.utils.files import locked, make_folder, remove_leftovers, write_text
 from maaf_lab.utils.wording import counted
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
@@ -106,7 +106,7 @@ def _alone(folder: Path, main: bool) -> Iterator[None]:
     def held() -> None:
         raise RunError(f"{folder.parent.name}: another process is training this run; wait for it or stop it") from None
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if not main:
         yield
         return

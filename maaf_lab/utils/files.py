@@ -50,9 +50,19 @@ def remove_leftovers(folder: Path, age: float = 0) -> None:
                 left.unlink()
 
 
+def make_folder(folder: Path) -> Path:
+    """A folder, with those above it, made where it is missing. Raises SaveError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RecursionError) as error:  # pathlib goes up through thousands of missing folders by recursion
+        why = getattr(error, "strerror", None) or "too deep"
+        raise SaveError(f"{folder}: expected a folder that can be written to; {why}. Choose another one") from error
+    return folder
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file, atomically."""
-    write_atomically(path, lambda beside: beside.write_text(text) and None)
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8") and None)
 
 
 def write_json(path: Path, value: Any) -> None:

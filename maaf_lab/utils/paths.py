@@ -5,9 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from maaf_lab.errors import ConfigError
+
 GALLERIES = Path(__file__).resolve().parents[1] / "pretrained" / "galleries"  # vectors of the shipped models' galleries
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"  # in a clone; an installed package has none
+
+
+LONGEST_PATH = 1000  # bytes; systems take 1,024 to 4,096, with the names of the files below it
+
+
+def given_path(path: Path) -> Path:
+    """A path that somebody gave, if the system can take it, whether something is there or not; else ConfigError."""
+    try:
+        if len(os.fsencode(path)) > LONGEST_PATH:
+            raise ValueError(f"it is longer than {LONGEST_PATH:,} bytes")
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # whoever opens it says what that costs
+    except (OSError, ValueError) as error:  # names that are too long, or no text; loops of links
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"expected the path of a file or a folder, found {str(path)[:80]!r}: {why}") from error
+    return path
 
 
 def own_folder(given: str | Path, own: str) -> Path:
@@ -17,7 +36,7 @@ def own_folder(given: str | Path, own: str) -> Path:
     the current folder.
     """
     if given not in ("", Path()):
-        return Path(given)
+        return given_path(Path(given))
     clone = NOTEBOOKS.parent if NOTEBOOKS.is_dir() else Path()
     return Path(os.environ.get("MAAF_LAB_HOME") or clone) / own
 
@@ -26,4 +45,4 @@ def records_folder(given: str | Path) -> Path | None:
     """The folder of finished runs that are only read: "lab" for those of the lab's notebooks, "" for none, or a folder."""
     if given in ("", Path()):
         return None
-    return NOTEBOOKS / "records" if str(given) == "lab" else Path(given)
+    return NOTEBOOKS / "records" if str(given) == "lab" else given_path(Path(given))

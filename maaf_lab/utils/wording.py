@@ -1,13 +1,25 @@
-"""Wording of messages: lists of names, unknown names, counted things, ranks."""
+"""Wording of messages: what a terminal may show, lists of names, unknown names, counted things, ranks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+# Controls, marks that turn the direction of writing, line and paragraph separators, halves of characters.
+_NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: object, keep: str = "") -> str:
+    """Text from files or users as it may be shown: a file's name or a caption can hold sequences that steer a terminal.
+
+    What steers it, and what is no character, becomes a backslash escape such as \\x1b. keep: "\\n\\t" for text of several lines.
+    """
+    return _NOT_SHOWN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], str(text))
 
 
 def first_names(names: Sequence[str], show: int = 3) -> str:
     """For messages: "a.png, b.png, c.png, ..."."""
-    return ", ".join(list(names)[:show]) + (", ..." if len(names) > show else "")
+    return ", ".join(map(printable, list(names)[:show])) + (", ..." if len(names) > show else "")
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

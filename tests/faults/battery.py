@@ -15,17 +15,19 @@ A line is: what is wrong (its name in the report); the expected kind of answer, 
 say where that matters; and how: a function that makes the input in `lab.folder`, which is empty, and gives it to the lab.
 
 ERROR   the command's one message and exit code 2, or a LabError from a library call
+REFUSED exit code 1 or 2: the same, or a report of `check` that says what is wrong
 TOLD    exit code 0 or 1, and the words are said; for `check`, whose report is its answer, and for what is left out
 WORKS   exit code 0, or a library call that returns
 
 Whatever is expected, a line fails on a traceback (also one that `main` caught as its last net), after 10 seconds, where it takes
-more than 2 GB of memory, and where its answer is longer than a screen. What could take the machine's memory or stop the whole
-process is tried in a child with limits: `lab.child(...)` in place of `lab(...)`.
+more than 2 GB of memory, and where its answer is longer than some screens or steers the terminal. What could take the machine's
+memory or stop the whole process is tried in a child with limits: `lab.child(...)` in place of `lab(...)`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import resource
@@ -69,7 +71,7 @@ class Kind:
         return replace(self, words=words)
 
 
-ERROR, TOLD, WORKS = Kind("clear error", (2,)), Kind("told", (0, 1)), Kind("works", (0,))
+ERROR, REFUSED, TOLD, WORKS = Kind("clear error", (2,)), Kind("refused", (1, 2)), Kind("told", (0, 1)), Kind("works", (0,))
 
 
 class Hang(BaseException):
@@ -110,6 +112,8 @@ def judged(answer: Answer, expected: Kind) -> str:
     """What is wrong with an answer, "" for nothing."""
     if "Traceback (most recent call last)" in answer.said or DEFECT in answer.said:
         return "a traceback"
+    if raw := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", answer.said.replace("\x1b[A", "")):  # a bar goes up a line
+        return f"the control character {raw[0]!r}"
     if answer.code not in expected.codes:
         return f"expected {expected.name}, exit code {expected.codes}; found exit code {answer.code}"
     if answer.code == 2 and not re.search(r"^maaf-lab: |\bUsage: ", answer.said, re.MULTILINE):
@@ -168,6 +172,17 @@ class Lab:
         """maaf-lab ARGS in this process."""
         code, out, err = self.shell(*args)
         return Answer(int(code), out + err)
+
+    def terminal(self, encoding: str, *args: object) -> Answer:
+        """maaf-lab ARGS in this process, before a terminal that shows the characters of an encoding alone."""
+        with (
+            io.TextIOWrapper(io.BytesIO(), encoding=encoding) as screen,
+            contextlib.redirect_stdout(screen),
+            contextlib.redirect_stderr(screen),
+        ):
+            code, *_ = self.shell(*args)
+            screen.flush()
+            return Answer(int(code), screen.buffer.getvalue().decode(encoding))
 
     def child(self, *args: object, seconds: float = SECONDS, gigabytes: float = 4, **env: str) -> Answer:
         """maaf-lab ARGS in a process of its own. gigabytes: of addresses, of which torch alone takes more than one."""

@@ -8,7 +8,7 @@ from maaf_lab.experiments.runs import load_pretrained
 from maaf_lab.paper.tables import row_configs
 from maaf_lab.profiles import profile_config
 from maaf_lab.utils.registry import IMAGE_ENCODERS
-from maaf_lab.utils.wording import did_you_mean
+from maaf_lab.utils.wording import did_you_mean, first_names, printable
 
 
 def test_the_closest_known_name():
@@ -33,3 +33,9 @@ def test_messages_about_unknown_names_offer_it(smoke):
     ):
         with pytest.raises((ConfigError, RunError), match=rf"\. Did you mean '{meant.replace('+', '[+]')}'\?$"):
             call()
+
+
+def test_what_steers_a_terminal_is_shown_as_an_escape():
+    assert printable("a\x1b[31mb\r\x07\x9b2J\u202egnp.exe\udcff\n") == r"a\x1b[31mb\r\x07\x9b2J\u202egnp.exe\udcff\n"
+    assert printable("Größe, 颜色, أطول, 👗‍ 50%\tof\nall", "\n\t") == "Größe, 颜色, أطول, 👗‍ 50%\tof\nall"
+    assert first_names(["a\n", "b\x1b", "c", "d"]) == r"a\n, b\x1b, c, ..."
