@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,9 @@ from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.encoders.bert import word_pieces
 from maaf_lab.models.registry import build_model
 from maaf_lab.models.systems.two_stream import steps_of
+from maaf_lab.models.weights import refuse_not_finite
+
+Number = TypeVar("Number", int, float)
 
 SYSTEMS = {
     "sequence_concat_attention": "maaf",
@@ -60,7 +64,7 @@ def load_foreign_checkpoint(
     """
     path = Path(path)
     options, state = _read(path)
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}  # saved from several GPUs
+    state = _without_module(state, path)
     if word_order not in ("auto", "first", "alphabet"):
         raise ConfigError(f'word_order: expected "auto", "first" or "alphabet", found {word_order!r}')
     by_alphabet = word_order == "alphabet" or (word_order == "auto" and "img_model.conv1.weight" in state)
@@ -68,16 +72,30 @@ def load_foreign_checkpoint(
     if getattr(config, "text_encoder", "") == "bert":
         vocabulary = word_pieces(bert)
     else:
-        vocabulary = _vocabulary(vocabulary_texts, by_alphabet, int(options.get("threshold_rare_words", 0)))
+        vocabulary = _vocabulary(vocabulary_texts, by_alphabet, _number(options, "threshold_rare_words", 0))
     embedding = state.get("text_model.embedding_layer.weight")
     if embedding is not None and len(embedding) != len(vocabulary):
         raise DataError(
             f"{path}: expected texts with the checkpoint's {len(embedding):,} words (the unknown word included), "
             f"found texts with {len(vocabulary):,}; pass the training texts that the checkpoint was trained with"
         )
+    with torch.device("meta"):  # takes no memory: what the options ask for is not made before the file is seen to hold it
+        made = _translated(state, config, build_model(config, vocabulary), path)
+    refuse_not_finite(made, path, DataError, "Take a checkpoint from before its training went wrong")
     model = build_model(config, vocabulary)
-    model.load_state_dict(_translated(state, config, model, path))
+    model.load_state_dict(made, strict=False)  # nothing lacks but counters of batches, which PyTorch before 0.4.1 did not save
     return model.eval()
+
+
+def _without_module(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Names as they were before the model, or a part of it, was put on several GPUs ("img_model.module.conv1.weight")."""
+    made: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        plain = re.sub(r"(^|\.)module\.", r"\1", name)
+        if plain in made and not torch.equal(made[plain], tensor):
+            raise DataError(f"{path}: tensor {plain!r} stands in the file twice, with different numbers")
+        made[plain] = tensor
+    return made
 
 
 def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> ModelConfig:
@@ -94,7 +112,7 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
         raise ConfigError(f"opt.att_layer_spec: expected some of 2, 3 and 4, found {options.get('att_layer_spec')!r}")
     if name == "two_stream":
         steps_of(str(options.get("attn_2stream_mode", "xxx_xmm_xff")))
-    width = int(options.get("embed_dim", 512))
+    width = _number(options, "embed_dim", 512)
     return model_config(
         name,
         dict(  # they have every option for every system; ours reads its own
@@ -103,13 +121,13 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
             width=width,
             text_width=width,
             text_encoder=_one(options, "text_model_arch", TEXTS, "lstm"),
-            text_layers=int(options.get("text_model_layers", 1)),
+            text_layers=_number(options, "text_model_layers", 1),
             bert="none",
             freeze_text=options.get("text_model_arch") == "BERT" or bool(options.get("freeze_text_model", False)),
             resolutions=levels or (7,),
-            blocks=int(options.get("number_attention_blocks", 1)),
-            heads=int(options.get("number_attention_heads", 8)),
-            feedforward=int(options.get("width_per_attention_block", 256)),
+            blocks=_number(options, "number_attention_blocks", 1),
+            heads=_number(options, "number_attention_heads", 8),
+            feedforward=_number(options, "width_per_attention_block", 256),
             attention=_one(options, "attn_softmax_replacement", {"none": "softmax", "identity": "identity"}, "none"),
             positions=_one(
                 options, "attn_positional_encoding", {None: "none", "sinusoidal": "sinusoidal", "mixed": "mixed"}, None
@@ -118,24 +136,62 @@ def converted_config(options: dict[str, Any], state: dict[str, Tensor]) -> Model
             resolutionwise_pooling=bool(options.get("resolutionwise_pool", False)),
             image_through_attention=bool(options.get("sequence_concat_img_through_attn", False)),
             include_text=bool(options.get("sequence_concat_include_text", False)),
-            dropout=float(options.get("dropout_rate", 0.1)),
-            text_dropout=float(options.get("dropout_rate", 0.1)),
+            dropout=_number(options, "dropout_rate", 0.1),
+            text_dropout=_number(options, "dropout_rate", 0.1),
         ),
     )
 
 
 def _one(options: dict[str, Any], key: str, known: dict[Any, str], default: Any = "") -> str:
     value = options.get(key, default)
-    if value not in known:
+    if not isinstance(value, Hashable) or value not in known:
         raise ConfigError(f"opt.{key}: this lab reads {', '.join(str(k) for k in known)}; found {value!r}")
     return known[value]
+
+
+def _number(options: dict[str, Any], key: str, default: Number) -> Number:
+    value = options.get(key, default)
+    try:
+        number = type(default)(value)
+        if number == value or isinstance(value, str):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ConfigError(f"opt.{key}: expected a {'whole ' * isinstance(default, int)}number, found {str(value)[:80]!r}")
+
+
+class _NumpyType:
+    """Stands for numpy.dtype in a checkpoint: what the bytes of a number are, and nothing that can be large."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        self.code, self.order = str(code), "="
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = str(state[1])
+
+
+def _numpy_scalar(kind: _NumpyType, raw: bytes) -> Any:
+    """A number or a short text that numpy wrote beside the weights."""
+    if not re.fullmatch(r"([biuf]\d{1,2})|(U\d{1,4})", kind.code) or kind.order not in ("=", "<", ">", "|"):
+        raise ValueError(f"a numpy value of the type {kind.code[:20]!r}")
+    return np.frombuffer(raw, np.dtype(kind.code).newbyteorder(kind.order), 1)[0].item()
+
+
+# what people's checkpoints hold beside tensors and plain containers, and what is made of it: nothing that does anything
+ADMITTED: list[Any] = [
+    argparse.Namespace,
+    (_NumpyType, "numpy.dtype"),
+    *((_numpy_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((PurePosixPath, f"pathlib{part}.PosixPath") for part in ("", "._local")),
+    *((PureWindowsPath, f"pathlib{part}.WindowsPath") for part in ("", "._local")),
+]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise DataError(f"{path}: expected a checkpoint, found no such file")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(ADMITTED):
             raw = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign or damaged pickle makes torch raise anything
         named = re.search(r"GLOBAL (\S+)", str(error))
@@ -300,8 +356,6 @@ def _translated(state: dict[str, Tensor], config: ModelConfig, model: ComposedMo
     missing = [name for name in wanted if name not in made and not name.endswith("num_batches_tracked")]
     if missing:
         raise DataError(f"{path}: expected every tensor of a {config.name}; the file has none for {', '.join(missing[:5])}")
-    for name in wanted:
-        made.setdefault(name, wanted[name])  # counters of batches, which PyTorch before 0.4.1 did not save
     if not math.isfinite(made["log_scale"].item()):
         raise DataError(f"{path}: normalization_layer.norm_s is {float(state['normalization_layer.norm_s'])}: not a scale")
     return made
