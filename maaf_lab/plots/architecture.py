@@ -7,6 +7,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from maaf_lab.analysis.shapes import model_shapes
 from maaf_lab.models.systems.maaf import MAAF
+from maaf_lab.plots.text import picture_text
 
 _IMAGE, _TEXT, _FUSION, _OUT = "#cfe3f5", "#d5ecd4", "#fbe3c0", "#e9e2f3"
 
@@ -88,6 +89,4 @@ def architecture_figure(model: MAAF, pixels: int, text: str = "is blue and has l
 
 
 def _wrapped(text: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(f"“{text}”", 20))
+    return picture_text(f"“{text}”", 20)

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from maaf_lab.analysis.sentences import heads_that_vary_most
 from maaf_lab.data.transforms import GRAY
+from maaf_lab.plots.text import picture_text
+from maaf_lab.utils.wording import drawable
 
 _COLORS = {
     "position": "#0072B2",
@@ -37,9 +39,9 @@ def color_images_figure(images: Mapping[str, np.ndarray], counts: Mapping[str, i
         axis.set_axis_off()
     for axis, (word, image) in zip(axes.flat, images.items(), strict=False):
         axis.imshow(np.clip(0.5 + image / (2 * reach), 0, 1), interpolation="nearest")
-        axis.set_title(f"{word}  (n = {counts[word]:,})", fontsize=9)
+        axis.set_title(f"{picture_text(word, most=40)}  (n = {counts[word]:,})", fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 
@@ -66,7 +68,7 @@ def avoidance_figure(table: pd.DataFrame, title: str = "") -> Figure:
         axes[row, 0].set_ylabel("avoids  ←  score  →  looks at", fontsize=8)
     axes[0, 0].legend(frameon=False, fontsize=8)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 
@@ -123,7 +125,7 @@ def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
     bar.ax.tick_params(labelsize=8)
     bar.ax.yaxis.label.set_size(9)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 
@@ -186,13 +188,14 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
     upper.set_xlabel("attended token", labelpad=16, fontsize=9)
     start, stop = spans["text"]
     lower.imshow(shown[start:stop], cmap=colors, norm=norm, aspect="auto", interpolation="nearest")
-    lower.set_yticks(range(stop - start), tokens[start:stop], fontsize=8, color=_SPANS["text"])
+    words = [picture_text(token, most=40) for token in tokens[start:stop]]
+    lower.set_yticks(range(stop - start), words, fontsize=8, color=_SPANS["text"])
     lower.set_xticks([first - 0.5 for first, _ in spans.values()], [f"{name} →" for name in spans], fontsize=8, ha="left")
     for first, _ in list(spans.values())[1:]:
         lower.axvline(first - 0.5, color="white", linewidth=1)
     lower.set_title("the words' rows, larger: cut at the lines and folded, they are the maps of Figures 3, 5 and 6", fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 
@@ -240,15 +243,20 @@ def sentences_figure(rows: Sequence[tuple[str, np.ndarray, np.ndarray, int]], he
         bar.ax.tick_params(labelsize=7)
         bar.set_label("points of attention", fontsize=7)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 
 def _bold(sentence: str) -> str:
     """ "dress: has longer *sleeves*" -> lines with the marked word in bold."""
     category, _, text = sentence.partition(":")
-    words = [f"$\\bf{{{word.strip('*')}}}$" if word.startswith("*") else word for word in text.split()]
-    return f"{category}\n" + "\n".join(textwrap.wrap(" ".join(words), 26, break_long_words=False))
+    words = [_bold_word(word.strip("*")) if word.startswith("*") else picture_text(word) for word in drawable(text).split()]
+    return f"{picture_text(category)}\n" + "\n".join(textwrap.wrap(" ".join(words), 26, break_long_words=False))
+
+
+def _bold_word(word: str) -> str:
+    """As mathematics, where a letter cannot be taken for a sign of it."""
+    return f"$\\bf{{{word}}}$" if word.replace("-", "").replace("'", "").isalnum() else picture_text(word)
 
 
 def position_maps_figure(maps: Mapping[str, np.ndarray], title: str = "") -> Figure:
@@ -263,11 +271,11 @@ def position_maps_figure(maps: Mapping[str, np.ndarray], title: str = "") -> Fig
         axis.imshow(values, cmap="gray", vmin=low, vmax=high)
         side = values.shape[0]
         axis.add_patch(_frame(n // 3, n % 3, side))
-        axis.set_title(word, fontsize=9)
+        axis.set_title(picture_text(word, most=40), fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from maaf_lab.plots.text import picture_text
+
 
 def category_images_figure(images: Mapping[str, Any], title: str = "") -> Figure:
     """Figure S1: two rows per category, all its pictures and its largest cluster in pixel space, with their averages.
@@ -28,10 +30,11 @@ def category_images_figure(images: Mapping[str, Any], title: str = "") -> Figure
                 axis.spines[:].set_visible(False)
             for axis, picture in zip(line, first, strict=False):
                 axis.imshow(picture)
-            line[0].set_ylabel(f"{name}\n{count:,}", fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
+            label = f"{picture_text(name, most=100)}\n{count:,}"
+            line[0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
             line[-1].imshow(mean)
             line[-1].spines[:].set(visible=True, color="#444444", linewidth=1)
     axes[0, -1].set_title("average", fontsize=8)
     if title:
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(picture_text(title), fontsize=9)
     return figure

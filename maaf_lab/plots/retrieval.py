@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from maaf_lab.analysis.retrievals import Retrieval
 from maaf_lab.plots.colors import TARGET
+from maaf_lab.plots.text import picture_text
 
 
 def retrievals_figure(found: Sequence[Retrieval], title: str = "") -> Figure:
@@ -25,7 +25,7 @@ def retrievals_figure(found: Sequence[Retrieval], title: str = "") -> Figure:
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
         line[0].imshow(item.source)
-        text = "\n+ ".join("\n".join(textwrap.wrap(part, 24 if keep <= 4 else 22)) for part in item.texts)
+        text = "\n+ ".join(picture_text(part, 24 if keep <= 4 else 22) for part in item.texts)
         line[1].text(0.5, 0.55, text, ha="center", va="center", fontsize=size, transform=line[1].transAxes)
         rank = f"target: rank {item.rank:,}" if item.rank else "no target in the gallery"
         line[1].text(0.5, 0.02, rank, ha="center", va="bottom", fontsize=7, color="#555555", transform=line[1].transAxes)
@@ -38,5 +38,5 @@ def retrievals_figure(found: Sequence[Retrieval], title: str = "") -> Figure:
     for number, axis in enumerate(axes[0, 2:], 1):
         axis.set_title(str(number), fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(picture_text(title), fontsize=9)
     return figure

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+
+from maaf_lab.plots.text import picture_text
+from maaf_lab.utils.wording import drawable
 
 
 def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
@@ -20,7 +22,7 @@ def samples_figure(samples: Sequence[Mapping[str, Any]]) -> Figure:
             axis.imshow(sample[key], interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
-        axes[0, column].set_xlabel(_wrapped(sample["text"]), fontsize=9)
+        axes[0, column].set_xlabel(picture_text(sample["text"], 22) + "\n↓", fontsize=9)
     axes[0, 0].set_ylabel("reference")
     axes[1, 0].set_ylabel("target")
     return figure
@@ -41,16 +43,12 @@ def pairs_figure(samples: Sequence[Mapping[str, Any]], columns: int = 2, title: 
         source.imshow(sample["source"])
         target.imshow(sample["target"])
         _, _, size, letters = next(row for row in _TEXT_SIZES if len(sample["text"]) <= row[0])
-        text = "\n".join(part for words in sample["text"].split("\n") for part in (textwrap.wrap(words, letters) or [""]))
+        text = "\n".join(picture_text(words, letters) for words in drawable(sample["text"]).split("\n"))
         between.text(0.5, 0.5, text + "\n→", ha="center", va="center", fontsize=size, linespacing=1.25)
     if title:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(picture_text(title), fontsize=11)
     return figure
 
 
 # Longest text, in letters -> width of its column (a picture's is 1), font size, letters per line.
 _TEXT_SIZES = ((60, 1.1, 10, 22), (120, 1.2, 9, 25), (220, 1.5, 8.5, 33), (400, 1.8, 8, 42), (10**9, 2, 6.5, 56))
-
-
-def _wrapped(text: str, width: int = 22) -> str:
-    return "\n".join(textwrap.wrap(text, width)) + "\n↓"

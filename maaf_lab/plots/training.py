@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from maaf_lab.plots.colors import OKABE_ITO
+from maaf_lab.plots.text import picture_text
 
 _COLORS = (*OKABE_ITO, "#8A5A2B")
 _BASELINES = {"Image only": "#a8a8a8", "Text only": "#555555"}  # which read half of a query: gray
@@ -141,7 +142,7 @@ def recall_by_type_figure(frame: pd.DataFrame, metric: str = "R1", title: str = 
         _tidy(axis, [f"{name} (n = {part['query'].nunique():,})"], grid="x")
     axes[0, 0].set_xlim(-0.03 * highest, 1.06 * highest)  # shared by all
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(picture_text(title), fontsize=10)
     return figure
 
 

@@ -17,6 +17,20 @@ def printable(text: object, keep: str = "") -> str:
     return _NOT_SHOWN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], str(text))
 
 
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+MOST_DRAWN = 1000  # letters of a text in a picture
+
+
+def shown(text: str) -> str:
+    """The text with � in place of what no SVG, page or message can hold: control characters, undecodable bytes of file names."""
+    return _NO_XML.sub("\ufffd", text)
+
+
+def drawable(text: str, most: int = MOST_DRAWN) -> str:
+    """`shown`, and cut with … where it is longer than `most` letters: breaking it into lines would take minutes."""
+    return shown(text if len(text) <= most else text[: most - 1].rstrip() + "…")
+
+
 def first_names(names: Sequence[str], show: int = 3) -> str:
     """For messages: "a.png, b.png, c.png, ..."."""
     return ", ".join(map(printable, list(names)[:show])) + (", ..." if len(names) > show else "")

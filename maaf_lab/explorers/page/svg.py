@@ -21,18 +21,11 @@ from PIL import Image as PILImage
 from PIL import ImageFont
 
 from maaf_lab.plots.colors import TARGET
+from maaf_lab.utils.wording import drawable, shown
 
 FONT = "DejaVu Sans, Verdana, sans-serif"
 INK, SOFT, LINE, CARD, PAPER = "#1f1f1f", "#5f5f5f", "#c8c8c8", "#f4f4f4", "#ffffff"
 ORANGE, BLUE, GREEN = "#b35900", "#0072B2", TARGET  # the first pick, the second pick, the target
-
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def shown(text: str) -> str:
-    """The text with � in place of what no SVG, page or message can hold: control characters, undecodable bytes of file names."""
-    return _NO_XML.sub("\ufffd", text)
 
 
 def escaped(text: str) -> str:
@@ -87,7 +80,7 @@ def lines(
 def wrap(words: str, width: float, size: float = 13) -> list[str]:
     """Lines no wider than `width`, broken at spaces, and inside words that are wider than a line."""
     rows: list[str] = []
-    for word in words.split():
+    for word in drawable(words).split():
         if rows and text_width(f"{rows[-1]} {word}", size) <= width:
             rows[-1] = f"{rows[-1]} {word}"
             continue
@@ -101,6 +94,7 @@ def wrap(words: str, width: float, size: float = 13) -> list[str]:
 
 def shortened(words: str, width: float, size: float = 13) -> str:
     """A line of text, cut off with an ellipsis where it is wider than `width`."""
+    words = drawable(words).translate(dict.fromkeys(map(ord, "\t\n\r"), " "))
     if text_width(words, size) <= width:
         return words
     while words and text_width(words + "…", size) > width:
