@@ -156,7 +156,7 @@ class Dataset(ABC):
             return None
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}): delete the folder and make the dataset again") from error
-        good = isinstance(mark, dict) and isinstance(mark.get("origin"), str) and _are_counts(mark.get("counts", {}))
+        good = isinstance(mark, dict) and isinstance(mark.get("origin"), str) and are_counts(mark.get("counts", {}))
         if not good or mark.get("dataset") != self.synthetic_as():
             raise DataError(f"{path}: expected dataset {self.synthetic_as()!r}, an origin and counts; found {str(mark)[:200]}")
         return mark
@@ -336,7 +336,7 @@ class Dataset(ABC):
         )
 
 
-def _are_counts(counts: Any) -> bool:
+def are_counts(counts: Any) -> bool:
     """Whether it is {split: [images, queries]}."""
     return isinstance(counts, dict) and all(
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair) for pair in counts.values()

@@ -13,7 +13,7 @@ from maaf_lab.synthetic.folder import checked_settings
 from maaf_lab.synthetic.lazy import LazyPixels
 from maaf_lab.utils.registry import SYNTHETIC
 
-_ORIGIN = re.compile(r"synthetic (\w+) v\d+ size=(\w+) pixels=(\d+) seed=(\d+)")
+_ORIGIN = re.compile(r"synthetic (\w+) v\d+ size=(\w+) pixels=(\d{1,9}) seed=(\d{1,10})")
 
 
 def make(

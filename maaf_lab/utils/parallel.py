@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -110,12 +111,23 @@ def in_processes(
             check_temporary_folder()
             # not fork: the child of a process with torch's threads can hang
             method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-            pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method))
+            pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _end_with_parent)
             results = _ordered(pool, partial(_each, function), parts, 8 * workers)
         for part in results:
             for result in part:
                 yield result
                 bar.update()
+
+
+def _end_with_parent() -> None:
+    """A worker ends when the process that started it is killed; without this it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

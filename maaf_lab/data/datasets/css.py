@@ -109,9 +109,11 @@ class CSS(Dataset):
         return labels, _pairs(part["mods"], len(labels), where)
 
     def objects(self, split: str) -> Sequence[Any]:
-        """The scenes: `objects_img` of the annotation. The images need not exist."""
+        """The scenes: `objects_img` of the annotation, checked. The images need not exist."""
         self.expect_folder()
-        return self._annotation(split)[0]["objects_img"]
+        part, where = self._annotation(split)
+        _scenes(part["objects_img"], where)
+        return part["objects_img"]
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
         """Counts beside the published ones, and whether equal labels mean equal scenes."""
@@ -203,8 +205,9 @@ def _labels(part: Mapping[str, Any], where: str) -> list[str]:
     given = part.get("labels")
     if given is None:
         return scenes
-    if len(given) != len(scenes):
-        raise DataError(f"{where}: expected a label for each of {len(scenes):,} images, found {len(given):,}")
+    if not _is_list(given) or len(given) != len(scenes):
+        found = f"{len(given):,}" if _is_list(given) else type(given).__name__
+        raise DataError(f"{where}: expected a label for each of {len(scenes):,} images, found {found}")
     texts: dict[str, str] = {}  # the file's label -> its text
     uses: dict[str, int] = {}
     for label, scene in zip(map(str, given), scenes):
@@ -214,8 +217,12 @@ def _labels(part: Mapping[str, Any], where: str) -> list[str]:
     return [texts[str(label)] for label in given]
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def _scenes(objects_img: Any, where: str) -> list[str]:
-    if not isinstance(objects_img, Sequence | np.ndarray) or isinstance(objects_img, str):
+    if not _is_list(objects_img):
         raise DataError(f"{where}: expected objects_img as a list of scenes, found {type(objects_img).__name__}")
     labels = []
     for i, objects in enumerate(objects_img):
@@ -250,7 +257,7 @@ def _object(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(mods: Any, n: int, where: str) -> list[tuple[int, int, str]]:
-    if not isinstance(mods, Sequence | np.ndarray) or isinstance(mods, str):
+    if not _is_list(mods):
         raise DataError(f"{where}: expected mods as a list, found {type(mods).__name__}")
     pairs = []
     for i, mod in enumerate(mods):

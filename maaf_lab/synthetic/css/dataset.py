@@ -18,9 +18,18 @@ from tqdm.auto import tqdm
 from maaf_lab.data.datasets.css import ANNOTATION, CSS, IMAGES, IMAGES_2D, image_name
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.css import render
+from maaf_lab.synthetic.css.flat import LEAST_PIXELS as LEAST_FLAT_PIXELS
 from maaf_lab.synthetic.css.flat import flat
 from maaf_lab.synthetic.css.scenes import DATASET_SIZES, SPLITS, css_annotations
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
+from maaf_lab.synthetic.folder import (
+    SyntheticDataset,
+    checked_settings,
+    drawing_in,
+    make_dataset,
+    sidecar_file,
+    whole_between,
+    write_whole,
+)
 
 VERSION = 1  # raise it whenever the same settings give other bytes
 SIDECAR = "objects.npz"
@@ -76,17 +85,20 @@ def training_texts(size: str = "full", seed: int = 0) -> list[str]:
 def make_css2d(root: str | Path, pixels: int = 64, progress: bool = True) -> Path:
     """Draw the scenes of a CSS folder, published or synthetic, flat on white into `images_2d/`, and return the folder.
 
-    TIRG uses 64 px. Raises DataError for a folder without a readable annotation.
+    TIRG uses 64 px. Raises DataError for a folder without a readable annotation or that cannot be written.
     """
+    whole_between("make css2d: expected pixels", pixels, LEAST_FLAT_PIXELS)
     layout, folder = CSS(root), Path(root) / IMAGES_2D
-    for split in layout.splits:
-        objects = layout.objects(split)
-        folder.mkdir(exist_ok=True)
-        for i, scene in enumerate(tqdm(objects, desc=f"css2d {split}", unit="image", disable=not progress)):
-            path = folder / image_name(split, i)
-            beside = path.with_name(path.name + ".part")
-            PILImage.fromarray(flat(scene, pixels)).save(beside, format="PNG", compress_level=2)
-            os.replace(beside, path)
+    scenes = {split: layout.objects(split) for split in layout.splits}
+    with drawing_in(folder, folder / ".lock"):
+        for left in folder.glob("*.png.part"):  # of a process that was killed
+            left.unlink()
+        for split, objects in scenes.items():
+            for i, scene in enumerate(tqdm(objects, desc=f"css2d {split}", unit="image", disable=not progress)):
+                path = folder / image_name(split, i)
+                beside = path.with_name(path.name + ".part")
+                PILImage.fromarray(flat(scene, pixels)).save(beside, format="PNG", compress_level=2)
+                os.replace(beside, path)
     return Path(root)
 
 

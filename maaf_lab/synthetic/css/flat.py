@@ -22,6 +22,7 @@ _RGB = {
     "yellow": (245, 214, 40),
 }
 _RADIUS = {"small": 0.07, "large": 0.12}  # as a share of the picture's side
+LEAST_PIXELS = 8
 _FINER = 4  # drawn this many times larger and averaged, so that edges are smooth
 
 
