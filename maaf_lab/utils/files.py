@@ -24,6 +24,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)  # a link of that name would be written through
         write(beside)
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
@@ -113,11 +114,12 @@ def _has_locks(folder: Path) -> bool:
             path.unlink()
 
 
-def open_regular(path: str | Path) -> BinaryIO:
-    """Open a file to read bytes. Raises OSError; DataError for a folder, and for a pipe or a device, which may have no end."""
-    mode = os.stat(path).st_mode
+def open_regular(path: str | Path, links: bool = True) -> BinaryIO:
+    """Open a file to read bytes. links: false where a link is not followed. Raises OSError; DataError for a folder, and for a
+    pipe or a device, which may have no end."""
+    mode = os.stat(path, follow_symlinks=links).st_mode
     if not stat.S_ISREG(mode):
-        found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        found = "a folder" if stat.S_ISDIR(mode) else "a link" if stat.S_ISLNK(mode) else "a pipe or a device"
         raise DataError(f"{path}: expected a file, found {found}; put the file itself there")
     return open(path, "rb")
 

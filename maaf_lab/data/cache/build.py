@@ -142,6 +142,8 @@ def fill(listing: Listing, out: BinaryIO, journal: BinaryIO, folder: Path | None
     done = saved = len(kept)
     records = np.zeros(n, RECORD)
     records["stat"], records[:done] = listing.stats, kept
+    checks = np.zeros(n, "<u4")
+    checks[:done] = _checksums(out, begin, kept["end"])
     end = int(records["end"][done - 1]) if done else begin
     out.truncate(end)
     out.seek(end)
@@ -161,7 +163,7 @@ def fill(listing: Listing, out: BinaryIO, journal: BinaryIO, folder: Path | None
     try:
         for digest, image in listing.encoded(done) if done < n else ():
             out.write(image)
-            end += len(image)
+            end, checks[done] = end + len(image), zlib.crc32(image)
             records["sha256"][done], records["end"][done] = np.frombuffer(digest, np.uint8), end
             done += 1
             if time.monotonic() - clock >= SAVE_EVERY:
@@ -169,10 +171,17 @@ def fill(listing: Listing, out: BinaryIO, journal: BinaryIO, folder: Path | None
                 clock = time.monotonic()
     finally:
         save()
+    out.write(checks.tobytes())
     out.seek(0)
     out.write(kind.header(n, listing.size, records["end"]))
     _sync(out)
     return records
+
+
+def _checksums(file: BinaryIO, begin: int, ends: np.ndarray) -> list[int]:
+    """CRC-32 of each image in a file of pixels; begin: of the first one."""
+    file.seek(begin)
+    return [zlib.crc32(file.read(length)) for length in np.diff(ends, prepend=begin)]
 
 
 def _sync(file: BinaryIO) -> None:

@@ -3,6 +3,9 @@
 manifest-{list}.bin     of a list of images at one size: a line of JSON with the key, then a RECORD for each image
 pixels-{key}.npy        the squares, named after the contents of their image files (.jpegs for JPEG)
 {list}.*.partial        a build's pixels and journal (see `build`); {list}.lock is held by the process that builds
+
+The folder may have come with somebody else's data. So a key is only a key where it looks like one, nothing is read or written
+through a link, and a `.cache` that is a link is not used.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import stat
 import time
 import uuid
 import warnings
@@ -23,7 +28,7 @@ from maaf_lab.data.cache.build import MAKE_ROOM, RECORD, Listing, fill
 from maaf_lab.data.cache.formats import STORES, PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, DataError, SaveError
-from maaf_lab.utils.files import locked, why_not_writable, write_atomically
+from maaf_lab.utils.files import locked, open_regular, why_not_writable, write_atomically
 
 FORGET_AFTER = 7 * 86_400  # seconds after which the files of an abandoned build are removed
 
@@ -52,12 +57,15 @@ def pixel_cache(
     folder = Path(cache_dir) if cache_dir is not None else _default_folder(paths)
     listing = Listing(split.title, paths, size, STORES[store], progress)
     kept = Store(folder, listing)
-    found = kept.find()
-    if found is not None:
+    if cache_dir is None and folder.is_symlink():
+        why = "it is a link, which may lead anywhere"
+    elif (found := kept.find()) is not None:
         return found
-    why = why_not_writable(folder, end=".partial")
-    if why is None:
-        return kept.build()
+    elif (why := why_not_writable(folder, end=".partial")) is None:
+        try:
+            return kept.build()
+        except PermissionError as error:
+            why = f"another user's files are in the way: {error}"
     if cache_dir is not None:
         raise DataError(f"{folder}: expected a folder to write {listing.need} to; {why}. Pass another cache_dir.")
     warnings.warn(
@@ -95,17 +103,21 @@ class Store:
         """Decode what no earlier build has decoded, move the result into place, open it. Waits for another process's build.
 
         A build that is stopped, or finds unreadable images, leaves its files for the next one; on a full disk it leaves none.
-        Raises DataError for unreadable images and for a full disk.
+        Raises DataError for unreadable images and for a full disk, PermissionError where another user's files are in the way.
         """
 
         def held() -> None:
             if self.listing.progress:
                 tqdm.write(f"{self.listing.title} -> {self.listing.size} px: another process is building this cache; waiting")
 
+        lock = self.folder / f"{self.name}.lock"
         try:
-            with locked(self.folder / f"{self.name}.lock", held) as alone:
+            _remove_links(lock, *self.folder.glob(f"{self.name}.*.partial"))
+            with locked(lock, held) as alone:
                 return self.find() or self._built(alone)
         except (OSError, SaveError) as error:
+            if isinstance(cause := error.__cause__ or error, PermissionError):
+                raise PermissionError(str(cause)) from error
             why = getattr(error, "strerror", None) or error
             raise DataError(f"{self.folder}: could not write {self.listing.need} ({why}). {MAKE_ROOM}") from error
 
@@ -143,8 +155,9 @@ class Store:
 
     def _open(self, key: str) -> PixelCache | None:
         try:
+            open_regular(self._pixels(key), links=False).close()
             cache = self.listing.kind.load(self._pixels(key), key)
-        except (OSError, ValueError, EOFError):  # missing or damaged: built again
+        except (OSError, ValueError, EOFError, DataError):  # missing or damaged: built again
             return None
         return cache if (len(cache), cache.size) == (len(self.listing.paths), self.listing.size) else None
 
@@ -169,10 +182,22 @@ class Store:
 def _read(manifest: Path) -> tuple[str, np.ndarray]:
     """Key and records (N,); an empty key and no records where it is missing or damaged."""
     try:
-        with open(manifest, "rb") as file:
-            return str(json.loads(file.readline())["key"]), np.frombuffer(file.read(), RECORD)
-    except (OSError, ValueError, KeyError, TypeError):
-        return "", np.zeros(0, RECORD)
+        with open_regular(manifest, links=False) as file:
+            key = json.loads(file.readline(100))["key"]
+            if re.fullmatch("[0-9a-f]{20}", key):  # else it would be a path to anywhere
+                return key, np.frombuffer(file.read(), RECORD)
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        pass
+    return "", np.zeros(0, RECORD)
+
+
+def _remove_links(*paths: Path) -> None:
+    """Remove what is written in place where it has another name too, so that no other file is written."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                path.unlink()
 
 
 def _default_folder(paths: list[Path]) -> Path:

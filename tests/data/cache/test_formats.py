@@ -111,3 +111,21 @@ def test_a_damaged_image_is_named(split):
     assert cache.batch([2, 4]).any()
     with pytest.raises(DataError, match="image 3 is damaged"):
         cache.batch([2, 3])
+
+
+def test_zeroed_bytes_are_noticed(tmp_path, make):
+    split = write(tmp_path / "set", 7, 24)
+    cache = make(split, 24)
+    whole, path, n = cache.path.read_bytes(), cache.path, cache.batch(range(7))
+    damaged = bytearray(whole)
+    damaged[-4_500:-3_500] = bytes(1_000)
+    path.write_bytes(damaged)
+    cache = make(split, 24)
+    with pytest.raises(DataError, match=r"image \d is damaged.*delete the file, it is built again"):
+        cache.batch(range(7))
+    path.unlink()
+    assert make(split, 24).path.read_bytes() == whole
+    path.write_bytes(whole[: -4 * 7])  # as earlier versions wrote it
+    os.utime(path, ns=(1, 1))
+    cache = make(split, 24)
+    assert torch.equal(cache.batch(range(7)), n) and path.stat().st_mtime_ns == 1

@@ -1,6 +1,7 @@
 """A cache is made once and found by the contents of its files; whoever wants it at the same time waits."""
 
 import errno
+import json
 import os
 import pickle
 import threading
@@ -167,6 +168,65 @@ def test_a_folder_that_cannot_be_written(split, make, tmp_path):
     assert cache.key == written.key and cache.size == 16
     np.testing.assert_array_equal(squares(cache), squares(written))
     np.testing.assert_array_equal(squares(pickle.loads(pickle.dumps(cache))), squares(written))
+
+
+def test_a_key_is_no_path(tmp_path, make, decodes):
+    """A manifest that came with somebody's data names a file outside, to have it read, replaced or removed."""
+    split = write(tmp_path / "a" / "set", 3)
+    folder = tmp_path / "a" / "set" / ".cache"
+    kind = make(split, 16).path.suffix
+    victim = tmp_path / f"victim{kind}"
+    (manifest,) = folder.glob("manifest-*.bin")
+    rest = manifest.read_bytes().partition(b"\n")[2]
+    (folder / "pixels-").mkdir()
+    for key in ("/../../../../victim", "", ["a"], None, 7):
+        victim.write_bytes(b"precious")
+        manifest.write_bytes(json.dumps({"key": key}).encode() + b"\n" + rest)
+        PILImage.fromarray(noise()).save(split.images[0].path)
+        make(split, 16)
+        assert victim.read_bytes() == b"precious"
+
+
+def test_nothing_is_written_through_links(split, make, decodes, tmp_path, monkeypatch):
+    victim, folder = tmp_path / "victim", split.images[0].path.parents[1] / ".cache"
+    victim.write_bytes(b"precious")
+    left = stopped(make, split, folder, monkeypatch, 3)
+    names = [*left.values(), folder / f"{next(iter(left.values())).name.partition('.')[0]}.lock"]
+    for link in (lambda path: path.symlink_to(victim), lambda path: os.link(victim, path)):
+        for path in names:
+            path.unlink(missing_ok=True)
+            link(path)
+        cache = make(split, 16)
+        assert victim.read_bytes() == b"precious" and not cache.path.is_symlink()
+    for path in folder.iterdir():
+        path.unlink()
+        path.symlink_to("/dev/zero")
+    decodes.clear()
+    assert len(make(split, 16)) == 7 and len(decodes) == 7 and not any(path.is_symlink() for path in folder.iterdir())
+
+
+def test_a_cache_folder_that_is_a_link_is_not_used(split, make, tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", split.images[0].path.parents[1] / ".cache"
+    elsewhere.mkdir()
+    folder.symlink_to(elsewhere)
+    with pytest.warns(UserWarning, match=r"it is a link.*stay in memory"):
+        assert make(split, 16).path is None
+    assert not files(elsewhere)
+    assert make(split, 16, folder).path is not None  # asked for
+
+
+def test_another_users_files_in_the_way(split, make, tmp_path, monkeypatch):
+    """In a shared folder where nobody may replace another user's files."""
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.warns(UserWarning, match=r"another user's files are in the way.*stay in memory"):
+        cache = make(split, 16)
+    assert cache.path is None and len(cache) == 7
+    with pytest.raises(DataError, match=r"another user's files are in the way.*Pass another cache_dir"):
+        make(split, 16, tmp_path / "cache")
 
 
 def test_nonsense(split):
