@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +21,7 @@ from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.utils.wording import did_you_mean
 
+ANSWER = 10  # seconds in which a machine has to answer
 RETRIES = 3  # how often a task is started again after its worker died
 
 
@@ -67,7 +71,7 @@ def ray(
     address: of a running cluster ("auto", "ray://..."); "" joins the one that RAY_ADDRESS names, or starts one on this machine.
     cpus, gpus: the share of each run (gpus None: one where the cluster has any). A task whose worker dies is started again up to
     3 times and goes on from its run's last checkpoint; the run's lock and name keep it from being trained twice.
-    Raises ConfigError where ray is not installed.
+    Raises ConfigError where ray is not installed or no cluster answers at the address.
     """
     try:
         import ray as cluster
@@ -75,8 +79,10 @@ def ray(
         raise ConfigError('executor "ray": expected the package ray, found none; pip install "maaf-lab[scale]"') from error
     started = not cluster.is_initialized()
     if started:
-        running = address or os.environ.get("RAY_ADDRESS", "")
-        cluster.init(**({"address": running} if running else {"log_to_driver": False, "include_dashboard": False}))
+        if running := address or os.environ.get("RAY_ADDRESS", ""):
+            _join(cluster.init, running)
+        else:
+            cluster.init(log_to_driver=False, include_dashboard=False)
     try:
         if gpus is None:
             gpus = 1 if cluster.cluster_resources().get("GPU", 0) else 0
@@ -93,6 +99,30 @@ def ray(
     finally:
         if started:
             cluster.shutdown()
+
+
+def _join(init: Callable[..., Any], address: str) -> None:
+    """Joins a running cluster. Ray by itself asks for minutes, without a word, whoever is there."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if colon and port.isdecimal():
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+        ended: Future[Any] = Future()
+
+        def join() -> None:
+            try:
+                ended.set_result(init(address=address))
+            except Exception as error:
+                ended.set_exception(RuntimeError(first_line(error)))  # whatever Ray says
+
+        threading.Thread(target=join, daemon=True).start()  # with what never answers it is left behind
+        ended.result(6 * ANSWER)
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:  # TimeoutError is an OSError
+        why = f"none answered in {6 * ANSWER} seconds" if isinstance(error, TimeoutError) else first_line(error)
+        raise ConfigError(
+            f'executor "ray": expected a Ray cluster at {address!r}, found none ({why}). Start one with `ray start --head` and '
+            "give the address that it prints, or leave the address out for one on this machine"
+        ) from error
 
 
 def on_a_worker(job: Job, threads: int) -> str:
