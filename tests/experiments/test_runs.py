@@ -8,9 +8,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from maaf_lab.errors import ConfigError, RunError
+from maaf_lab.errors import ConfigError, RunError, SaveError
 from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_copy
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
+from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.utils.paths import records_folder
 
 STEPS = {"train.steps": 3, "train.warmup_steps": 1}
@@ -120,6 +121,17 @@ def test_a_copy_with_its_model_stands_alone(tmp_path, run):
     assert copy.rankings.frame["top"].map(len).eq(0).all() and (copy.rankings.column("rank") == run.rankings.column("rank")).all()
     with pytest.raises(RunError, match=r"expected a finished run, found no metrics\.json"):
         save_copy(Run(tmp_path / "none"), tmp_path / "other")
+
+
+def test_a_copy_that_fails_does_not_look_finished(tmp_path, run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Rankings, "save", lambda *_: (_ for _ in ()).throw(SaveError("no room")))
+        with pytest.raises(SaveError, match="no room"):
+            save_copy(run, tmp_path / "copy")
+    assert not Run(tmp_path / "copy").finished
+    assert save_copy(run, tmp_path / "copy").finished
+    with pytest.raises(RunError, match="found the run's own folder"):
+        save_copy(run, run.folder)
 
 
 def test_ledger(tmp_path, roots, run, css_test):

@@ -157,3 +157,10 @@ def test_rankings_come_from_the_record_or_are_made(trained, tiny_css, tmp_path):
 def test_runs_for_people(css):
     assert describe_run(css.run) == "css-laptop: maaf, 1,800 steps"
     assert describe_run(find_run("fashion_iq-tirg-e2a551407a")) == "tirg, 300 steps (407a)"
+
+
+def test_runs_that_are_read_only_can_be_explored(trained, tiny_css, tmp_path):
+    (tmp_path / "runs").write_text("no folder, so nothing can be written below it, not even by an administrator")
+    session = open_session(trained().folder, data_root=tiny_css, runs_root=tmp_path / "runs")
+    with pytest.warns(UserWarning, match=r"galleries cannot be written .*stay in memory.*pass a runs_root"):
+        assert session.gallery.shape == (360, session.model.config.width)

@@ -128,6 +128,26 @@ def test_a_row_that_fails_leaves_the_others(experiment, tmp_path, no_training):
         alone.run()
 
 
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [("metrics.json", b""), ("config.json", b"{"), ("rankings.parquet", b"PAR1"), ("environment.json", b"[]")],
+    ids=str,
+)
+def test_a_run_with_a_damaged_file_leaves_the_others(experiment, tmp_path, no_training, part, content):
+    for label in FEW:
+        for run in experiment.run()[label]:
+            shutil.copytree(run.folder, tmp_path / run.name)
+    (spoilt,) = experiment.run()["TIRG"]
+    (tmp_path / spoilt.name / part).write_bytes(content)
+    where = {"data_root": experiment.data_root, "runs_root": tmp_path}
+    again = open_table("1", profile="smoke", steps=3, rows=FEW, **where)
+    frame = again.frame().set_index("row")
+    assert frame.loc["TIRG", "status"] == "failed" and part in frame.loc["TIRG", "note"]
+    assert (frame.loc[[label for label in FEW if label != "TIRG"], "status"] == "run").all()
+    assert "failed" in table_text(again.frame(), again.caption()) and len(again.statements()) and len(again.digest()) == 16
+    assert (tmp_path / spoilt.name / part).read_bytes() == content, "what is left of it is kept"
+
+
 def test_what_figures_are_drawn_from(experiment):
     """Rows, seeds, ranks and hits by type are those of the runs."""
     runs = experiment.run()

@@ -14,7 +14,7 @@ from training_runs import SHORT, Stopped, curve, loss_that, stop, train_words, w
 
 from maaf_lab.errors import TrainingError
 from maaf_lab.experiments.train import train_and_evaluate
-from maaf_lab.models.checkpoints import load_state
+from maaf_lab.models.checkpoints import load_state, save_state
 
 
 @pytest.mark.parametrize("stops", [[8], [2], [5, 1, 3], [11]], ids=str)
@@ -137,3 +137,37 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, smoke, tin
     assert not list(state.glob("*.tmp"))
     run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
     assert weights(run.folder) == weights(straight.folder)
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path, monkeypatch, smoke, tiny_css, straight):
+    """Another number adds in another order: the weights would be those of neither."""
+    config, before = smoke(**SHORT), torch.get_num_threads()
+    with monkeypatch.context() as patch:
+        loss_that(patch, 8, stop)
+        with pytest.raises(Stopped):
+            train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+    left = tmp_path / config.name / "state" / "checkpoint.pt.4711.tmp"
+    left.write_bytes(b"half of a checkpoint")
+    try:
+        torch.set_num_threads(before + 1)
+        with pytest.warns(
+            UserWarning, match=rf"goes on with {before} threads?, as it began, not with {before + 1}.*delete .*state"
+        ):
+            run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+        assert torch.get_num_threads() == before + 1, "what comes after it has its own"
+    finally:
+        torch.set_num_threads(before)
+    assert weights(run.folder) == weights(straight.folder) and run.environment["threads"] == before
+    assert not left.exists()
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch, smoke, tiny_css):
+    config = smoke(**SHORT)
+    with monkeypatch.context() as patch:
+        loss_that(patch, 8, stop)
+        with pytest.raises(Stopped):
+            train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+    checkpoint = tmp_path / config.name / "state" / "checkpoint.pt"
+    save_state(checkpoint, {**load_state(checkpoint), "device": "cuda", "processes": 2})
+    with pytest.warns(UserWarning, match=r"goes on elsewhere than it began \(device cuda, now cpu; processes 2, now 1\)"):
+        train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)

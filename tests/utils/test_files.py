@@ -1,5 +1,7 @@
 """Files that are written: whole or absent, an error of their own, and no model behind them."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from maaf_lab.errors import LabError, SaveError, TrainingError
 from maaf_lab.retrieval.rankings import COLUMNS, Rankings
-from maaf_lab.utils.files import locked, write_atomically, write_json, write_text
+from maaf_lab.utils.files import locked, remove_leftovers, write_atomically, write_json, write_text
 
 
 def test_a_second_file_takes_the_place_of_the_first(tmp_path):
@@ -133,3 +135,31 @@ def test_where_nothing_can_be_locked(tmp_path):
     (tmp_path / "file").touch()
     with locked(tmp_path / "file" / "lock", lambda: pytest.fail("nobody has it")) as have:
         assert not have
+
+
+NO_LOCKS = ("ENOSYS", "ENOLCK", "EOPNOTSUPP", "EACCES", "EIO", "EINVAL", "EPERM", "EAGAIN", "ESTALE")
+
+
+@pytest.mark.parametrize("name", NO_LOCKS)
+def test_a_file_system_without_locks_is_no_lock_that_is_held(tmp_path, monkeypatch, name):
+    """NFS without its lock service, SMB, Lustre without flock: each answers in its own way."""
+
+    def flock(file, operation):
+        if not operation & fcntl.LOCK_UN:
+            raise OSError(getattr(errno, name), name)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path / "lock", lambda: pytest.fail("held, it was said")) as alone:
+        assert not alone
+
+
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    old, new = tmp_path / "checkpoint.pt.4711.tmp", tmp_path / "metrics.json.4712.tmp"
+    other = [tmp_path / name for name in ("notes.tmp", "a.b.tmp", "checkpoint.pt", "4711.txt")]
+    for path in (old, new, *other):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    remove_leftovers(tmp_path, age=3600)
+    assert not old.exists() and new.exists()
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(other)
