@@ -51,7 +51,7 @@ Profile = Annotated[str, typer.Option(help="smoke, laptop or paper")]
 Steps = Annotated[int | None, typer.Option(help="train for this many steps instead of the profile's")]
 Seed = Annotated[int, typer.Option(help="seed of weights, sampling and dropout")]
 Seeds = Annotated[int, typer.Option(min=1, max=1000, help="runs a row, with seeds 0, 1, ...")]
-Device = Annotated[str | None, typer.Option(help="cpu, or leave out: a GPU when there is one")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; left out: a GPU where there is one")]
 
 
 @app.callback()

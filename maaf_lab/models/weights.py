@@ -42,7 +42,7 @@ def read_torch_file(path: Path, what: str, kind: type[LabError] = RunError, agai
         raise kind(f"{path}: expected {what}, found a file that cannot be read as one ({_first_line(error)}). {again}") from error
 
 
-def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path, kind: type[LabError], again: str) -> None:
+def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path | str, kind: type[LabError], again: str) -> None:
     """Raise `kind` naming the first tensors that hold NaN or infinity: with them every cosine is NaN and every rank chance."""
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from maaf_lab.data.text import TextBatch, WordPieces
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.encoders.text import TextConfig, TextEncoder
+from maaf_lab.models.weights import refuse_not_finite
 
 if TYPE_CHECKING:
     from transformers import BertModel
@@ -97,9 +98,11 @@ def _network(name: str, network: dict[str, Any]) -> BertModel:
     from transformers import BertModel
 
     try:
-        return BertModel.from_pretrained(name if folder is None else folder, add_pooling_layer=False)
+        found = BertModel.from_pretrained(name if folder is None else folder, add_pooling_layer=False)
     except Exception as error:
         raise DataError(_absent(name, error) if folder is None else f"{folder}: cannot be read as a BERT ({error})") from error
+    refuse_not_finite(found.state_dict(), folder or name, DataError, "Copy or download the files again.")
+    return found
 
 
 def bert_folder(name: str) -> Path | None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from maaf_lab.config import AS_TUPLE, ModelConfig, Width, name_in
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.models.weights import refuse_not_finite
 from maaf_lab.utils.registry import IMAGE_ENCODERS
 
 
@@ -193,6 +194,7 @@ def _fill(net: nn.Module, state: dict[str, Tensor], network: str, weights: str) 
         raise DataError(
             f"{network}: expected the weights of a {network}, found those of another network in {weights} ({error})"
         ) from error
+    refuse_not_finite(net.state_dict(), weights, DataError, "Copy or download the file again.")
 
 
 class EfficientNetLite0(ImageEncoder):

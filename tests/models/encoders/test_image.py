@@ -98,6 +98,18 @@ def test_weights_of_a_local_file(tmp_path, suffix):
     assert not torch.equal(encoder("resnet18").stem[0].weight, state["conv1.weight"])
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    import torchvision
+
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    state["layer1.0.conv1.weight"][0] = torch.nan
+    torch.save(state, tmp_path / "broken.pth")
+    with pytest.raises(
+        DataError, match=r"broken\.pth: expected finite weights, found NaN or infinity in layer1\.0\.conv1\.weight\."
+    ):
+        encoder("resnet18", str(tmp_path / "broken.pth"))
+
+
 def test_a_weights_file_that_is_missing_or_of_another_network(tmp_path):
     with pytest.raises(DataError, match=r"expected a weights file at .*nothing\.pth, found none"):
         encoder("resnet18", str(tmp_path / "nothing.pth"))
