@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from maaf_lab.data.cache import PixelCache
 from maaf_lab.data.split import Split
-from maaf_lab.data.text import join, tokenize
+from maaf_lab.data.text import Vocabulary, join, tokenize
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
@@ -53,7 +53,11 @@ def word_attention(
     """
     model.eval()
     prepare = build_transform("plain", cache.size)
-    tokens = [tokenize(join(q.texts)) for q in split.queries]
+    words = model.vocabulary  # one of ASCII alone leaves other words out, so that positions are not those of the text
+    read = words.tokens if isinstance(words, Vocabulary) else tokenize
+    tokens = [
+        found if found == read(text) else [] for text in (join(q.texts) for q in split.queries) for found in [tokenize(text)]
+    ]
     wanted = [(i, positions) for i, words in enumerate(tokens) if (positions := list(positions_of(words)))]
     if by_source:
         wanted.sort(key=lambda item: split.queries[item[0]].source)

@@ -20,6 +20,7 @@ from maaf_lab.data.check import CheckReport, CheckRow, row_problems
 from maaf_lab.data.images import damage, damage_inside
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.split import Image, Protocol, Query, Split
+from maaf_lab.data.text import ascii_words, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.wording import first_names
@@ -154,7 +155,7 @@ class Dataset(ABC):
             mark = read_mark(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path} cannot be read ({error}): delete the folder and make the dataset again") from error
         good = isinstance(mark, dict) and isinstance(mark.get("origin"), str) and are_counts(mark.get("counts", {}))
         if not good or mark.get("dataset") != self.synthetic_as():
@@ -192,7 +193,7 @@ class Dataset(ABC):
                     part = self._read(split)
                     self._split(split, part, origin)  # raises for queries that do not fit the images
                     rows.append(self._row(split, part, progress))
-                    notes += self.notes(split, part)
+                    notes += [*self.notes(split, part), *_text_notes(split, part)]
                 except DataError as error:
                     if str(error) not in problems:
                         problems.append(str(error))
@@ -334,6 +335,19 @@ class Dataset(ABC):
             counts.queries,
             counts.exact,
         )
+
+
+def _text_notes(split: str, part: Part) -> list[str]:
+    """Texts that leave no word, and those with words that the authors' code would drop or cut."""
+    texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
+    notes = [f"{split}: {told}; a query without a word is its reference alone"] if (told := wordless(texts)) else []
+    other = [text for text in texts if tokenize(text) != ascii_words(text)]
+    if other:
+        notes.append(
+            f"{split}: {len(other):,} of {len(texts):,} texts have letters beyond ASCII (first: {other[0][:40]!r}); they "
+            "are read as they are written, where the authors' code drops them"
+        )
+    return notes
 
 
 def are_counts(counts: Any) -> bool:

@@ -6,9 +6,11 @@ Shapes: B batch, T words of the longest caption of the batch.
 from __future__ import annotations
 
 import json
+import re
 import string
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +25,40 @@ from maaf_lab.utils.files import write_text
 UNKNOWN = 0  # the id of every word that is not in the training texts
 JOINER = "inadditiontothat"  # between the captions of one query (authors' code for Fashion IQ)
 _DROP = str.maketrans("", "", string.punctuation)
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower case, non-ASCII dropped, punctuation removed, split on white space ("top-left" -> "topleft"; authors' code)."""
+    """Lower case, punctuation removed, split on white space ("top-left" -> "topleft"; authors' code).
+
+    A text with letters beyond ASCII is read in the same way, with the letters, accents and digits of every script ("robe d'été"
+    -> "robe", "dété"); Chinese characters are words of their own, as in BERT's tokenizer.
+    """
+    if not text.isascii():
+        lower = unicodedata.normalize("NFC", text.lower().replace("i\u0307", "i"))  # Turkish dotted I: one letter
+        if any(sign > "\x7f" and sign.isalpha() for sign in lower):
+            kept = "".join(sign for sign in lower if sign.isascii() or sign.isspace() or _in_words(sign))
+            words = unicodedata.normalize("NFC", _HAN.sub(r" \g<0> ", kept).translate(_DROP)).split()
+            return [word for word in words if any(sign.isalnum() for sign in word)]
+    return ascii_words(text)
+
+
+def ascii_words(text: str) -> list[str]:
+    """As `tokenize`, with everything beyond ASCII dropped ("café" -> "caf"): the authors' code, and the lab's before 0.3."""
     return text.encode("ascii", "ignore").decode().lower().translate(_DROP).split()
+
+
+def _in_words(sign: str) -> bool:
+    kind = unicodedata.category(sign)
+    return kind[0] in "LM" or kind == "Nd"
+
+
+def wordless(texts: Iterable[str]) -> str:
+    """How many of the texts, and which first, have signs but no word: "3 of 100 texts leave no word (first: '...')"; or ""."""
+    texts = list(texts)
+    without = [text for text in texts if text.strip() and not tokenize(text)]
+    first = f"{without[0][:40]!a}" if without else ""
+    return f"{len(without):,} of {len(texts):,} texts leave no word (first: {first})" if without else ""
 
 
 def join(texts: Sequence[str]) -> str:
@@ -57,7 +88,11 @@ class TextBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of the training texts, commonest first; id 0 is the unknown word. Saved with every run."""
+    """The words of the training texts, commonest first; id 0 is the unknown word. Saved with every run.
+
+    A vocabulary of ASCII words alone reads ASCII alone (`ascii_words`): so do the runs that were trained before the lab read
+    other scripts, and the same text always has the ids that training gave it.
+    """
 
     words: tuple[str, ...]
 
@@ -81,13 +116,22 @@ class Vocabulary:
         """Number of ids, the unknown word's included."""
         return len(self.words) + 1
 
+    @cached_property
+    def _split(self) -> Callable[[str], list[str]]:
+        return ascii_words if all(word.isascii() for word in self.words) else tokenize
+
+    def tokens(self, text: str) -> list[str]:
+        """The words of `text` that are read."""
+        return self._split(text)
+
     def ids(self, text: str) -> list[int]:
         """One id per token of `text`; `UNKNOWN` for words that training never saw."""
-        return [self._ids.get(word, UNKNOWN) for word in tokenize(text)]
+        return [self._ids.get(word, UNKNOWN) for word in self._split(text)]
 
     def unknown(self, text: str) -> tuple[str, ...]:
-        """Words of a text that training never saw, each once."""
-        return tuple(word for word in dict.fromkeys(tokenize(text)) if word not in self._ids)
+        """Words of a text that training never saw, each once; also those that are not read, of scripts it never saw."""
+        words = dict.fromkeys([*self._split(text), *(word for word in tokenize(text) if not ascii_words(word))])
+        return tuple(word for word in words if word not in self._ids)
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
         """Captions -> padded ids (B, T). T is at least 1, so a batch of empty captions is one column of padding."""
@@ -100,11 +144,11 @@ class Vocabulary:
     def load(cls, path: Path) -> Vocabulary:
         """Raises DataError when the file is missing or is not a vocabulary that `save` wrote."""
         try:
-            words = json.loads(Path(path).read_text())["words"]
+            words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError("words is not a list of texts")
             return cls(tuple(words))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
 
 
@@ -156,10 +200,10 @@ class WordPieces:
 def load_vocabulary(path: Path) -> Vocabulary | WordPieces:
     """The `Vocabulary` or `WordPieces` saved with a run. Raises DataError for any other file."""
     try:
-        raw = json.loads(Path(path).read_text())
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
         if isinstance(raw, dict) and "pieces" in raw:
             return WordPieces(tuple(raw["pieces"]), dict(raw["network"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
     return Vocabulary.load(path)
 

@@ -22,7 +22,7 @@ from maaf_lab.data import registry as datasets
 from maaf_lab.data.cache import PixelCache, pixel_cache
 from maaf_lab.data.images import square, to_square
 from maaf_lab.data.split import Split, is_synthetic
-from maaf_lab.data.text import TextBatch, Vocabulary, join, tokenize
+from maaf_lab.data.text import TextBatch, Vocabulary, join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, RunError, SaveError
 from maaf_lab.experiments.runs import Run, find_run
@@ -155,7 +155,7 @@ class Session:
             vector, record = self.model.eval().fuse(self._features(image), self.model.read([text]), return_attention=attention)
         vector = unit(vector)[0].cpu().numpy()
         words = self.model.vocabulary
-        tokens = tuple(tokenize(text)) if isinstance(words, Vocabulary) else tuple(words.pieces[i] for i in words.ids(text))
+        tokens = tuple(words.tokens(text)) if isinstance(words, Vocabulary) else tuple(words.pieces[i] for i in words.ids(text))
         unknown = words.unknown(text)
         if record is None or not record.weights.numel():
             return Look(vector, tokens, unknown)

@@ -2,13 +2,14 @@
 
 import json
 import string
+import unicodedata
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maaf_lab.data.text import JOINER, UNKNOWN, Vocabulary, for_people, from_people, join, pad, tokenize
+from maaf_lab.data.text import JOINER, UNKNOWN, Vocabulary, ascii_words, for_people, from_people, join, pad, tokenize, wordless
 from maaf_lab.errors import DataError
 
 TEXTS = ["make the red cube blue", "remove red cube", "add red sphere to top-left"]
@@ -20,7 +21,20 @@ TEXTS = ["make the red cube blue", "remove red cube", "add red sphere to top-lef
         ("add cube to top-left", ["add", "cube", "to", "topleft"]),
         ("Is  BLUE\tand\nlonger", ["is", "blue", "and", "longer"]),
         ("it's (much) darker, 50%!", ["its", "much", "darker", "50"]),
-        ("caf\u00e9 \u65e5\u672c na\u00efve", ["caf", "nave"]),
+        ("Caf\u00e9 na\u00efve cafe\u0301", ["caf\u00e9", "na\u00efve", "caf\u00e9"]),
+        ("\u989c\u8272\u66f4\u6df1, T\u6064", ["\u989c", "\u8272", "\u66f4", "\u6df1", "t", "\u6064"]),
+        (
+            "\u042d\u0442\u043e \u043f\u043b\u0430\u0442\u044c\u0435 - \u043a\u043e\u0440\u043e\u0447\u0435!",
+            ["\u044d\u0442\u043e", "\u043f\u043b\u0430\u0442\u044c\u0435", "\u043a\u043e\u0440\u043e\u0447\u0435"],
+        ),
+        (
+            "\u0623\u0637\u0648\u0644 \u0648\u0623\u063a\u0645\u0642\u060c 50\u066a",
+            ["\u0623\u0637\u0648\u0644", "\u0648\u0623\u063a\u0645\u0642", "50"],
+        ),
+        ("\u0932\u093e\u0932 \u0915\u092a\u0921\u093c\u0947", ["\u0932\u093e\u0932", "\u0915\u092a\u0921\u093c\u0947"]),
+        ("it\u2019s \u00bd\u00a0price", ["its", "price"]),  # no letter beyond ASCII: as ever
+        ("\u2764\ufe0f red", ["red"]),
+        ("half \ud83d an emoji", ["half", "an", "emoji"]),
         ("\u201cquoted\u201d \u2014 dash", ["quoted", "dash"]),
         ("... --- !!!", []),
         ("", []),
@@ -32,22 +46,47 @@ def test_tokens(text, tokens):
     assert tokenize(text) == tokens
 
 
-@given(st.text())
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_ascii_texts_are_read_by_the_papers_rule(text):
+    assert tokenize(text) == ascii_words(text) == text.lower().translate(str.maketrans("", "", string.punctuation)).split()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=[])))
 def test_any_text_gives_plain_words(text):
-    allowed = set(string.ascii_lowercase + string.digits) | {chr(i) for i in range(128)} - set(string.ascii_uppercase)
     for token in tokenize(text):
-        assert token
+        assert token and len(token.split()) == 1
         assert not set(token) & set(string.punctuation)
-        assert set(token) <= allowed
-        assert len(token.split()) == 1
+        assert all(sign < "\x80" or unicodedata.category(sign)[0] in "LMN" for sign in token)
     assert tokenize(" ".join(tokenize(text))) == tokenize(text)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=[])))
+def test_a_vocabulary_of_ascii_words_reads_as_it_always_did(text):
+    allowed = {chr(i) for i in range(128)} - set(string.ascii_uppercase + string.punctuation)
+    assert all(token and set(token) <= allowed for token in ascii_words(text))
+    vocabulary = Vocabulary.build(TEXTS)
+    assert vocabulary.tokens(text) == ascii_words(text) and len(vocabulary.ids(text)) == len(ascii_words(text))
+
+
+def test_words_of_scripts_that_training_never_saw_are_named():
+    assert Vocabulary.build(TEXTS).unknown("make cube \u043a\u0440\u0430\u0441\u043d\u044b\u0439 caf\u00e9") == (
+        "caf",
+        "\u043a\u0440\u0430\u0441\u043d\u044b\u0439",
+    )
+    seen = Vocabulary.build([*TEXTS, "\u989c\u8272 \u00e9t\u00e9"])
+    assert UNKNOWN not in seen.ids("red \u989c \u00e9t\u00e9") and seen.unknown("\u989c bleu\u00e9") == ("bleu\u00e9",)
+
+
+def test_texts_that_leave_no_word_are_counted():
+    assert wordless(["red", "", "...", "\U0001f600"]) == "2 of 4 texts leave no word (first: '...')"
+    assert wordless(["red", " "]) == ""
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=[])), max_size=5))
 def test_any_batch_is_padded_on_the_right(texts):
     vocabulary = Vocabulary.build(TEXTS)
     batch = vocabulary.batch(texts)
-    lengths = [len(tokenize(text)) for text in texts]
+    lengths = [len(vocabulary.tokens(text)) for text in texts]
     assert batch.ids.shape == batch.mask.shape == (len(texts), max([*lengths, 1]))
     assert batch.mask.sum(1).tolist() == lengths
     for row, mask, length, text in zip(batch.ids, batch.mask, lengths, texts, strict=True):
