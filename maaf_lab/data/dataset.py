@@ -68,8 +68,12 @@ class Counts:
 class Dataset(ABC):
     """One dataset in one folder. A subclass reads its files into a `Part`; no file is read before it is needed.
 
-    key: name in the registry. title: name in messages. splits: names of all splits; `evaluation` is the one that is ranked.
-    download: what to get, from where, and how to lay it out. image_folder: the folder of the images, below the root.
+    A subclass has a `key`, `annotations` and `read`; the rest may stay as it is here. One that lacks any is a ConfigError that
+    names all it lacks.
+
+    key: name in the registry. title: name in messages; left out: the key. splits: names of all splits; `evaluation` is the one
+    that is ranked. download: what to get, from where, and how to lay it out. image_folder: the folder of the images, below the
+    root.
     published: counts of the published files, by split.
     settings: what the dataset sets in a profile, by the profile's name; "" for every profile.
     modification_types: type -> its keywords (Table S4).
@@ -83,7 +87,7 @@ class Dataset(ABC):
     title: ClassVar[str]
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     evaluation: ClassVar[str] = "test"
-    download: ClassVar[str]
+    download: ClassVar[str] = ""
     image_folder: ClassVar[str] = "images"
     published: ClassVar[Mapping[str, Counts]] = {}
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -91,6 +95,18 @@ class Dataset(ABC):
     described_color: ClassVar[Callable[[str], str | None] | None] = None
     first_word_is_type: ClassVar[bool] = False
     summary_pixels: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        needed = {"key": "its name", "annotations": "a method, its annotation files", "read": "a method, one split"}
+        found = {name: getattr(cls, name, None) for name in needed}
+        lacking = [name for name in needed if found[name] is None or getattr(found[name], "__isabstractmethod__", False)]
+        if lacking:
+            raise ConfigError(
+                f"dataset {cls.__qualname__}: expected {', '.join(needed)}; it lacks "
+                f"{', '.join(f'{name} ({needed[name]})' for name in lacking)}. See `maaf_lab.data.dataset.Dataset`"
+            )
+        cls.title = getattr(cls, "title", cls.key)
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -223,7 +239,7 @@ class Dataset(ABC):
         if lacking:
             raise DataError(
                 f"{self.title} {split}: {len(lacking)} of {len(files)} annotation files missing under {self.root} "
-                f"({first_names(lacking)}). What to get: {self.download}"
+                f"({first_names(lacking)}).{self._what_to_get()}"
             )
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -262,7 +278,7 @@ class Dataset(ABC):
     def _wrong_folder(self) -> str:
         root, wanted = self.root, self._wanted()
         if not root.exists():
-            return f"{root}: no such folder. What to get: {self.download}"
+            return f"{root}: no such folder.{self._what_to_get()}"
         if not root.is_dir():
             return f"{root}: expected the folder that holds {wanted}, found a file"
         try:
@@ -271,8 +287,11 @@ class Dataset(ABC):
             better = [path for path in near if path.is_dir() and self._looks_right(path)]
         except OSError as error:
             return f"{root}: expected a readable folder; {error.strerror or error}"
-        hint = f" {better[0]} holds it: pass that folder." if better else f" What to get: {self.download}"
+        hint = f" {better[0]} holds it: pass that folder." if better else self._what_to_get()
         return f"{root}: expected {wanted} and {self.image_folder}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
+
+    def _what_to_get(self) -> str:
+        return f" What to get: {self.download}" if self.download else ""
 
     def _wanted(self) -> str:
         return first_names([path.relative_to(self.root).as_posix() for path in self.annotations()], 2)
@@ -302,7 +321,7 @@ class Dataset(ABC):
         if broken:
             parts.append(f"{len(broken):,} of {n:,} images damaged (first: {'; '.join(broken[:3])})")
         if nothing_left:
-            advice = f"No query of this split is left. What to get: {self.download}"
+            advice = f"No query of this split is left.{self._what_to_get()}"
         else:
             advice = (
                 f'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check {self.key}` lists what '

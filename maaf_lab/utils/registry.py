@@ -35,7 +35,11 @@ def _import_all(modules: str) -> None:
 
 
 class Registry(Mapping[str, Any]):
-    """Names in order; `registry[name]` imports the class. An unknown name is a ConfigError that lists the known ones."""
+    """Names in order; `registry[name]` imports the class.
+
+    Raises ConfigError for an unknown name, listing the known ones; where a line names no class; and where a class has another
+    name of its own: a dataset's `key`, the `name` in a system's `Config`.
+    """
 
     def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
         self.kind, self._targets = kind, dict[str, Any](targets)
@@ -47,10 +51,31 @@ class Registry(Mapping[str, Any]):
                 f"if it is yours, name its module: maaf-lab --with MODULE, or {YOUR_MODULES}{did_you_mean(name, self)}"
             )
         target = self._targets[name]
-        if isinstance(target, str):
-            module, _, attribute = target.partition(":")
-            return getattr(import_module(module), attribute)
-        return target
+        return self._imported(name, target) if isinstance(target, str) else target
+
+    def _imported(self, name: str, target: str) -> Any:
+        path, _, attribute = target.partition(":")
+        try:
+            module = import_module(path)
+        except ModuleNotFoundError as error:
+            if not f"{path}.".startswith(f"{error.name}."):  # a module that it imports, such as an extra's
+                raise
+            raise ConfigError(f"{self.kind} {name!r} is {target} in utils/registry.py: no module {error.name}") from error
+        if (found := getattr(module, attribute, None)) is None:
+            known = did_you_mean(attribute, vars(module))
+            raise ConfigError(f"{self.kind} {name!r} is {target} in utils/registry.py: the module has no {attribute!r}{known}")
+        self._check_name(name, found)
+        return found
+
+    def _check_name(self, name: str, target: Any) -> None:
+        attribute, own = "key", getattr(target, "key", name)
+        if (fields := getattr(getattr(target, "Config", None), "model_fields", None)) is not None:
+            attribute, own = "Config.name", fields["name"].default
+        if own != name:
+            raise ConfigError(
+                f"{self.kind} {name!r}: expected {target.__qualname__}.{attribute} to be the same name, found "
+                f"{repr(own) if isinstance(own, str) else 'none'}; give both one name"
+            )
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -69,15 +94,11 @@ class Registry(Mapping[str, Any]):
     def register(self, name: str) -> Callable[[Any], Any]:
         """A decorator that registers a class or a function as `name`.
 
-        Raises ConfigError where the name is taken, or where the class has a `key`, as datasets do, that differs from it.
+        Raises ConfigError where the name is taken, or where the class has another name of its own.
         """
 
-        def known(target: Any) -> Any:
-            if (key := getattr(target, "key", name)) != name:
-                raise ConfigError(
-                    f"{self.kind} {name!r}: expected {target.__qualname__}.key to be the same name, found {key!r}; "
-                    "give both one name"
-                )
+        def add(target: Any) -> Any:
+            self._check_name(name, target)
             taken = self._targets.get(name, target)
             where = taken if isinstance(taken, str) else f"{taken.__module__}:{taken.__qualname__}"
             if where != f"{target.__module__}:{target.__qualname__}":  # a notebook's cell may run twice
@@ -85,7 +106,7 @@ class Registry(Mapping[str, Any]):
             self._targets[name] = target
             return target
 
-        return known
+        return add
 
 
 DATASETS = Registry(

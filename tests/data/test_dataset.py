@@ -6,7 +6,7 @@ from PIL import Image as PILImage
 
 from maaf_lab.data.dataset import Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
-from maaf_lab.errors import DataError
+from maaf_lab.errors import ConfigError, DataError
 
 GOOD = (Query(0, ("is red",), "b", 1),)
 
@@ -55,6 +55,21 @@ def test_a_check_opens_every_split(root, monkeypatch, shell, query, what):
     assert not report.complete and report.problems == (str(error.value),) and [row.split for row in report.rows] == ["train"]
     code, out, err = shell("check", "toy", "--root", root)
     assert code == 1 and f"problem: {error.value}" in out and "Traceback" not in out + err
+
+
+def test_a_dataset_that_lacks_something_names_all_of_it():
+    with pytest.raises(ConfigError, match=r"dataset Bare: expected key, .*; it lacks key .*, annotations .*, read "):
+        type("Bare", (Dataset,), {})
+    with pytest.raises(ConfigError, match=r"it lacks annotations \(a method, its annotation files\)\. See"):
+        type("Bare", (Dataset,), {"key": "bare", "read": Toy.read})
+
+
+def test_title_and_download_may_be_left_out(tmp_path):
+    small = type("Small", (Dataset,), {"key": "small", "annotations": Toy.annotations, "read": Toy.read})
+    assert (small.title, Toy.title) == ("small", "Toy")
+    with pytest.raises(DataError, match=r"no such folder\.$"):
+        small(tmp_path / "nowhere").load("test")
+    assert "what to get" not in str(small(tmp_path).check(progress=False))
 
 
 @pytest.mark.parametrize("counts", ["3", '{"train": 3}', '{"train": [2]}', '{"train": ["2", "1"]}', "[1, 2]"])

@@ -39,6 +39,28 @@ def test_a_class_with_a_key_is_registered_under_it():
     assert "other" not in registry and registry.register("mine")(Mine) is registry["mine"] is Mine
 
 
+def test_a_line_has_the_name_that_its_class_has():
+    spot, film = "maaf_lab.data.datasets.spot_the_diff:SpotTheDiff", "maaf_lab.models.systems.film:FiLM"
+    registry = Registry("thing", {"spot": spot, "wave": film, "film": film, "bare": "maaf_lab.models.base:TextVectorModel"})
+    with pytest.raises(ConfigError, match=r"thing 'spot': expected SpotTheDiff\.key to be the same name, found 'spot_the_diff'"):
+        registry["spot"]
+    with pytest.raises(ConfigError, match=r"thing 'wave': expected FiLM\.Config\.name to be the same name, found 'film'"):
+        registry["wave"]
+    with pytest.raises(ConfigError, match=r"thing 'bare': expected TextVectorModel\.Config\.name .*, found none"):
+        registry["bare"]
+    with pytest.raises(ConfigError, match=r"thing 'mine': expected FiLM\.Config\.name .*, found 'film'; give both one name"):
+        registry.register("mine")(registry["film"])
+
+
+def test_a_misspelled_line_is_told():
+    lines = {"a": "maaf_lab.models.systems.film:Film", "b": "maaf_lab.models.systems.flim:FiLM"}
+    registry = Registry("thing", lines)
+    with pytest.raises(ConfigError, match=r"thing 'a' is .*film:Film in .*: the module has no 'Film'\. Did you mean 'FiLM'"):
+        registry["a"]
+    with pytest.raises(ConfigError, match=r"thing 'b' is .*: no module maaf_lab\.models\.systems\.flim"):
+        registry["b"]
+
+
 def test_a_registry():
     registry = Registry("fruit", {"json": "json:JSONDecoder"})
     assert list(registry) == ["json"] and registry["json"] is json.JSONDecoder and "x" not in registry and [] not in registry
