@@ -163,7 +163,7 @@ class Run:
         """
         try:
             config, metrics, ranked = self.config, self.metrics, len(self.rankings)
-            _ = self.environment
+            _ = self.environment, self.log if self.text("log.csv") is not None else None
         except LabError as error:
             return error
         if settings and config.name != settings:

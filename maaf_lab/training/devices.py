@@ -122,7 +122,7 @@ def _choose(device: str | None) -> None:
     if device and (index := torch_device(device).index) is not None:
         if launched_together():
             raise ConfigError(f'device: expected "cuda" or "cpu" for several processes, each has its own GPU; found {device!r}')
-        torch.cuda.set_device(index)
+        torch.accelerator.set_device_index(index)
 
 
 def launched_together() -> bool:

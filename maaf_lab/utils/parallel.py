@@ -36,9 +36,9 @@ def torch_device(asked: str | torch.device) -> torch.device:
     """The device that is asked for, "cpu", "cuda", "cuda:1"; ConfigError where it is not there, with those that are."""
     import torch
 
-    there = ["cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
-    if torch.cuda.is_available():
-        there += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    there = ["cpu"]
+    if (found := torch.accelerator.current_accelerator(check_available=True)) is not None:  # cuda, mps, xpu
+        there += [found.type, *(f"{found.type}:{number}" for number in range(torch.accelerator.device_count()))]
     if str(asked) not in (*there, "cpu:0"):
         raise ConfigError(
             f"device: expected one that is here ({', '.join(there)}), found {str(asked)[:80]!r}; leave it out for a GPU "

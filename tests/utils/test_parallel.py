@@ -1,13 +1,16 @@
 """Ordered maps over threads and processes: in order, never far ahead, and nothing is left running."""
 
+import tempfile
 import threading
 import time
 from itertools import islice
 from math import sqrt
 
 import pytest
+import torch
 
-from maaf_lab.utils.parallel import in_processes, in_threads
+from maaf_lab.errors import ConfigError
+from maaf_lab.utils.parallel import in_processes, in_threads, torch_device
 
 
 def test_threads_answer_in_order():
@@ -53,3 +56,23 @@ def test_the_bar_shows_only_on_request(capsys):
     assert capsys.readouterr().err == ""
     list(in_threads(str, range(3), "reading", progress=True))
     assert "reading: 100%" in capsys.readouterr().err
+
+
+def test_a_device_is_what_was_asked_for_or_an_error_that_lists_what_is_there(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
+    assert torch_device("cpu") == torch.device("cpu") == torch_device(torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"expected one that is here \(cpu\), found 'cuda'"):
+        torch_device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    for name in ("cpu", "cuda", "cuda:0", "cuda:1"):
+        assert torch_device(name) == torch.device(name)
+    for name in ("cuda:2", "cdua", "meta", "CPU", "mps"):
+        with pytest.raises(ConfigError, match=rf"\(cpu, cuda, cuda:0, cuda:1\), found '{name}'; leave it out"):
+            torch_device(name)
+
+
+def test_processes_and_a_long_path_for_temporary_files(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "x" * 90)
+    with pytest.raises(ConfigError, match=r"TMPDIR: expected a path of at most 70 bytes.*found one of 95"):
+        list(in_processes(sqrt, [1.0] * 20, "", progress=False, workers=2, chunk=2))
