@@ -145,6 +145,10 @@ def evaluate(
             help="the dataset's folder, or the folder that holds it under its name", show_default="where the run was trained"
         ),
     ] = "",
+    missing: Annotated[
+        str,
+        typer.Option(help="error or skip: stop at missing and damaged images, or drop their queries", show_default="the run's"),
+    ] = "",
     device: Device = None,
 ) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
@@ -155,7 +159,7 @@ def evaluate(
     opened = Run(run)
     config = opened.config
     root = data_root or opened.data_root or own_folder("", "data")
-    _print(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), device=device)))
+    _print(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), missing=missing, device=device)))
 
 
 @app.command()

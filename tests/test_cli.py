@@ -92,7 +92,10 @@ def test_folders_that_are_left_out_are_the_labs_own(shell, tmp_path, tiny_css, m
             ["--model", "maaf", "--profile", "smoke", "--steps", "0"],
             "train.steps: expected a whole number, at least 1 and at most 1,000,000,000; found",
         ),
-        (["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"], "one batch of 4000 queries, found 320"),
+        (
+            ["--model", "maaf", "--profile", "smoke", "--set", "train.batch_size=4000"],
+            "one batch of 4000 queries, found 320: lower it, with --set train.batch_size=320 or in",
+        ),
     ],
     ids=str,
 )

@@ -49,7 +49,12 @@ class GroupSampler:
             rows = np.flatnonzero(category == number)
             if len(rows) < batch_size:
                 of = f" in category {categories[rows[0]]!r}" if categories is not None and len(rows) else ""
-                raise ConfigError(f"expected at least one batch of {batch_size} queries{of}, found {len(rows)}: lower batch_size")
+                most = len(rows) // group_size * group_size
+                how = f"--set train.batch_size={most}" if most > 1 else "train.batch_size"
+                raise ConfigError(
+                    f"expected at least one batch of {batch_size} queries{of}, found {len(rows)}: lower it, with {how} or in the "
+                    "`settings` of the dataset"
+                )
             rows = rows[np.argsort(sources[rows], kind="stable")]
             self._by_source.append(np.split(rows, np.flatnonzero(np.diff(sources[rows])) + 1))
         self._epoch, self._batches = -1, np.empty((0, batch_size), dtype=np.int64)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class CheckRow:
     """One split of the annotation, compared with the files on disk.
 
-    missing: names of missing images. unreadable: (name, why) of images that cannot be decoded.
-    queries: in the annotation. queries_lost: those of them whose reference or target is missing or unreadable.
+    missing: names of missing images. damaged: (name, why) of images that cannot be decoded.
+    queries: in the annotation. queries_lost: those of them whose reference or target is missing or damaged.
     published_images, published_queries: the publishers' counts (or made.json's), None where there are none; `exact` is False
     where they are round numbers.
     """
@@ -26,7 +26,7 @@ class CheckRow:
     split: str
     images: int
     missing: tuple[str, ...]
-    unreadable: tuple[tuple[str, str], ...]
+    damaged: tuple[tuple[str, str], ...]
     queries: int
     queries_lost: int
     published_images: int | None = None
@@ -59,18 +59,18 @@ class CheckReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every split opens, with all its images readable and the published counts."""
+        """Whether every split opens, with all its images whole and the published counts."""
         return bool(self.rows) and not self.problems
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per split: images, missing, unreadable, queries, queries lost, expected counts."""
-        columns = ["split", "images", "missing", "unreadable", "queries", "queries lost", "images expected", "queries expected"]
+        """A row per split: images, missing, damaged, queries, queries lost, expected counts."""
+        columns = ["split", "images", "missing", "damaged", "queries", "queries lost", "images expected", "queries expected"]
         rows = [
             (
                 r.split,
                 r.images,
                 len(r.missing),
-                len(r.unreadable),
+                len(r.damaged),
                 r.queries,
                 r.queries_lost,
                 _count_text(r.published_images, r.exact),
@@ -107,9 +107,9 @@ def row_problems(rows: Iterable[CheckRow]) -> list[str]:
         cost = f"; {r.queries_lost:,} of {r.queries:,} queries are lost in {r.split}"
         if r.missing:
             out.append(f"{r.split}: {len(r.missing):,} of {r.images:,} images missing (first: {first_names(r.missing)}){cost}")
-        if r.unreadable:
-            names = [f"{name} ({why})" for name, why in r.unreadable]
-            out.append(f"{r.split}: {len(names):,} of {r.images:,} images unreadable (first: {first_names(names)}){cost}")
+        if r.damaged:
+            names = [f"{name} ({why})" for name, why in r.damaged]
+            out.append(f"{r.split}: {len(names):,} of {r.images:,} images damaged (first: {first_names(names)}){cost}")
         if not r.counts_agree:
             expected = f"{_count_text(r.published_images, r.exact)} and {_count_text(r.published_queries, r.exact)}"
             out.append(f"{r.split}: the annotation has {r.images:,} images and {r.queries:,} queries; expected {expected}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from maaf_lab.data.check import CheckReport, CheckRow, row_problems
-from maaf_lab.data.images import damage, damage_inside
+from maaf_lab.data.images import WITHOUT_IMAGES, damage, damage_inside
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.data.text import ascii_words, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
-from maaf_lab.utils.wording import first_names
+from maaf_lab.utils.wording import counted, first_names, printable
 
 MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `synthetic/folder.py`
 
@@ -125,16 +126,17 @@ class Dataset(ABC):
         """Remarks on a split that are not problems."""
         return ()
 
-    def without(self, part: Part, bad: set[int]) -> Part:
-        """The part without the images `bad` (indices) and the queries that need them."""
-        return without_images(part, bad)
+    def without(self, part: Part, unusable: set[int]) -> Part:
+        """The part without the images `unusable` (indices) and the queries that need them."""
+        return without_images(part, unusable)
 
     @classmethod
     def drawn_pixels(cls, pixels: int) -> int:
         """Side of the synthetic images for a model of `pixels`: larger, for crops (64 for 56, 256 for 224)."""
         return -(-pixels * 8 // 7)
 
-    # path -> why the image cannot be used, or None: `load` calls the first for every image, `check` the second
+    # path -> "missing", or what is damaged; None for an image that can be used. `load` calls the first for every image, `check`
+    # the second
     damage = staticmethod(damage)
     damage_inside = staticmethod(damage_inside)
 
@@ -146,18 +148,14 @@ class Dataset(ABC):
         if missing not in ("error", "skip"):
             raise ConfigError(f"{self.title}: expected missing='error' or 'skip', found {missing!r}")
         part = self._read(split)
-        paths = [image.path for image in part.images]
-        bad = {i: why for i, why in enumerate(in_threads(self.damage, paths)) if why}
-        kept = self.without(part, set(bad)) if bad else part
-        lost = len(part.queries) - len(kept.queries)
-        nothing_left = len(bad) == len(paths) or not kept.queries
-        if bad and (missing == "error" or nothing_left):
-            raise DataError(self._bad_images(split, part, bad, lost, nothing_left))
+        unusable, kept = self._usable(part, self.damage)
+        if unusable and (missing == "error" or len(unusable) == len(part.images) or not kept.queries):
+            raise DataError(self._unusable_images(split, part, unusable, kept))
         origin = self.origin()
-        if bad:
-            part = kept
-            origin += f"; {lost:,} queries dropped: {len(bad):,} images missing or damaged"
-        return self._split(split, part, origin)
+        if unusable:
+            lost = len(part.queries) - len(kept.queries)
+            origin += f"; {lost:,} queries dropped: {len(unusable):,} images missing or damaged"
+        return self._split(split, kept, origin)
 
     def origin(self) -> str:
         """made.json's origin, or "published sha256:" and 12 digits of the annotations' hash."""
@@ -173,9 +171,13 @@ class Dataset(ABC):
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path} cannot be read ({error}): delete the folder and make the dataset again") from error
-        good = isinstance(mark, dict) and isinstance(mark.get("origin"), str) and are_counts(mark.get("counts", {}))
-        if not good or mark.get("dataset") != self.synthetic_as():
+        named = isinstance(mark, dict) and isinstance(mark.get("dataset"), str)
+        if not named or not isinstance(mark.get("origin"), str) or not are_counts(mark.get("counts", {})):
             raise DataError(f"{path}: expected dataset {self.synthetic_as()!r}, an origin and counts; found {str(mark)[:200]}")
+        if mark["dataset"] != self.synthetic_as():
+            raise DataError(
+                f"{self.root}: expected {self.synthetic_as()}, but this folder holds {printable(mark['dataset'][:80])} ({MARK})"
+            )
         return mark
 
     def synthetic_as(self) -> str:
@@ -224,9 +226,10 @@ class Dataset(ABC):
             self.download,
         )
 
-    def looks_right(self) -> bool:
-        """Whether the folder looks like this dataset's, complete or not."""
-        return self._looks_right(self.root)
+    def looks_right(self, folder: Path | None = None) -> bool:
+        """Whether a folder (its own, if left out) looks like this dataset's, complete or not: it has any of the annotation files."""
+        folder = self.root if folder is None else folder
+        return any((folder / path.relative_to(self.root)).exists() for path in self.annotations())
 
     def expect_folder(self) -> None:
         """Raises DataError where the folder is not this dataset's, naming a folder nearby that is."""
@@ -258,10 +261,6 @@ class Dataset(ABC):
     def _split(self, split: str, part: Part, origin: str) -> Split:
         return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
 
-    def _looks_right(self, root: Path) -> bool:
-        """Whether a folder has one of the annotation files."""
-        return any((root / path.relative_to(self.root)).exists() for path in self.annotations())
-
     def _digest(self) -> str:
         """A hash of the annotation files; of a single one, its own."""
         there = [path for path in self.annotations() if path.is_file()]
@@ -284,7 +283,7 @@ class Dataset(ABC):
         try:
             found = _listed(root)
             near = [root.parent, *(root / name for name in found[:1000])]
-            better = [path for path in near if path.is_dir() and self._looks_right(path)]
+            better = [path for path in near if path.is_dir() and self.looks_right(path)]
         except OSError as error:
             return f"{root}: expected a readable folder; {error.strerror or error}"
         hint = f" {better[0]} holds it: pass that folder." if better else self._what_to_get()
@@ -311,45 +310,49 @@ class Dataset(ABC):
         lines.append((MARK, "present: synthetic data" if is_drawn(self.root) else "absent: not synthetic data"))
         return tuple(lines)
 
-    def _bad_images(self, split: str, part: Part, bad: Mapping[int, str], lost: int, nothing_left: bool) -> str:
-        n, names = len(part.images), [self._name(image) for image in part.images]
-        gone = [names[i] for i, why in bad.items() if why == "missing"]
-        broken = [f"{names[i]}: {why}" for i, why in bad.items() if why != "missing"]
-        parts = []
-        if gone:
-            parts.append(f"{len(gone):,} of {n:,} images missing (first: {first_names(gone)})")
-        if broken:
-            parts.append(f"{len(broken):,} of {n:,} images damaged (first: {'; '.join(broken[:3])})")
-        if nothing_left:
+    def _usable(
+        self, part: Part, damage: Callable[[Path], str | None], *bar: Any, progress: bool = False
+    ) -> tuple[dict[int, str], Part]:
+        """Image -> "missing", or what is damaged; the part without these images and the queries that need them."""
+        paths = [image.path for image in part.images]
+        unusable = {i: why for i, why in enumerate(in_threads(damage, paths, *bar, progress=progress)) if why}
+        return unusable, self.without(part, set(unusable)) if unusable else part
+
+    def _named(self, part: Part, unusable: Mapping[int, str]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """For messages, by their paths below the image folder: the missing images, and the damaged ones with what is damaged."""
+        folder, missing, damaged = self.root / self.image_folder, [], []
+        for i, why in unusable.items():
+            path = part.images[i].path
+            name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+            if why == "missing":
+                missing.append(name)
+            else:
+                damaged.append((name, why))
+        return tuple(missing), tuple(damaged)
+
+    def _unusable_images(self, split: str, part: Part, unusable: Mapping[int, str], kept: Part) -> str:
+        n, (missing, damaged), parts = len(part.images), self._named(part, unusable), []
+        if missing:
+            parts.append(f"{len(missing):,} of {n:,} images missing (first: {first_names(missing)})")
+        if damaged:
+            first = "; ".join(f"{name}: {why}" for name, why in damaged[:3])
+            parts.append(f"{len(damaged):,} of {n:,} images damaged (first: {first})")
+        if len(unusable) == n or not kept.queries:
             advice = f"No query of this split is left.{self._what_to_get()}"
         else:
-            advice = (
-                f'Pass missing="skip" to go on without them, or copy them again; `maaf-lab check {self.key}` lists what '
-                f"is missing."
-            )
-        where = self.root / self.image_folder
-        return f"{self.title} {split}: {' and '.join(parts)} under {where}; they cost {lost:,} queries. {advice}"
-
-    def _name(self, image: Image) -> str:
-        """The image's path below the image folder, for messages."""
-        folder = self.root / self.image_folder
-        return image.path.relative_to(folder).as_posix() if image.path.is_relative_to(folder) else image.path.name
+            advice = f"{WITHOUT_IMAGES}. `maaf-lab check {self.key} --root {shlex.quote(str(self.root))}` lists what is missing."
+        lost = counted(len(part.queries) - len(kept.queries), "query", "queries")
+        return f"{self.title} {split}: {' and '.join(parts)} under {self.root / self.image_folder}; they cost {lost}. {advice}"
 
     def _row(self, split: str, part: Part, progress: bool) -> CheckRow:
-        results = list(
-            in_threads(self.damage_inside, [i.path for i in part.images], f"checking {self.key} {split}", progress=progress)
-        )
-        bad = {i: why for i, why in enumerate(results) if why}
-        names = {i: self._name(part.images[i]) for i in bad}
-        lost = len(part.queries) - len(self.without(part, set(bad)).queries) if bad else 0
+        unusable, kept = self._usable(part, self.damage_inside, f"checking {self.key} {split}", progress=progress)
         counts = self.counts(split)
         return CheckRow(
             split,
             len(part.images),
-            tuple(names[i] for i, why in bad.items() if why == "missing"),
-            tuple((names[i], why) for i, why in bad.items() if why != "missing"),
+            *self._named(part, unusable),
             len(part.queries),
-            lost,
+            len(part.queries) - len(kept.queries),
             counts.images,
             counts.queries,
             counts.exact,
@@ -381,9 +384,9 @@ def _listed(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
-def without_images(part: Part, bad: set[int]) -> Part:
-    """The part without the images `bad` and the queries that need them; the other indices are adjusted."""
-    index = {old: new for new, old in enumerate(i for i in range(len(part.images)) if i not in bad)}
+def without_images(part: Part, unusable: set[int]) -> Part:
+    """The part without the images `unusable` and the queries that need them; the other indices are adjusted."""
+    index = {old: new for new, old in enumerate(i for i in range(len(part.images)) if i not in unusable)}
     images = [part.images[i] for i in index]
 
     def adjusted(queries: Sequence[Query]) -> list[Query]:
@@ -395,16 +398,12 @@ def without_images(part: Part, bad: set[int]) -> Part:
                 exclude=tuple(index[i] for i in q.exclude if i in index),
             )
             for q in queries
-            if not _needs(q, bad)
+            if not (q.source in unusable or q.target in unusable)
         ]
 
     draw = part.draw
     new_draw = None if draw is None else lambda random: adjusted(draw(random))
     return Part(images, adjusted(part.queries), part.protocol, new_draw, part.words)
-
-
-def _needs(query: Query, bad: set[int]) -> bool:
-    return query.source in bad or query.target in bad
 
 
 def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:

@@ -24,6 +24,9 @@ from PIL import Image as PILImage
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import open_regular
 
+WITHOUT_IMAGES = (
+    "Copy them again, or go on without them: --set data.missing=skip (evaluate: --missing skip; Python: missing='skip')"
+)
 LONGEST = 100  # the longer side of an image, in shorter sides
 LARGE = 4_000_000  # pixels: a quick square of a larger JPEG is made from a reduced one
 STRIP = 12_000_000  # pixels: a larger image is made smaller in strips

@@ -106,20 +106,28 @@ def train_and_evaluate(
 
 
 def evaluate(
-    run: Run, data_root: str | Path, *, split: str | None = None, device: str | None = None, progress: bool = True
+    run: Run,
+    data_root: str | Path,
+    *,
+    split: str | None = None,
+    missing: str = "",
+    device: str | None = None,
+    progress: bool = True,
 ) -> Run:
     """Rank a split, by default the dataset's usual one, with the run's trained model; writes rankings.parquet, metrics.json.
 
+    missing: "error" or "skip" instead of what the run's settings say of queries whose images are missing or damaged.
     The ranks of another split, or of other data than the run's settings name, are no numbers of this run: they are written to
     files of their own, metrics-{what}.json and rankings-{what}.parquet, which the returned run reads.
     """
     config = run.config
     usual = datasets.evaluation(config.data.dataset)
-    test = datasets.load(config.data.dataset, data_root, split or usual, config.data.missing)
+    test = datasets.load(config.data.dataset, data_root, split or usual, missing or config.data.missing)
     if any(q.target_label is None for q in test.queries):
         raise RunError(f"{test.title}: published without answers, so nothing can be counted; rank another split")
     own = config.data.origin
-    elsewhere = bool(own) and test.origin != own and not test.origin.startswith(f"{own}; ")  # then: what of it was dropped
+    dropped = config.data.missing == "skip" and test.origin.startswith(f"{own}; ")  # what follows says how many queries
+    elsewhere = bool(own) and test.origin != own and not dropped
     named = [test.name] * (test.name != usual) + [hashlib.sha256(test.origin.encode()).hexdigest()[:8]] * elsewhere
     run = Run(run.folder, result="".join(f"-{part}" for part in named))
     model = run.load_model(make_accelerator("fp32", device).device)

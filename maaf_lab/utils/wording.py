@@ -45,9 +45,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f". Did you mean {lower[close[0]]!r}?" if close else ""
 
 
-def counted(number: int, thing: str) -> str:
-    """ "1 type", "1,200 types"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def counted(number: int, thing: str, things: str = "") -> str:
+    """ "1 type", "1,200 types"; things: of a word whose plural needs more than an s."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def rank_name(rank: int) -> str:

@@ -72,6 +72,29 @@ def test_title_and_download_may_be_left_out(tmp_path):
     assert "what to get" not in str(small(tmp_path).check(progress=False))
 
 
+def test_missing_images_are_told_with_what_to_do(root, monkeypatch, shell):
+    monkeypatch.setattr("maaf_lab.data.registry.DATASETS", {"toy": Toy})
+    monkeypatch.setattr(Toy, "queries", (*GOOD, Query(1, ("is blue",), "b", 1)))
+    (root / "images" / "a.png").unlink()
+    with pytest.raises(DataError) as error:
+        Toy(root).load("test")
+    told = str(error.value)
+    assert "they cost 1 query. " in told and "--set data.missing=skip (evaluate: --missing skip; " in told
+    assert f"`maaf-lab check toy --root {root}` lists" in told and shell("check", "toy", "--root", root)[0] == 1
+
+
+def test_images_are_looked_at_once(root, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Toy, "damage", staticmethod(lambda path: seen.append(path)))
+    assert len(Toy(root).load("test").images) == len(seen) == 2
+
+
+def test_a_folder_of_another_synthetic_dataset_is_named(root):
+    (root / "made.json").write_text('{"dataset": "css", "origin": "synthetic css", "counts": {}}')
+    (problem,) = Toy(root).check(progress=False).problems
+    assert problem == f"{root}: expected toy, but this folder holds css (made.json)"
+
+
 @pytest.mark.parametrize("counts", ["3", '{"train": 3}', '{"train": [2]}', '{"train": ["2", "1"]}', "[1, 2]"])
 def test_damaged_counts_are_a_problem(root, counts):
     mark = '{"dataset": "toy", "origin": "synthetic toy", "counts": COUNTS}'

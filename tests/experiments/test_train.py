@@ -1,12 +1,15 @@
 """A run is trained once, by one process, and goes on where it stopped."""
 
 import errno
+import json
+import shutil
 
 import pytest
 from filelock import FileLock
 from training_runs import SHORT, Stopped, curve, loss_that, stop, weights
 
 from maaf_lab.errors import RunError
+from maaf_lab.experiments.runs import Run
 from maaf_lab.experiments.train import train_and_evaluate
 
 
@@ -33,6 +36,22 @@ def test_a_finished_run_is_left_alone(monkeypatch, smoke, tiny_css, straight):
     again = train_and_evaluate(smoke(**SHORT), tiny_css, straight.folder.parent, progress=False)
     assert again == straight
     assert before == {p.name: (p.stat().st_mtime_ns, p.stat().st_size) for p in straight.folder.rglob("*") if p.is_file()}
+
+
+def test_evaluate_can_go_on_without_images(tmp_path, shell, tiny_css, trained):
+    run, data = trained(), tmp_path / "css"
+    shutil.copytree(run.folder, tmp_path / run.name)
+    shutil.copytree(tiny_css, data, ignore=shutil.ignore_patterns(".cache"))
+    (data / "images" / "css_test_000007.png").unlink()
+    asked = ("evaluate", tmp_path / run.name, "--data-root", data, "--device", "cpu")
+    code, _, err = shell(*asked)
+    assert code == 2 and "evaluate: --missing skip" in err
+    code, out, err = shell(*asked, "--missing", "skip")
+    assert code == 0 and "queries dropped: 1 images missing" in out, err
+    assert Run(tmp_path / run.name).metrics == run.metrics, "a run that was to stop keeps its own numbers"
+    (other,) = (tmp_path / run.name).glob("metrics-*.json")
+    assert json.loads(other.read_text())["queries"] < run.metrics["queries"]
+    assert shell(*asked, "--missing", "all")[0] == 2
 
 
 def test_a_trained_run_without_metrics_is_only_evaluated(tmp_path, monkeypatch, smoke, tiny_css, straight):

@@ -25,7 +25,7 @@ from typing import BinaryIO
 import numpy as np
 
 from maaf_lab.data.cache.formats import PixelCache
-from maaf_lab.data.images import square
+from maaf_lab.data.images import WITHOUT_IMAGES, square
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import open_regular
 from maaf_lab.utils.parallel import in_threads
@@ -68,7 +68,7 @@ class Listing:
         if missing:
             raise DataError(
                 f"{self.title}: {len(missing):,} of {len(self.paths):,} images missing under {self.paths[0].parent} "
-                f'(first: {first_names(missing)}). Load the split with missing="skip", or run the dataset\'s check.'
+                f"(first: {first_names(missing)}). {WITHOUT_IMAGES}."
             )
         return stats
 
@@ -88,7 +88,7 @@ class Listing:
         return hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag} {contents}".encode()).hexdigest()[:20]
 
     def refreshed(self, records: np.ndarray) -> np.ndarray:
-        """Current records of the first files. Only files whose stats differ are hashed; a hash of zeros for an unreadable one."""
+        """Current records of the first files. Only files whose stats differ are hashed; zeros for one that cannot be read."""
 
         def digest(i: int) -> bytes:
             try:
@@ -105,7 +105,7 @@ class Listing:
         return new
 
     def encoded(self, start: int) -> Iterator[tuple[bytes, bytes]]:
-        """(sha256 of the file, its square encoded) of all images from `start`. One DataError counts all unreadable files."""
+        """(sha256 of the file, its square encoded) of all images from `start`. One DataError counts all damaged files."""
 
         def one(path: Path) -> tuple[bytes, bytes, str]:
             try:
@@ -125,8 +125,8 @@ class Listing:
                 yield digest, image
         if bad:
             raise DataError(
-                f"{self.title}: {len(bad):,} of {len(self.paths):,} images unreadable under {self.paths[0].parent} "
-                f'(first: {"; ".join(bad[:3])}). Get them again, or load the split with missing="skip".'
+                f"{self.title}: {len(bad):,} of {len(self.paths):,} images damaged under {self.paths[0].parent} "
+                f"(first: {'; '.join(bad[:3])}). {WITHOUT_IMAGES}."
             )
 
 
@@ -134,7 +134,7 @@ def fill(listing: Listing, out: BinaryIO, journal: BinaryIO, folder: Path | None
     """Write the file of all images to `out`, resuming after its journal's last record; -> the records (N,) of all images.
 
     folder: of both files, None in memory. Raises OSError where its disk is full; DataError where it has too little room, or for
-    unreadable images.
+    damaged images.
     """
     n, kind = len(listing.paths), listing.kind
     begin = len(kind.header(n, listing.size))

@@ -44,7 +44,7 @@ def pixel_cache(
     stopped. A second process that wants the same cache waits for the first.
     cache_dir: by default `.cache` beside the folder `images`; where that cannot be written, the cache stays in memory, with a
     warning. store: "raw" (the pixels, fastest) or "jpeg" (a fraction of the disk; see `JpegCache`).
-    Raises ConfigError for an invalid size or store; DataError naming files that are missing or unreadable, or where a given
+    Raises ConfigError for an invalid size or store; DataError naming files that are missing or damaged, or where a given
     `cache_dir` cannot be written or has no room.
     """
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
@@ -102,8 +102,8 @@ class Store:
     def build(self) -> PixelCache:
         """Decode what no earlier build has decoded, move the result into place, open it. Waits for another process's build.
 
-        A build that is stopped, or finds unreadable images, leaves its files for the next one; on a full disk it leaves none.
-        Raises DataError for unreadable images and for a full disk, PermissionError where another user's files are in the way.
+        A build that is stopped, or finds damaged images, leaves its files for the next one; on a full disk it leaves none.
+        Raises DataError for damaged images and for a full disk, PermissionError where another user's files are in the way.
         """
 
         def held() -> None:

@@ -69,11 +69,11 @@ class Fashion200k(Dataset):
             return Part(images, self._test_queries(images), self.protocol)
         return self._drawn(images)
 
-    def without(self, part: Part, bad: set[int]) -> Part:
+    def without(self, part: Part, unusable: set[int]) -> Part:
         """Training queries are sampled from the images left, so that all epochs have as many; test queries are dropped."""
         if part.draw is None:
-            return super().without(part, bad)
-        return self._drawn([image for i, image in enumerate(part.images) if i not in bad])
+            return super().without(part, unusable)
+        return self._drawn([image for i, image in enumerate(part.images) if i not in unusable])
 
     def notes(self, split: str, part: Part) -> Sequence[str]:
         """Numbers of captions and partners beside TIRG's, repeated paths, empty captions."""

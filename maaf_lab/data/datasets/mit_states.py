@@ -140,9 +140,9 @@ class MITStates(Dataset):
             )
         return part
 
-    def without(self, part: Part, bad: set[int]) -> Part:
+    def without(self, part: Part, unusable: set[int]) -> Part:
         """Queries are made from the images left, as an adjective may have lost its last image."""
-        return self._part([image for i, image in enumerate(part.images) if i not in bad], part.draw is not None)
+        return self._part([image for i, image in enumerate(part.images) if i not in unusable], part.draw is not None)
 
     def check(self, progress: bool = True) -> CheckReport:
         """Also whether all nouns and adjectives are there, as no annotation lists the images."""
@@ -247,9 +247,9 @@ class MITStates(Dataset):
         if not images:
             scan.empty.append(folder.name)
 
-    def _looks_right(self, root: Path) -> bool:
+    def looks_right(self, folder: Path | None = None) -> bool:
         try:
-            with os.scandir(root / self.image_folder) as entries:
+            with os.scandir((folder or self.root) / self.image_folder) as entries:
                 return any(len(entry.name.split()) == 2 and not _system(entry.name) and entry.is_dir() for entry in entries)
         except OSError:
             return False
@@ -259,7 +259,7 @@ class MITStates(Dataset):
 
     def _digest(self) -> str:
         """A hash of the names of all images with a state, as there is no annotation."""
-        if not self._looks_right(self.root):
+        if not self.looks_right():
             raise DataError(self._wrong_folder())
         names = sorted(image.id for image in self._scan().images)
         return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()

@@ -173,7 +173,7 @@ def test_all_bad_files_in_one_error(split, make, tmp_path, decodes):
     with pytest.raises(DataError) as error:
         make(split, 16, tmp_path / "cache")
     text = str(error.value)
-    assert "4 of 7 images unreadable" in text and all(f"im{i}.png" in text for i in (1, 3, 4)) and "im6.png" not in text
+    assert "4 of 7 images damaged" in text and all(f"im{i}.png" in text for i in (1, 3, 4)) and "im6.png" not in text
     assert not list((tmp_path / "cache").glob("pixels-*")) and not list((tmp_path / "cache").glob("manifest-*"))
     for i, data in good.items():
         split.images[i].path.write_bytes(data)
