@@ -1,7 +1,7 @@
 # The lab's commands. `make` alone lists them; README.md explains them. Works with GNU make 3.81 (macOS) and later.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-browser lab lint clean
+.PHONY: help env demo test test-browser faults lab lint clean
 
 PYTHON    ?= python3
 VENV      ?= .venv
@@ -98,6 +98,9 @@ test-browser: $(VENV)/.installed-dev  ## the explorers in JupyterLab in a real b
 	echo "==> explorers in a browser"; \
 	$(BIN)/python -m pytest tests/explorers/test_browser.py; \
 	$(TOOK)
+
+faults: $(VENV)/.installed-dev  ## the long campaign of bad inputs, damage and kills; FAULTS="--examples 200 --kills 50" by itself
+	@nice $(BIN)/python tests/faults/campaign.py $(FAULTS)
 
 lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
 	@$(BIN)/python -m jupyter lab notebooks

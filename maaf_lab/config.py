@@ -34,7 +34,7 @@ Layers = Annotated[int, Field(ge=1, le=100)]
 Width = Annotated[int, Field(ge=1, le=8192)]
 Hidden = Annotated[int, Field(ge=1, le=65_536)]  # of a layer between two others
 Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, le=1e9)]
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)  # JSON has no tuples
 Counts = Annotated[tuple[Count, ...], AS_TUPLE]
 ADDED_LATER = "added later"  # Annotated[..., ADDED_LATER]: at its default the setting stays out of the names of runs

@@ -4,7 +4,11 @@ from faults.battery import ERROR, WORKS, faults
 
 
 def setting(text, *more):
-    return text[:60], ERROR(text.partition("=")[0]), lambda lab: lab.train("--set", text, *more, model="maaf")
+    return (
+        text[:60],
+        ERROR(text.partition("=")[0] if "vectors=x" not in text else "path"),
+        lambda lab: lab.train("--set", text, *more, model="maaf"),
+    )
 
 
 @faults(
@@ -27,6 +31,8 @@ def setting(text, *more):
             "train.batch_size=16.0",
             "train.checkpoint_every=2.5",
             "data.pixels=56.5",
+            "train.learning_rate=" + "9" * 70,
+            "model.word_vectors=" + "x" * 5000,
         ),
     ),
     ("no equals sign", ERROR("name=value"), lambda lab: lab.train("--set", "model.heads")),

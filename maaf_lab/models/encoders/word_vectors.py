@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.utils.paths import given_path
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def word_vectors(source: str, words: Sequence[str]) -> WordVectors:
     if source == "glove":
         found, width, title = _packaged(words)
     else:
-        found, width = _from_text(Path(source), frozenset(words))
+        found, width = _from_text(given_path(Path(source)), frozenset(words))
         title = Path(source).name
     if not found:
         raise DataError(f"word vectors from {title}: expected some of the vocabulary's {len(words):,} words, found none of them")
