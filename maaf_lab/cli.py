@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from maaf_lab.errors import LabError
 from maaf_lab.utils.paths import NOTEBOOKS, given_path, own_folder
 from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
-from maaf_lab.utils.wording import printable
+from maaf_lab.utils.wording import did_you_mean, printable
 
 
 class _Commands(TyperGroup):
@@ -69,18 +69,36 @@ def your_modules(
 @app.command()
 def make(
     dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join((*SYNTHETIC, *DRAWN_BESIDE)))],
-    out: Annotated[Path, typer.Option(callback=given_path, help="folder to write")],
-    size: Annotated[str, typer.Option(help="tiny or full")] = "full",
-    pixels: Annotated[int | None, typer.Option(help="side of the images; left out: 56 for css, 64 for css2d, else 224")] = None,
+    out: Annotated[str, typer.Option(help="folder to write", show_default="the profile's, in the lab's own data/")] = "",
+    profile: Annotated[str, typer.Option(help="smoke or laptop: folder, size and pixels that `train` and `table` look for")] = "",
+    size: Annotated[str, typer.Option(help="tiny or full", show_default="the profile's, else full")] = "",
+    pixels: Annotated[
+        int | None, typer.Option(help="side of the images; left out: the profile's, else 56 for css, 64 for css2d, else 224")
+    ] = None,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Draw a synthetic dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
-    if dataset in DRAWN_BESIDE:
-        _print(DRAWN_BESIDE[dataset](out, 64 if pixels is None else pixels))
+    from maaf_lab.errors import ConfigError
+
+    if dataset not in (known := (*SYNTHETIC, *DRAWN_BESIDE)):
+        raise ConfigError(f"unknown synthetic dataset {dataset!r}; known: {', '.join(known)}{did_you_mean(dataset, known)}")
+    folder, beside = given_path(Path(out)), dataset in DRAWN_BESIDE
+    if profile:
+        from maaf_lab.experiments.sources import SYNTHETIC_SIZE, Source
+
+        if profile not in SYNTHETIC_SIZE:
+            raise ConfigError(f"--profile: expected {' or '.join(SYNTHETIC_SIZE)}, which draw their data, found {profile!r}")
+        source = Source(dataset, own_folder("", "data"), profile)
+        folder, size = folder if out else source.folder, size or SYNTHETIC_SIZE[profile]
+        pixels = source.pixels if pixels is None and not beside else pixels
+    elif not out:
+        raise ConfigError("expected --out FOLDER, or --profile laptop for the folder of that profile, found neither")
+    if beside:
+        _print(DRAWN_BESIDE[dataset](folder, 64 if pixels is None else pixels))
         return
     from maaf_lab.synthetic import registry as sets
 
-    _print(sets.make(dataset, out, size, pixels, seed))
+    _print(sets.make(dataset, folder, size or "full", pixels, seed))
 
 
 @app.command()
@@ -110,13 +128,17 @@ def train(
         typer.Option("--set", help="any setting (`maaf-lab settings` lists them), e.g. --set model.attention=identity"),
     ] = None,
 ) -> None:
-    """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped."""
+    """Train and evaluate one run and print its folder; the same command goes on with a run that was stopped.
+
+    Smoke and laptop draw the dataset into the lab's own data/ where it is not there, but nothing into a folder that you name.
+    """
     from maaf_lab.data import registry as datasets
-    from maaf_lab.experiments.sources import dataset_folder
+    from maaf_lab.experiments.sources import Source
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.profiles import profile_config
 
-    folder = dataset_folder(dataset, own_folder(data_root, "data"), profile)
+    source = Source(dataset, own_folder(data_root, "data"), profile)
+    folder = source.folder if data_root or source.published else source.drawn()
     changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, folder)}
     if steps is not None:
         changes |= {"train.steps": steps}

@@ -26,6 +26,39 @@ def test_make_and_check(shell, tmp_path, tiny_css):
     assert code in (1, 2) and "nowhere" in out + err and "Traceback" not in out + err
     code, _, err = shell("make", "fashion", "--out", tmp_path / "x")
     assert code == 2 and "unknown synthetic dataset 'fashion'; known: css, fashion_iq" in err
+    assert "css2d. Did you mean 'fashion_iq'?" in err and "--with" not in err
+    code, _, err = shell("make", "css")
+    assert code == 2 and "expected --out FOLDER, or --profile laptop" in err
+    code, _, err = shell("make", "css", "--profile", "paper")
+    assert code == 2 and "expected smoke or laptop, which draw their data, found 'paper'" in err
+
+
+def test_a_profile_says_what_is_drawn_and_where(shell, tmp_path, monkeypatch):
+    """It is what `train` and `table` look for; what is named besides counts."""
+    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path))
+    drawn = []
+    monkeypatch.setattr("maaf_lab.synthetic.registry.make", lambda *given: drawn.append(given) or given[1])
+    for profile in ("smoke", "laptop"):
+        assert shell("make", "fashion_iq", "--profile", profile)[0] == 0
+    assert shell("make", "css", "--profile", "laptop", "--out", "x", "--size", "tiny", "--pixels", 20, "--seed", 3)[0] == 0
+    data = tmp_path / "data"
+    smoke, laptop = ("fashion_iq", data / "fashion_iq-tiny", "tiny", 64, 0), ("fashion_iq", data / "fashion_iq", "full", 64, 0)
+    assert drawn == [smoke, laptop, ("css", Path("x"), "tiny", 20, 3)]
+
+
+def test_train_draws_what_is_not_there(shell, tmp_path, tiny_css, monkeypatch):
+    """Into the lab's own folder, for the profiles that learn from synthetic data; a copy that somebody has is taken as it is."""
+    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path))
+    train = ["train", "--model", "text_only", "--dataset", "css", "--profile", "smoke", "--steps", "2", "--device", "cpu"]
+    code, out, err = shell(*train, "--data-root", tmp_path / "css")
+    assert code == 2 and "maaf-lab make css --profile laptop" in err and not list(tmp_path.iterdir())
+    code, out, err = shell(*train)
+    assert code == 0 and (tmp_path / "data" / "css-tiny" / "made.json").is_file(), err
+    run = Run(out.splitlines()[-1])
+    assert run.config.data.origin == "synthetic css v1 size=tiny pixels=56 seed=0"
+    (tmp_path / "data" / "css-tiny" / "made.json").unlink()
+    code, out, err = shell(*train)
+    assert code == 0 and Run(out.splitlines()[-1]).config.data.origin.startswith("published sha256:"), err
 
 
 def test_flat_drawings_from_the_shell(shell, tmp_path, tiny_css):

@@ -24,6 +24,7 @@ from maaf_lab.data.split import Image, Protocol, Query, Split
 from maaf_lab.data.text import ascii_words, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
+from maaf_lab.utils.registry import SYNTHETIC
 from maaf_lab.utils.wording import counted, first_names, printable
 
 MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `synthetic/folder.py`
@@ -223,7 +224,7 @@ class Dataset(ABC):
             tuple(rows),
             tuple(problems + row_problems(rows)),
             tuple(notes),
-            self.download,
+            self._to_get(),
         )
 
     def looks_right(self, folder: Path | None = None) -> bool:
@@ -290,7 +291,12 @@ class Dataset(ABC):
         return f"{root}: expected {wanted} and {self.image_folder}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
 
     def _what_to_get(self) -> str:
-        return f" What to get: {self.download}" if self.download else ""
+        return f" What to get: {found}" if (found := self._to_get()) else ""
+
+    def _to_get(self) -> str:
+        """What to download, or how to let the lab draw data in its place."""
+        drawn = f"; or draw synthetic data, into the lab's data/: maaf-lab make {self.key} --profile laptop"
+        return self.download + (drawn if self.key in SYNTHETIC else "")
 
     def _wanted(self) -> str:
         return first_names([path.relative_to(self.root).as_posix() for path in self.annotations()], 2)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import is_drawn
+from maaf_lab.data.dataset import MARK, is_drawn
 from maaf_lab.data.split import is_synthetic
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import make, synthetic_origin
@@ -44,8 +44,8 @@ class Source:
 
     @property
     def size(self) -> str | None:
-        """Which synthetic set the profile draws; None for a profile that draws none."""
-        return SYNTHETIC_SIZE.get(self.profile)
+        """Which synthetic set the profile draws; None for a profile that draws none, and a dataset that nobody can draw."""
+        return SYNTHETIC_SIZE.get(self.profile) if self.dataset in SYNTHETIC else None
 
     @property
     def pixels(self) -> int:
@@ -63,6 +63,12 @@ class Source:
         if self.to_draw:
             return synthetic_origin(self.dataset, self.size, self.pixels, SYNTHETIC_SEED)
         return datasets.origin(self.dataset, self.folder)
+
+    @property
+    def published(self) -> bool:
+        """Whether the folder holds somebody's own copy: annotation files that the lab did not write."""
+        folder, drawing = self.folder, self.folder / f"{MARK}.part"
+        return datasets.open_dataset(self.dataset, folder).looks_right() and not is_drawn(folder) and not drawing.exists()
 
     @property
     def synthetic(self) -> bool:

@@ -50,10 +50,7 @@ class CSS(Dataset):
 
     key = "css"
     title = "CSS"
-    download = (
-        f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root "
-        f"folder; or draw a synthetic dataset: maaf-lab make css --out ROOT"
-    )
+    download = f"CSS3D: {ANNOTATION} and {IMAGES}/ from the TIRG project's page (google/tirg), both directly in the root folder"
     published = MappingProxyType({s: Counts(None, 16_000, exact=False) for s in ("train", "test")})  # paper 3.1
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 5, 10, 50), relevant="an image that shows the target scene")
     settings = MappingProxyType(

@@ -85,8 +85,11 @@ def test_a_wrong_folder_names_the_right_one(tmp_path, tiny_datasets, name):
     with pytest.raises(DataError, match="holds it: pass that folder") as error:
         datasets.load(name, folder.parent, "train")
     assert str(folder.parent) in str(error.value)
-    with pytest.raises(DataError, match=r"no such folder.*What to get"):
+    with pytest.raises(DataError, match=r"no such folder.*What to get") as error:
         datasets.load(name, tmp_path / "nowhere", "train")
+    assert (f"draw synthetic data, into the lab's data/: maaf-lab make {name} --profile laptop" in str(error.value)) == (
+        name in synthetic.SYNTHETIC
+    )
     with pytest.raises(DataError, match="an empty folder"):
         datasets.load(name, tmp_path, "train")
     with pytest.raises(ConfigError, match="has no split 'trian'"):
