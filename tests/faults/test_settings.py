@@ -3,12 +3,9 @@
 from faults.battery import ERROR, WORKS, faults
 
 
-def setting(text, *more):
-    return (
-        text[:60],
-        ERROR(text.partition("=")[0] if "vectors=x" not in text else "path"),
-        lambda lab: lab.train("--set", text, *more, model="maaf"),
-    )
+def setting(text, says=""):
+    expected = ERROR(says or text.partition("=")[0])
+    return text[:60], expected, lambda lab: lab.train("--set", text, model="maaf")
 
 
 @faults(
@@ -32,9 +29,9 @@ def setting(text, *more):
             "train.checkpoint_every=2.5",
             "data.pixels=56.5",
             "train.learning_rate=" + "9" * 70,
-            "model.word_vectors=" + "x" * 5000,
         ),
     ),
+    setting("model.word_vectors=" + "x" * 5000, "path"),
     ("no equals sign", ERROR("name=value"), lambda lab: lab.train("--set", "model.heads")),
     ("an unknown part", ERROR("unknown part"), lambda lab: lab.train("--set", "modle.heads=3")),
     ("the same command again", WORKS, lambda lab: (lab.train(), lab.train())[1]),
