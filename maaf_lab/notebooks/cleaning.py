@@ -39,7 +39,7 @@ def cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
     own = {"display_name": "Python 3 (ipykernel)", "name": "python3"}
     nb.metadata.kernelspec = nbformat.from_dict({name: kernel.get(name, value) for name, value in own.items()})
     nb.metadata.language_info = nbformat.from_dict({"name": language.get("name", "python")})
-    hide = _hider(path)
+    hide = hider(path)
     for data in mime_bundles(nb):
         if "image/png" in data or "text/html" in data:
             data.pop(WIDGET_VIEW, None)  # its state is not kept, and JupyterLab would show an error in place of the picture
@@ -54,12 +54,16 @@ def cleaned(nb: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def _hider(path: Path) -> Any:
-    """text -> text without this machine's paths."""
+def hider(path: Path, **more: str | Path) -> Any:
+    """text -> text without this machine's paths. more: what stands for other folders, such as RUNS=..."""
     folder = path.resolve().parent
     project = next((parent for parent in (folder, *folder.parents) if (parent / "pyproject.toml").exists()), folder)
     home, temporary = Path.home(), Path(tempfile.gettempdir())
-    folders = [(str(p), to) for p, to in ((project, "."), (home, "~"), (temporary, "TMP")) if p != Path(p.anchor)]
+    folders = [
+        (str(p), to)
+        for p, to in ((project, "."), (home, "~"), (temporary, "TMP"), *((Path(folder), name) for name, folder in more.items()))
+        if p != Path(p.anchor)
+    ]
     folders.sort(key=lambda folder: -len(folder[0]))  # the innermost first
 
     def hide(text: str) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from maaf_lab.errors import ConfigError, LabError, RunError
 from maaf_lab.experiments.executors import Executor, first_line, get_executor, run_missing
 from maaf_lab.experiments.sources import SYNTHETIC_SIZE
 from maaf_lab.notebooks import NotebookError, check_kernel, declared_parameters, execute, to_article
+from maaf_lab.notebooks.cleaning import hider
 from maaf_lab.paper.report_page import report_html
 from maaf_lab.paper.table_experiment import TableExperiment, open_table
 from maaf_lab.paper.tables import TABLES, table
@@ -205,8 +206,12 @@ class _Report:
             if entry.page and entry.key not in self.articles:
                 with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
                     self.articles[entry.key] = to_article((self.out / entry.page).with_suffix(".ipynb"))
+        given = self.parameters
+        hide = hider(self.notebooks / "x", OUT=self.out, DATA=given["data_root"], RUNS=given["runs_root"])
+        ordered = [replace(entry, why=hide(entry.why)) for entry in ordered]
+        failed = {name: hide(why) for name, why in self.failed.items()}
         write_json(self.out / "report.json", [asdict(entry) for entry in ordered])
-        page = report_html(ordered, self.articles, self.failed, self.parameters, self.synthetic)
+        page = report_html(ordered, self.articles, failed, given, self.synthetic)
         write_text(self.out / "index.html", page)
 
 
