@@ -20,7 +20,7 @@ import numpy as np
 from maaf_lab.data.check import CheckReport, CheckRow, row_problems
 from maaf_lab.data.images import WITHOUT_IMAGES, damage, damage_inside
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
-from maaf_lab.data.split import Image, Protocol, Query, Split
+from maaf_lab.data.split import Image, Protocol, Query, Split, is_synthetic
 from maaf_lab.data.text import ascii_words, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
@@ -172,8 +172,8 @@ class Dataset(ABC):
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path} cannot be read ({error}): delete the folder and make the dataset again") from error
-        named = isinstance(mark, dict) and isinstance(mark.get("dataset"), str)
-        if not named or not isinstance(mark.get("origin"), str) or not are_counts(mark.get("counts", {})):
+        good = isinstance(mark, dict) and isinstance(mark.get("dataset"), str) and are_counts(mark.get("counts", {}))
+        if not good or not isinstance(origin := mark.get("origin"), str) or not is_synthetic(origin) or len(origin) > 200:
             raise DataError(f"{path}: expected dataset {self.synthetic_as()!r}, an origin and counts; found {str(mark)[:200]}")
         if mark["dataset"] != self.synthetic_as():
             raise DataError(
@@ -228,7 +228,7 @@ class Dataset(ABC):
         )
 
     def looks_right(self, folder: Path | None = None) -> bool:
-        """Whether a folder (its own, if left out) looks like this dataset's, complete or not: it has any of the annotation files."""
+        """Whether a folder (its own, if left out) looks like this dataset's, complete or not: it has an annotation file."""
         folder = self.root if folder is None else folder
         return any((folder / path.relative_to(self.root)).exists() for path in self.annotations())
 

@@ -24,6 +24,10 @@ class Image:
     label: str
     categories: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("id", "label"):
+            _write(self, name, getattr(self, name))
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -42,6 +46,22 @@ class Query:
     target: int | None = None
     category: str | None = None
     exclude: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _write(self, "target_label", self.target_label)
+        if not isinstance(self.texts, str) and not all(map(str.isascii, self.texts)):
+            object.__setattr__(self, "texts", tuple(map(_whole_characters, self.texts)))
+
+
+def _write(item: Image | Query, name: str, value: str | None) -> None:
+    """Bytes of a file's name that are no UTF-8, which no file of results can hold, are written as \\udcff."""
+    if value is not None and not value.isascii():
+        object.__setattr__(item, name, value.encode("utf-8", "backslashreplace").decode())
+
+
+def _whole_characters(text: str) -> str:
+    """Half an emoji, as in texts that were cut, becomes the sign for an unknown character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,20 @@ def sidecar_file(out: str | Path, name: str, dataset: str) -> Path:
     return path
 
 
+def read_sidecar(out: str | Path, name: str, dataset: str) -> dict[str, Any]:
+    """A `sidecar_file` of JSON. Raises DataError where it is missing or damaged."""
+    path = sidecar_file(out, name, dataset)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"found a {type(found).__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}: expected JSON that `maaf-lab make {dataset}` wrote ({error}); draw the dataset again"
+        ) from error
+    return found
+
+
 def _images(out: Path, owned: Sequence[str]) -> int:
     return sum(name.endswith(SUFFIXES) for top in owned for _, _, names in os.walk(out / top) for name in names)
 

@@ -21,7 +21,7 @@ from maaf_lab.data.datasets.birds_to_words import ANNOTATION, COLUMNS
 from maaf_lab.synthetic.birds.drawing import Bird, draw_bird, random_bird
 from maaf_lab.synthetic.birds.texts import SELECTIONS, describe, relative_of
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, read_sidecar, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.utils.parallel import in_processes
 
@@ -102,7 +102,7 @@ def training_texts(size: str = "full", seed: int = 0) -> list[str]:
 
 def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
     """File name -> the fields of its `Bird`. Raises DataError where the folder has no sidecar."""
-    return json.loads(sidecar_file(out, SIDECAR, "birds_to_words").read_text(encoding="utf-8"))
+    return read_sidecar(out, SIDECAR, "birds_to_words")
 
 
 def _draw(folder: str, pixels: int, seed: int, job: tuple[str, str, int, Bird]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image as PILImage
@@ -108,8 +109,11 @@ def load_sidecar(out: str | Path, split: str) -> dict[str, np.ndarray]:
     Units as in `render.Drawing`. Raises DataError where the folder has no sidecar or no such split.
     """
     path = sidecar_file(out, SIDECAR, "css")
-    with np.load(path, allow_pickle=False) as file:
-        columns = {key.removeprefix(f"{split}_"): file[key] for key in file.files if key.startswith(f"{split}_")}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = {key.removeprefix(f"{split}_"): file[key] for key in file.files if key.startswith(f"{split}_")}
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
+        raise DataError(f"{path}: expected what `maaf-lab make css` wrote ({error}); draw the dataset again") from error
     if not columns:
         raise DataError(f"{path}: expected split {' or '.join(SPLITS)}, found none called {split!r}")
     return columns

@@ -181,9 +181,14 @@ def write_attributes(path: Path, garments: Mapping[str, Garment]) -> None:
 
 
 def read_attributes(path: str | Path) -> dict[str, Garment]:
-    """Asin or path -> garment, from the sidecar."""
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
-    return {key: Garment(**dict(zip(data["attributes"], values))) for key, values in data["images"].items()}
+    """Asin or path -> garment, from the sidecar. Raises DataError where it is damaged."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {key: Garment(**dict(zip(data["attributes"], values))) for key, values in data["images"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{path}: expected the attributes that `maaf-lab make` wrote ({error}); draw the dataset again"
+        ) from error
 
 
 def _member(category: str, parent: Garment | None, seen: set[Garment], rng: RandomStream) -> Garment:

@@ -19,7 +19,7 @@ from PIL import ImageFilter
 
 from maaf_lab.errors import DataError
 from maaf_lab.synthetic.canvas import Canvas, Frame, between, jitter, photographed, soft
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, read_sidecar, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.states.effects import EFFECTS, SIZES, USUAL, Subject
 from maaf_lab.synthetic.states.nouns import TRAIN_NOUNS, Ink
@@ -117,7 +117,7 @@ def draw_state(adjective: str, noun: str, pixels: int, rng: RandomStream) -> tup
 
 def load_sidecar(out: str | Path) -> dict[str, dict[str, Any]]:
     """Path below images/ -> adjective, noun, color, x, y, size, turn. Raises DataError where the folder has no sidecar."""
-    return json.loads(sidecar_file(out, SIDECAR, "mit_states").read_text(encoding="utf-8"))
+    return read_sidecar(out, SIDECAR, "mit_states")
 
 
 def _room(pixels: int, rng: RandomStream) -> Canvas:

@@ -18,7 +18,7 @@ from PIL import Image as PILImage
 
 from maaf_lab.data.datasets.spot_the_diff import ANNOTATIONS
 from maaf_lab.synthetic.canvas import SPLIT_NUMBERS
-from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, sidecar_file, write_whole
+from maaf_lab.synthetic.folder import SyntheticDataset, checked_settings, make_dataset, read_sidecar, write_whole
 from maaf_lab.synthetic.random_stream import RandomStream
 from maaf_lab.synthetic.streets.texts import Change, Scene, box, changed, count_sentence, random_scene, sentence
 from maaf_lab.synthetic.streets.things import Thing, draw_scene
@@ -116,7 +116,7 @@ def load_sidecar(out: str | Path) -> dict[str, list[dict[str, Any]]]:
     A thing has the fields of `Thing`, its position x and y, its landmarks, and its box (left, top, right, bottom).
     Raises DataError where the folder has no sidecar.
     """
-    return json.loads(sidecar_file(out, SIDECAR, "spot_the_diff").read_text(encoding="utf-8"))
+    return read_sidecar(out, SIDECAR, "spot_the_diff")
 
 
 def _sentences(before: Scene, after: Scene, changes: list[Change], v: View, rng: RandomStream) -> tuple[str, ...]:
