@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from maaf_lab.errors import LabError
 from maaf_lab.utils.paths import NOTEBOOKS, given_path, own_folder
-from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES
+from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES, import_yours
 from maaf_lab.utils.wording import did_you_mean, printable
 
 
@@ -39,6 +39,7 @@ app = typer.Typer(
     "MAAF_LAB_HOME names, else in the lab's clone, else here.",
 )
 
+YOURS = "; or one of your own (maaf-lab --with MODULE)"
 OWN = "the lab's own {}/"  # shown as a default, see `own_folder`
 Root = Annotated[Path, typer.Option("--root", callback=given_path, help="the dataset's folder, in its published layout")]
 DataRoot = Annotated[
@@ -64,6 +65,7 @@ def your_modules(
     if with_:
         sys.path.append(os.getcwd())  # a console script does not look there by itself
         os.environ[YOUR_MODULES] = ",".join([*filter(None, [os.environ.get(YOUR_MODULES)]), *with_])
+        import_yours()  # before anything is trained
 
 
 @app.command()
@@ -113,8 +115,8 @@ def check(dataset: Annotated[str, typer.Argument(help="the dataset, e.g. fashion
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Option(help="a system: " + ", ".join(MODELS))],
-    dataset: Annotated[str, typer.Option(help="a dataset: " + ", ".join(DATASETS))],
+    model: Annotated[str, typer.Option(help="a system: " + ", ".join(MODELS) + YOURS)],
+    dataset: Annotated[str, typer.Option(help="a dataset: " + ", ".join(DATASETS) + YOURS)],
     data_root: DataRoot = "",
     runs_root: RunsRoot = "",
     profile: Profile = "laptop",
@@ -149,7 +151,7 @@ def train(
 
 
 @app.command()
-def settings(model: Annotated[str, typer.Argument(help="a system: " + ", ".join(MODELS))] = "maaf") -> None:
+def settings(model: Annotated[str, typer.Argument(help="a system: " + ", ".join(MODELS) + YOURS)] = "maaf") -> None:
     """List every setting of a run with this system: what it is, what is expected, its default."""
     from maaf_lab.config import DataConfig, TrainConfig
 

@@ -359,6 +359,9 @@ class RunConfig(Settings):
         for part in ("data", "train"):
             kept = {name: value for name, value in before.get(part, {}).items() if name not in idle}
             made.setdefault(part, _PARTS[part].with_defaults(kept, **parts.get(part, {})))
+        for name in others.keys() - cls.model_fields.keys():  # most likely without its part: "gate" for "model.gate"
+            if parts := [part for part, settings in made.items() if name in type(settings).model_fields]:
+                raise ConfigError(f"{name}: a run has no such setting. Did you mean {f'{parts[0]}.{name}'!r}?")
         return cls(**{**others, **made})
 
 

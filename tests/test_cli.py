@@ -218,3 +218,10 @@ def test_the_last_net_is_one_line_and_a_saved_report(shell, tmp_path, monkeypatc
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     code, _, err = shell("check", "css", "--root", tmp_path)
     assert code == 1 and err.count("\n") == 1 and "could not be saved" in err
+
+
+def test_a_wrong_module_is_told_before_anything_is_done(shell, tmp_path, tiny_css, monkeypatch, no_training):
+    monkeypatch.setenv("MAAF_LAB_MODULES", "")  # set back after the test
+    monkeypatch.setattr("sys.path", sys.path.copy())
+    code, out, err = shell("--with", "nowhere_at_all", *train_words(tiny_css, tmp_path))
+    assert code == 2 and out == "" and "'nowhere_at_all' could not be imported" in err and not list(tmp_path.iterdir())

@@ -192,3 +192,10 @@ def test_the_store_names_another_run_only_where_it_is_not_raw():
     assert config.replace(**{"data.cache": "raw"}).name == config.name != config.replace(**{"data.cache": "jpeg"}).name
     jpeg = config.replace(**{"data.cache": "jpeg"})
     assert RunConfig.from_dict(jpeg.to_dict()) == jpeg and jpeg.to_dict()["data"]["cache"] == "jpeg"
+
+
+def test_a_setting_without_its_part_is_told():
+    with pytest.raises(ConfigError, match=r"blocks: a run has no such setting\. Did you mean 'model\.blocks'"):
+        profile_config("smoke", "css", blocks=1)
+    with pytest.raises(ConfigError, match=r"batch_size: .*'train\.batch_size'"):
+        profile_config("smoke", "css", batch_size=4)

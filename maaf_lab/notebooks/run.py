@@ -105,7 +105,7 @@ def _kernel(path: Path) -> dict[str, Any]:
     from jupyter_client.manager import AsyncKernelManager
 
     class ThisPython(AsyncKernelManager):
-        kernel_spec = KernelSpec(**get_kernel_dict())
+        kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))  # each warns that its sockets are not encrypted
 
     return {"kernel_name": name, "kernel_manager_class": ThisPython}
 

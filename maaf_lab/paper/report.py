@@ -23,6 +23,7 @@ from maaf_lab.paper.table_experiment import TableExperiment, open_table
 from maaf_lab.paper.tables import TABLES, table
 from maaf_lab.utils.files import make_folder, write_json, write_text
 from maaf_lab.utils.paths import NOTEBOOKS, own_folder, records_folder
+from maaf_lab.utils.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,15 @@ def chosen_keys(keys: Sequence[str], notebooks: Path = NOTEBOOKS) -> list[str]:
             chosen += every[key.lower()]
         elif key.lower() in names:
             chosen.append(names[key.lower()])
-        elif key.lower().startswith("fig"):
-            raise ConfigError(f"no figure {key!r} in the lab; known: {', '.join(figures) or 'none, the notebooks are not here'}")
         else:
-            chosen.append(table(key).key)
+            meant = did_you_mean(key, [*figures, *(f"table{name}" for name in TABLES), *every])
+            if key.lower().startswith("fig"):
+                known = ", ".join(figures) or "none, the notebooks are not here"
+                raise ConfigError(f"no figure {key!r} in the lab; known: {known}{meant}")
+            try:
+                chosen.append(table(key).key)
+            except ConfigError as error:
+                raise ConfigError(f"{error}{meant}") from None
     return list(dict.fromkeys(chosen))
 
 
@@ -119,6 +125,8 @@ def run_tables(
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"seeds: expected at least 1 and at most 1,000, found {seeds}")
     records = records_folder(records)
+    if records and not records.is_dir():
+        raise ConfigError(f'records: expected a folder, or "lab" for the records that came with the lab, found no {records}')
     # notebooks run in their own folder, so all paths are made absolute
     parameters = {
         "profile": profile,

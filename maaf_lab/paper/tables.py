@@ -333,10 +333,10 @@ TABLES: dict[str, Table] = {table.key: table for table in _TABLES}
 
 
 def table(key: str | int | Table) -> Table:
-    """The table of that number ("1" ... "7", "S1" ... "S5"), or a table as it is. Unknown keys list the known ones."""
+    """The table of that number ("1" ... "S5", or "table1" ...), or a table as it is. Unknown keys list the known ones."""
     if isinstance(key, Table):
         return key
-    name = str(key).strip().upper()
+    name = str(key).strip().upper().removeprefix("TABLE").strip()
     if name not in TABLES:
         raise ConfigError(f"no table {key!r} in the lab; known: {', '.join(TABLES)}")
     return TABLES[name]

@@ -11,26 +11,44 @@ which you import, or name in MAAF_LAB_MODULES (several with commas) or after `ma
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any
 
-from maaf_lab.errors import ConfigError
+from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.utils.wording import did_you_mean
 
 YOUR_MODULES = "MAAF_LAB_MODULES"  # an environment variable, so that processes started from this one read it too
 
 
+def import_yours() -> None:
+    """Imports the modules that MAAF_LAB_MODULES names. Raises ConfigError where one is not found or fails."""
+    _import_all(os.environ.get(YOUR_MODULES, ""))
+
+
 @lru_cache
 def _import_all(modules: str) -> None:
+    asked = f"--with (or {YOUR_MODULES})"
     for name in filter(None, (name.strip() for name in modules.split(","))):
+        if name.endswith(".py") or "/" in name:
+            plain = PurePath(name).name.removesuffix(".py")
+            raise ConfigError(f"{asked}: expected a module's name, found {name!r}: pass {plain}, from the folder that holds it")
         try:
             import_module(name)
+        except LabError:
+            raise
         except ImportError as error:
             raise ConfigError(
-                f"--with (or {YOUR_MODULES}): expected modules that Python finds, {name!r} could not be imported ({error}); "
+                f"{asked}: expected modules that Python finds, {name!r} could not be imported ({error}); "
                 "run from the folder that holds it, or put that folder on PYTHONPATH"
+            ) from error
+        except Exception as error:
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            raise ConfigError(
+                f"{asked}: {name!r} failed at {at.filename}:{at.lineno} ({type(error).__name__}: {error})"
             ) from error
 
 
@@ -81,11 +99,11 @@ class Registry(Mapping[str, Any]):
         if not isinstance(name, str):
             return False
         if name not in self._targets:
-            _import_all(os.environ.get(YOUR_MODULES, ""))
+            import_yours()
         return name in self._targets
 
     def __iter__(self) -> Iterator[str]:
-        _import_all(os.environ.get(YOUR_MODULES, ""))
+        import_yours()
         return iter(self._targets)
 
     def __len__(self) -> int:

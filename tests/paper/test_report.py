@@ -139,6 +139,10 @@ def test_keys_and_executors():
         chosen_keys(["figure0"])
     with pytest.raises(ConfigError, match="no table '9'"):
         chosen_keys(["9"])
+    assert chosen_keys(["table1", "TableS2"]) == ["1", "S2"]
+    for wrong, meant in (("tabel1", "table1"), ("tabels", "tables"), ("figur7", "figure"), ("figur", "figure")):
+        with pytest.raises(ConfigError, match=rf"known: .*\. Did you mean '{meant}"):
+            chosen_keys([wrong])
     with pytest.raises(ConfigError, match="no executor 'slurm'; known: local, ray"):
         get_executor("slurm")
 
@@ -193,6 +197,8 @@ def test_the_shell_command(shell, done, roots, no_training):
     for option in ("--executor", "--engine"):  # what it was called before
         code, _, err = shell("tables", "S1", option, "slurm", *where)
         assert code == 2 and "no executor 'slurm'; known: local, ray" in err
+    code, _, err = shell("tables", "S1", "--profile", "smoke", "--records", roots["out"] / "none", *where)
+    assert code == 2 and 'records: expected a folder, or "lab"' in err
     code, _, err = shell("tables", "S9", "--profile", "smoke", *where)
     assert code == 2 and "no table 'S9'" in err
 

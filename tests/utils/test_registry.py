@@ -7,7 +7,7 @@ import pytest
 import maaf_lab
 from maaf_lab.errors import ConfigError
 from maaf_lab.profiles import profile_config
-from maaf_lab.utils.registry import DATASETS, IMAGE_ENCODERS, MODELS, SYNTHETIC, TEXT_ENCODERS, Registry
+from maaf_lab.utils.registry import DATASETS, IMAGE_ENCODERS, MODELS, SYNTHETIC, TEXT_ENCODERS, Registry, import_yours
 
 
 @pytest.mark.parametrize("registry", [DATASETS, SYNTHETIC, MODELS, IMAGE_ENCODERS, TEXT_ENCODERS], ids=lambda r: r.kind)
@@ -68,3 +68,20 @@ def test_a_registry():
         registry["pear"]
     assert all(isinstance(kind, type) for names in (MODELS, IMAGE_ENCODERS, TEXT_ENCODERS) for kind in names.values())
     assert maaf_lab.profile_config is profile_config
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("./mine.py", r"expected a module's name, found '\./mine\.py': pass mine, "),
+        ("mine.py", r".*found 'mine\.py': pass mine, "),
+        ("nowhere_at_all", r"expected modules that Python finds, 'nowhere_at_all' could not be imported"),
+        ("their_broken_module", r"'their_broken_module' failed at .*their_broken_module\.py:2 \(NameError: name 'x'"),
+    ],
+)
+def test_a_wrong_module_is_told(tmp_path, monkeypatch, name, why):
+    (tmp_path / "their_broken_module.py").write_text("1\nx\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("MAAF_LAB_MODULES", name)
+    with pytest.raises(ConfigError, match=rf"^--with \(or MAAF_LAB_MODULES\): {why}"):
+        import_yours()
