@@ -25,11 +25,11 @@ from maaf_lab.errors import ConfigError
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.retrieval.relevance import Pairs, Relevance
 
-PART = 2048  # gallery images multiplied at once: the product stays in the processor's cache
-PAIRS = 256  # pairs whose cosines are computed at once in double precision
+IMAGES_AT_ONCE = 2048  # gallery images multiplied at once: the product stays in the processor's cache
+PAIRS_AT_ONCE = 256  # pairs whose cosines are computed at once in double precision
 SPARE = 8  # candidates beyond the first k that are compared at first
-CROWDED = 0.05  # share of close calls among all pairs from which on all pairs are multiplied
-LONGEST = 1.01  # largest length that counts as a unit vector's, rounding included
+MANY_CLOSE = 0.05  # share of close calls among all pairs from which on all pairs are multiplied
+TOLERANCE = 0.01  # how far from 1 a unit vector's length may be, rounding included
 
 
 class Hits(NamedTuple):
@@ -64,14 +64,14 @@ class Scan:
 
     def nearest(self, queries_nD: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """All images, whatever k."""
-        return self.cosines(queries_nD), self.of(len(queries_nD))
+        return self.cosines(queries_nD), self.all_images(len(queries_nD))
 
-    def of(self, n: int) -> Tensor:
+    def all_images(self, n: int) -> Tensor:
         """The numbers of all images, for each of n queries: (n, G)."""
         return self.images.expand(n, -1)
 
     def cosines(self, queries_nD: Tensor, out: Tensor | None = None, product: Tensor | None = None) -> Tensor:
-        """(n, G). out, product: memory to reuse, for the result and for PART * n numbers.
+        """(n, G). out, product: memory to reuse, for the result and for IMAGES_AT_ONCE * n numbers.
 
         The product is computed as (G, n) and transposed, a part of the gallery at a time: with the long side first, the kernels
         take two thirds of the time. For a single query, numpy's product takes half the time of torch's.
@@ -80,11 +80,11 @@ class Scan:
         if n == 1 and vectors.device.type == "cpu":
             return torch.from_numpy(vectors.numpy() @ queries_nD[0].numpy())[None]
         out = vectors.new_empty(n, len(vectors)) if out is None else out
-        product = vectors.new_empty(PART * n) if product is None else product
-        for low in range(0, len(vectors), PART):
-            part = vectors[low : low + PART]
+        product = vectors.new_empty(IMAGES_AT_ONCE * n) if product is None else product
+        for low in range(0, len(vectors), IMAGES_AT_ONCE):
+            part = vectors[low : low + IMAGES_AT_ONCE]
             room = product[: len(part) * n].view(len(part), n)
-            out[:, low : low + PART] = torch.mm(part, queries_nD.T, out=room).T
+            out[:, low : low + IMAGES_AT_ONCE] = torch.mm(part, queries_nD.T, out=room).T
         return out
 
 
@@ -93,7 +93,7 @@ class Gallery:
 
     vectors: a tensor on any device, or an array (a read-only memory map too); other types than float32 are copied.
     index: finds the candidates for `search`, by default every image. `rank` always counts every image.
-    Raises ConfigError for vectors that are longer than 1 or not finite.
+    Raises ConfigError for vectors of another length than 1 (or 0: a text without a word may give it), or not finite.
     """
 
     def __init__(self, vectors: Tensor | np.ndarray, index: Index | None = None) -> None:
@@ -106,7 +106,7 @@ class Gallery:
         self.scan = Scan(self.vectors)
         self.index = index or self.scan
         # largest error of a product of length D in single precision, in any order of its sums, and of its rounding
-        self.error = (self.vectors.shape[1] + 2) * 2.0**-23 * LONGEST**2
+        self.error = (self.vectors.shape[1] + 2) * 2.0**-23 * (1 + TOLERANCE) ** 2
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -116,10 +116,11 @@ class Gallery:
         """The k images nearest to a unit vector (D,); of equal ones the earlier first. Fewer than k where there are no more.
 
         without: indices of images to leave out, or a mask (G,) of them.
-        Raises ConfigError for k below 1 and for anything but a unit vector (D,), IndexError for an index outside the gallery.
+        Raises ConfigError for a k that is no whole number of at least 1 and for anything but a unit vector (D,), IndexError for
+        an index outside the gallery.
         """
-        if isinstance(k, bool) or k < 1:
-            raise ConfigError(f"search: expected k of at least 1, found {k!r}")
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+            raise ConfigError(f"search: expected k to be a whole number of at least 1, found {k!r}")
         query, width = _tensor(vector).to(self.vectors.device), self.vectors.shape[1]
         if query.shape != (width,) or not query.isfinite().all():
             found = tuple(query.shape) if query.shape != (width,) else "numbers that are not finite"
@@ -174,17 +175,21 @@ class Gallery:
         n = min(chunk, len(queries))
         score, product, flag = (
             self.vectors.new_empty(size, dtype=dtype)
-            for size, dtype in (((n, len(self)), torch.float32), ((PART * n,), torch.float32), ((n, len(self)), torch.bool))
+            for size, dtype in (
+                ((n, len(self)), torch.float32),
+                ((IMAGES_AT_ONCE * n,), torch.float32),
+                ((n, len(self)), torch.bool),
+            )
         )
         for low in range(0, len(queries), chunk):
             part = queries[low : low + chunk]
             n = len(part)
             with _in_single_precision(self.vectors.device):
                 rough = self.scan.cosines(part, score[:n], product)
-            rough[self._of(without, low, n)] = -torch.inf
-            found.ranks[low : low + n] = self._ranks(part, rough, flag[:n], *self._of(relevant, low, n)).cpu().numpy()
+            rough[self._pairs_of(without, low, n)] = -torch.inf
+            found.ranks[low : low + n] = self._ranks(part, rough, flag[:n], *self._pairs_of(relevant, low, n)).cpu().numpy()
             if keep:
-                row, image, cosine = (t.cpu().numpy() for t in self._first(part, rough, self.scan.of(n), keep))
+                row, image, cosine = (t.cpu().numpy() for t in self._first(part, rough, self.scan.all_images(n), keep))
                 column = np.arange(len(row)) - np.searchsorted(row, row)
                 found.images[low + row, column], found.scores[low + row, column] = image, cosine
             progress(n)
@@ -193,28 +198,34 @@ class Gallery:
     def _ranks(self, queries: Tensor, rough: Tensor, flag: Tensor, row: Tensor, image: Tensor) -> Tensor:
         """Ranks (n,) of queries (n, D) from rough cosines (n, G) and pairs (P,) of a query and a relevant image.
 
+        Say the best relevant image has the cosine 0.8 and the error is 0.001. Images above 0.801 are ahead of it, those below
+        0.799 behind; only the close calls between are computed exactly, to be counted if they are ahead.
         flag (n, G): memory to reuse.
         """
         cosine, nowhere = self._cosines(queries, row, image), len(self)
         best = torch.full_like(queries[:, 0], -torch.inf).scatter_reduce(0, row, cosine, "amax")
         first = cosine == best[row]
         best_image = torch.full_like(best, nowhere, dtype=torch.int64).scatter_reduce(0, row[first], image[first], "amin")
-        without_target = best_image == nowhere
-        bound = best.masked_fill(without_target, torch.inf)[:, None]
+        none_relevant = best_image == nowhere
+        bound = best.masked_fill(none_relevant, torch.inf)[:, None]
         ahead = torch.count_nonzero(torch.gt(rough, bound + self.error, out=flag), 1)
         close = torch.count_nonzero(torch.ge(rough, bound - self.error, out=flag), 1) - ahead
-        unclear = (close > 1).nonzero()[:, 0]  # 1 is the relevant image itself
-        if len(unclear):
-            part, bound = rough[unclear], bound[unclear]
+        with_close = (close > 1).nonzero()[:, 0]  # 1 is the relevant image itself
+        if len(with_close):
+            part, bound = rough[with_close], bound[with_close]
             row, image = ((part >= bound - self.error) & (part <= bound + self.error)).nonzero(as_tuple=True)
-            row = unclear[row]
+            row = with_close[row]
             cosine = self._cosines(queries, row, image)
             before = (cosine > best[row]) | ((cosine == best[row]) & (image < best_image[row]))
             ahead = ahead.index_add(0, row, before.long())
-        return (1 + ahead).masked_fill(without_target, 0)
+        return (1 + ahead).masked_fill(none_relevant, 0)
 
     def _first(self, queries: Tensor, rough: Tensor, images: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The first `keep` of the candidates (n, m) of each query, best first: rows (P,), images (P,), cosines (P,)."""
+        """The first `keep` of the candidates (n, m) of each query, best first: rows (P,), images (P,), cosines (P,).
+
+        Say the tenth rough cosine is 0.7 and the error is 0.001. Ten images have cosines of at least 0.699, so an image of the
+        first ten has a rough cosine of at least 0.698: those are computed exactly and sorted, and ten are kept.
+        """
         found, column = rough.topk(min(keep + SPARE, rough.shape[1]), 1)
         least = (found[:, keep - 1 : keep] - 2 * self.error).clamp(min=-2.0)  # above the -inf of what is left out
         if column.shape[1] < rough.shape[1] and (found[:, -1:] >= least).any():  # more close calls than SPARE
@@ -233,16 +244,18 @@ class Gallery:
 
     def _cosines(self, queries: Tensor, row: Tensor, image: Tensor) -> Tensor:
         """Of pairs (P,), in double precision, rounded to single: the values of `_one_by_one`, however they are computed."""
-        if len(row) < CROWDED * len(self) * len(queries):
+        if len(row) < MANY_CLOSE * len(self) * len(queries):
             return self._one_by_one(queries, row, image)
         found, queries_64 = queries.new_empty(len(row), dtype=torch.float64), queries.double()
-        for low in range(0, len(self), PART):  # where a model hardly tells images apart, all products cost less than many pairs
-            part = ((image >= low) & (image < low + PART)).nonzero()[:, 0]
-            found[part] = (queries_64 @ self.vectors[low : low + PART].double().T)[row[part], image[part] - low]
+        for low in range(
+            0, len(self), IMAGES_AT_ONCE
+        ):  # where a model hardly tells images apart, all products cost less than many pairs
+            part = ((image >= low) & (image < low + IMAGES_AT_ONCE)).nonzero()[:, 0]
+            found[part] = (queries_64 @ self.vectors[low : low + IMAGES_AT_ONCE].double().T)[row[part], image[part] - low]
         error = (queries.shape[1] + 2) * 2.0**-51  # of both ways together
         cosine = found.float().add_(0.0)
-        unsure = ((found - error).float() != (found + error).float()).nonzero()[:, 0]
-        cosine[unsure] = self._one_by_one(queries, row[unsure], image[unsure])
+        close = ((found - error).float() != (found + error).float()).nonzero()[:, 0]  # to where single precision rounds
+        cosine[close] = self._one_by_one(queries, row[close], image[close])
         return cosine
 
     def _one_by_one(self, queries: Tensor, row: Tensor, image: Tensor) -> Tensor:
@@ -252,13 +265,13 @@ class Gallery:
         in which a device adds them changes nothing.
         """
         found = queries.new_empty(len(row))
-        for low in range(0, len(row), PAIRS):
-            some = slice(low, low + PAIRS)
+        for low in range(0, len(row), PAIRS_AT_ONCE):
+            some = slice(low, low + PAIRS_AT_ONCE)
             product = self.vectors.index_select(0, image[some]).double().mul_(queries.index_select(0, row[some]))
             found[some] = product.add_(3.0).sub_(3.0).sum(1).add_(0.0)  # no -0, which some devices sort before 0
         return found
 
-    def _of(self, pairs: Pairs, low: int, n: int) -> tuple[Tensor, Tensor]:
+    def _pairs_of(self, pairs: Pairs, low: int, n: int) -> tuple[Tensor, Tensor]:
         """The pairs of the n queries from `low` on, numbered from 0, on the device of the vectors."""
         first, stop = np.searchsorted(pairs[0], [low, low + n])
         return tuple(torch.from_numpy(side[first:stop]).to(self.vectors.device) for side in (pairs[0] - low, pairs[1]))
@@ -282,10 +295,11 @@ def _tensor(vectors: Tensor | np.ndarray) -> Tensor:
 
 
 def _check_lengths(vectors_nD: Tensor, what: str) -> None:
-    longest = float(vectors_nD.norm(dim=1).max()) if vectors_nD.numel() else 0.0
-    if not longest <= LONGEST:  # NaN is not either
+    lengths = vectors_nD.norm(dim=1)
+    wrong = lengths[~(((lengths - 1).abs() <= TOLERANCE) | (lengths == 0))]  # NaN is wrong too
+    if len(wrong):
         raise ConfigError(
-            f"{what}: expected vectors of length 1, found one of length {longest:.3g}; "
+            f"{what}: expected vectors of length 1, found one of length {float(wrong[0]):.3g}; "
             "divide by their length, or look for the step of training at which the model broke"
         )
 
@@ -325,7 +339,7 @@ def rank(queries: Tensor, gallery: Tensor, split: Split, *, keep: int = 10, chun
     for rows, images in relevance.galleries():
         index = np.full(len(split.images), -1, np.int64)
         index[images] = np.arange(len(images))
-        pairs = [_inside(index, of(rows)) for of in (relevance.relevant, relevance.excluded)]
+        pairs = [_inside(index, kind(rows)) for kind in (relevance.relevant, relevance.excluded)]
         found = Gallery(_rows(gallery, images)).rank(_rows(queries, rows), *pairs, keep=keep, chunk=chunk, progress=bar.update)
         ranks[rows] = found.ranks
         names, counts = ids[images[found.images]], np.isfinite(found.scores).sum(1).tolist()

@@ -63,7 +63,7 @@ def test_without():
 def test_what_search_refuses():
     found = of_vectors(unit(np.eye(4, 8)))
     for k in (0, -1, True):
-        with pytest.raises(ConfigError, match="k of at least 1"):
+        with pytest.raises(ConfigError, match="k to be a whole number of at least 1"):
             found.search(np.ones(8), k)
     for vector in (np.ones(7), np.ones((1, 8)), np.full(8, np.nan)):
         with pytest.raises(ConfigError, match=r"one vector \(8,\)"):

@@ -87,8 +87,8 @@ def test_all_products_at_once_are_the_products_one_by_one(kind, monkeypatch):
     queries, vectors = (torch.eye(64)[:20], torch.eye(64)) if kind == "sparse" else vectors_of(4, 300, 20, 64, kind)
     pairs, found = (np.arange(20), np.arange(20)), []
     for share in (0, 2):
-        monkeypatch.setattr("maaf_lab.retrieval.gallery.CROWDED", share)
-        monkeypatch.setattr("maaf_lab.retrieval.gallery.PART", 70)
+        monkeypatch.setattr("maaf_lab.retrieval.gallery.MANY_CLOSE", share)
+        monkeypatch.setattr("maaf_lab.retrieval.gallery.IMAGES_AT_ONCE", 70)
         found.append(Gallery(vectors).rank(queries, pairs, keep=300))
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -118,13 +118,17 @@ def test_sums_in_any_order_give_the_same_cosine():
 def test_what_is_no_unit_vector_is_refused():
     broken = normalize(torch.randn(4, 8), dim=1)
     broken[2, 3] = torch.nan
-    for vectors in (broken, 2 * np.eye(4, 8)):
-        with pytest.raises(ConfigError, match=r"expected vectors of length 1, found one of length (nan|2)"):
+    for vectors in (broken, 2 * np.eye(4, 8), 0.9 * np.eye(4, 8), np.diag([1, 1e-6, 1, 1])):
+        with pytest.raises(ConfigError, match=r"expected vectors of length 1, found one of length (nan|2|0\.9|1e-06)"):
             Gallery(vectors)
         with pytest.raises(ConfigError, match="rank: expected vectors of length 1"):
-            Gallery(np.eye(4, 8)).rank(vectors, ([0], [0]))
+            Gallery(np.eye(4, vectors.shape[1])).rank(vectors, ([0], [0]))
     with pytest.raises(ConfigError, match="search: expected vectors of length 1"):
         Gallery(np.eye(4, 8)).search(np.ones(8), 1)
+    for k in (0, 1.5, 2.0, True, "3", None):
+        with pytest.raises(ConfigError, match=r"search: expected k to be a whole number of at least 1, found "):
+            Gallery(np.eye(4, 8)).search(np.eye(8)[0], k)
+    assert Gallery(np.eye(4, 8)).search(np.eye(8)[0], np.int64(2)).images.tolist() == [0, 1]
     with pytest.raises(ConfigError, match=r"expected vectors \(G, D\), found \(8,\)"):
         Gallery(np.ones(8))
 

@@ -93,8 +93,8 @@ def test_chunks_and_repetition_change_nothing(gallery):
 @pytest.mark.parametrize("many", [1, 3, 10_000])
 def test_a_gallery_that_is_all_the_same(monkeypatch, many):
     """A model that has collapsed: every cosine is a close call, and order in the split decides."""
-    monkeypatch.setattr("maaf_lab.retrieval.gallery.PAIRS", many)
-    monkeypatch.setattr("maaf_lab.retrieval.gallery.PART", many)
+    monkeypatch.setattr("maaf_lab.retrieval.gallery.PAIRS_AT_ONCE", many)
+    monkeypatch.setattr("maaf_lab.retrieval.gallery.IMAGES_AT_ONCE", many)
     split, queries, vectors = tied_split(images=200, queries=40)
     same = vectors[:1] + 1e-9 * torch.randn(200, 5)
     for gallery in (same, torch.cat([same[:150], vectors[150:]])):
