@@ -65,14 +65,14 @@ class Look:
 class Session:
     """One run's model on its dataset's usual split. Data and vectors are read, drawn or computed when first used.
 
-    name: the run's name on screen. data_root: its dataset's folder, None for synthetic data drawn image by image as needed.
-    kept: folder of gallery vectors computed before. data_of: another session on the same data, whose data this one shares.
+    name: the run's name on screen. dataset_folder: None for synthetic data drawn image by image as needed. runs_root: folder of
+    all runs, with the vectors of galleries in galleries/. data_of: another session on the same data, whose data this one shares.
     """
 
     name: str
     run: Run
-    data_root: Path | None
-    kept: Path
+    dataset_folder: Path | None
+    runs_root: Path
     device: str | None = None
     data_of: Session | None = None
     _gallery: np.ndarray | None = field(default=None, init=False)
@@ -88,7 +88,7 @@ class Session:
             return self.data_of._data
         settings = self.run.config.data
         name = datasets.evaluation(settings.dataset)
-        if self.data_root is None:
+        if self.dataset_folder is None:
             found = lazy_split(settings.origin, name, settings.pixels)
             if found is None:
                 raise RunError(
@@ -96,7 +96,7 @@ class Session:
                     "pass data_root, the folder that holds it"
                 )
             return found
-        split = datasets.load(settings.dataset, self.data_root, name, settings.missing)
+        split = datasets.load(settings.dataset, self.dataset_folder, name, settings.missing)
         return split, pixel_cache(split, settings.pixels, store=settings.cache)
 
     @property
@@ -108,6 +108,11 @@ class Session:
         return self._data[1]
 
     @property
+    def gallery_folder(self) -> Path:
+        """Where the vectors of galleries are kept."""
+        return self.runs_root / "galleries"
+
+    @property
     def dataset(self) -> str:
         return self.run.config.data.dataset
 
@@ -117,13 +122,13 @@ class Session:
 
     def with_second(self, run: str | Path) -> Session:
         """Another run on the same data, to compare with. ConfigError for another dataset, RunError where there is no such run."""
-        other = open_session(run, data_root=self.data_root or "", runs_root=self.kept.parent, device=self.device or "")
-        if other.dataset != self.dataset or (other.data_root is None and other.run.config.data.origin != self.split.origin):
+        other = open_session(run, data_root=self.dataset_folder or "", runs_root=self.runs_root, device=self.device or "")
+        if other.dataset != self.dataset or (other.dataset_folder is None and other.run.config.data.origin != self.split.origin):
             raise ConfigError(
                 f"expected two models of one dataset to compare, found {other.name} ({other.run.config.data.origin}) beside "
                 f"{self.caption()}"
             )
-        if other.data_root == self.data_root and other.run.config.data.pixels == self.run.config.data.pixels:
+        if other.dataset_folder == self.dataset_folder and other.run.config.data.pixels == self.run.config.data.pixels:
             return replace(other, data_of=self)
         return other
 
@@ -161,7 +166,7 @@ class Session:
             return Look(vector, tokens, unknown)
         spans = dict(record.spans)
         first, last = spans.get("text", (record.weights.shape[-1],) * 2)  # VAL's words are no tokens
-        keep = first + max(len(tokens), 0)
+        keep = first + len(tokens)
         weights = record.weights[:, 0, :, :keep, :keep].float().cpu().numpy()
         spans["text"] = (first, min(last, keep))
         return Look(vector, tokens, unknown, weights, spans, record.normalized, record.names())
@@ -204,7 +209,7 @@ class Session:
 
     @property
     def gallery(self) -> np.ndarray:
-        """Unit vectors of the split's images, (G, D) float32: shipped with the lab, read from `kept`, or computed now."""
+        """Unit vectors of the split's images, (G, D) float32: shipped with the lab, read from `gallery_folder`, or computed now."""
         return self.embed_gallery()
 
     def embed_gallery(self, progress: Progress | None = None) -> np.ndarray:
@@ -217,7 +222,7 @@ class Session:
         shipped = GALLERIES / f"{self.run.folder.name}.npz"
         if self.run.folder.parent == GALLERIES.parent and shipped.is_file() and self.split.origin == self.run.config.data.origin:
             return read_gallery(shipped)
-        file = self.kept / f"{self.run.folder.name}-{_key(self.split.origin, self.model)}.npy"
+        file = self.gallery_folder / f"{self.run.folder.name}-{_key(self.split.origin, self.model)}.npy"
         if file.is_file():
             try:
                 found = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -248,7 +253,7 @@ class Session:
         return Relevance(self.split)
 
     @cached_property
-    def _searched(self) -> Gallery:
+    def _index(self) -> Gallery:
         return Gallery(self.gallery)
 
     def candidates(self, query: int | None = None, category: str = "") -> np.ndarray:
@@ -258,11 +263,11 @@ class Session:
     def rank_of(self, vector: np.ndarray, query: int) -> int:
         """Rank of the first relevant image under the split's protocol, from 1; 0 where the gallery has none."""
         relevant, excluded = self.relevance.relevant(np.array([query])), np.flatnonzero(~self.candidates(query))
-        return int(self._searched.rank(vector[None], relevant, (np.zeros_like(excluded), excluded), keep=0).ranks[0])
+        return int(self._index.rank(vector[None], relevant, (np.zeros_like(excluded), excluded), keep=0).ranks[0])
 
     def search(self, vector: np.ndarray, k: int, among: np.ndarray | None = None) -> Hits:
         """The first k images, best first; ties go to the earlier image. among: (G,) bool, the candidates."""
-        return self._searched.search(vector, k, () if among is None else ~among)
+        return self._index.search(vector, k, () if among is None else ~among)
 
     def is_relevant(self, images: np.ndarray, query: int) -> np.ndarray:
         """Which images are relevant to a query, (k,) bool."""
@@ -330,7 +335,7 @@ def open_session(
         )
     settings = found.config.data
     root: Path | None = own_folder(data_root, "data")
-    if str(data_root) in ("", ".") and can_draw_lazily(settings.origin):
+    if data_root == "" and can_draw_lazily(settings.origin):
         root = None
     else:
         root = dataset_folder(settings.dataset, root, found.config.profile)
@@ -342,11 +347,7 @@ def open_session(
                 "pictures says nothing about photographs, nor the other way round; pass the data it was trained on"
             )
     return Session(
-        str(run) if Path(str(run)).name == str(run) else found.name,
-        found,
-        root,
-        own_folder(runs_root, "runs") / "galleries",
-        device or None,
+        str(run) if Path(str(run)).name == str(run) else found.name, found, root, own_folder(runs_root, "runs"), device or None
     )
 
 

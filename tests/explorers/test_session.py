@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -143,6 +145,16 @@ def test_opening_says_what_is_wrong(trained, tiny_css, tmp_path):
     with pytest.raises(ConfigError, match=r"was trained on 'synthetic css.*a model of drawn pictures"):
         open_session(trained().folder, data_root=published)
     assert GALLERIES.is_dir()
+
+
+def test_here_is_a_folder_and_only_nothing_is_left_out(trained, tiny_css, tmp_path, monkeypatch):
+    session = open_session(trained().folder, runs_root=tmp_path)
+    assert session.dataset_folder is None, "drawn image by image"
+    monkeypatch.chdir(tiny_css)
+    assert open_session(trained().folder, data_root=".", runs_root=tmp_path).dataset_folder == Path(".")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError):
+        open_session(trained().folder, data_root=".", runs_root=tmp_path)
 
 
 def test_rankings_come_from_the_record_or_are_made(trained, tiny_css, tmp_path):

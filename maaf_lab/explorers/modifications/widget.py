@@ -157,7 +157,7 @@ class ModificationExplorer(Explorer):
     def compare(self, run: str) -> None:
         found = {self.table.names[0]: self.table.rankings[0]}
         if run:
-            found |= second_rankings(self.session, run, self.session.kept.parent)
+            found |= second_rankings(self.session, run, self.session.runs_root)
         self.table = TypeTable(found, self._ks)
         if self.sort not in self._sorts():
             self.sort = SORTS[1]
