@@ -59,10 +59,6 @@ class MeanColor(ImageEncoder):
         self.scale = torch.nn.Parameter(torch.ones(3))
         self.channels = {28: 3, 14: 3, 7: 3}
 
-    @classmethod
-    def of(cls, config):
-        return cls()
-
     def forward(self, images):
         pool = torch.nn.functional.adaptive_avg_pool2d
         return {side: pool(images, side) * self.scale[:, None, None] for side in (28, 14, 7)}

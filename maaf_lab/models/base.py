@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.encoders.image import ImageConfig, TokenProjection, build_image_encoder
 from maaf_lab.models.encoders.text import TextConfig, last_token
 from maaf_lab.models.encoders.word_vectors import WordVectors
 from maaf_lab.models.layers.attention import AttentionRecord, BlockConfig, TokenNames
 from maaf_lab.utils.registry import TEXT_ENCODERS
 
-Features = dict[int, Tensor]  # resolution (7, 14) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
+Features = dict[int, Tensor]  # resolution (7, 14, 28) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -76,6 +77,15 @@ class ComposedModel(nn.Module):
         """Gallery vectors (B, D) before normalization, and on request their attention."""
         raise NotImplementedError(f"{type(self).__name__}: expected its own `project`, found none; define it")
 
+    def _pair(self, found: tuple[Tensor, AttentionRecord | None], of: str) -> tuple[Tensor, AttentionRecord | None]:
+        """What a system's `fuse` or `project` returned. Raises ConfigError where it is no pair."""
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ConfigError(
+                f"{type(self).__name__}.{of}: expected a pair, vectors (B, D) and attention or None; found "
+                f"{type(found).__name__}. Return `vectors, None`"
+            )
+        return found
+
     def embed_query(
         self, images: Tensor, texts: Sequence[str] | TextBatch, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionRecord | None]:
@@ -83,21 +93,21 @@ class ComposedModel(nn.Module):
         text = self.read(texts)
         if len(text.ids) != len(images):
             raise ValueError(f"expected one text per image, found {len(images)} images and {len(text.ids)} texts")
-        vectors, record = self.fuse(self.encode(images), text, return_attention)
+        vectors, record = self._pair(self.fuse(self.encode(images), text, return_attention), "fuse")
         vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
 
     def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
         """Gallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
-        vectors, record = self.project(self.encode(images), return_attention)
+        vectors, record = self._pair(self.project(self.encode(images), return_attention), "project")
         vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
 
     def forward(self, images: Tensor, source: Tensor, target: Tensor, text: TextBatch) -> tuple[Tensor, Tensor]:
         """A training batch: distinct images (U, 3, S, S); source, target (B,) index them -> unit query, target vectors (B, D)."""
         features = self.encode(images)
-        queries, _ = self.fuse({r: tokens[source] for r, tokens in features.items()}, text)
-        targets, _ = self.project({r: tokens[target] for r, tokens in features.items()})
+        queries, _ = self._pair(self.fuse({r: tokens[source] for r, tokens in features.items()}, text), "fuse")
+        targets, _ = self._pair(self.project({r: tokens[target] for r, tokens in features.items()}), "project")
         return unit(queries), unit(targets)
 
     def backbone_parameters(self) -> list[nn.Parameter]:

@@ -5,6 +5,7 @@ import torch
 from oracles import ATTENTIONS, CAPTIONS, close, pictures, shaken
 
 from maaf_lab.data.text import TextBatch
+from maaf_lab.errors import ConfigError
 from maaf_lab.models.layers import attention as attention_module
 from maaf_lab.models.registry import build_model
 from maaf_lab.training.fit import batch_softmax_loss
@@ -50,6 +51,17 @@ def test_wrong_shapes_are_refused(made_model):
         model.embed_query(pictures(2), ["red"])
     with pytest.raises(ValueError, match=r"expected images \(B, 3, S, S\), found \(2, 1, 8, 8\)"):
         model.embed_images(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize("what", ["fuse", "project"])
+def test_a_system_that_returns_no_pair_is_told(made_model, monkeypatch, what):
+    model, images, two = made_model("film"), pictures(2), torch.tensor([0, 1])
+    monkeypatch.setattr(type(model), what, lambda self, features, *_: self.image_vector(features))
+    expected = rf"FiLM\.{what}: expected a pair, vectors .*; found Tensor\. Return `vectors, None`"
+    with pytest.raises(ConfigError, match=expected):
+        model(images, two, two, model.read(CAPTIONS[:2]))
+    with pytest.raises(ConfigError, match=expected):
+        model.embed_query(images, CAPTIONS[:2]) if what == "fuse" else model.embed_images(images)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -41,9 +41,12 @@ class ImageConfig(ModelConfig):
 
 
 class ImageEncoder(nn.Module):
-    """Base of all image encoders. reads: the settings that it reads besides `image_encoder`. channels: of each map."""
+    """Base of all image encoders. channels: of each map.
 
-    reads: ClassVar[tuple[str, ...]] = ("image_weights",)
+    reads: the settings that it reads besides `image_encoder`; `of` passes them to `__init__` in this order.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ()
     channels: dict[int, int]
 
     @classmethod
@@ -53,7 +56,7 @@ class ImageEncoder(nn.Module):
     @classmethod
     def of(cls, config: ImageConfig) -> Self:
         """The encoder with the settings of `config`."""
-        return cls(config.image_weights)
+        return cls(*(getattr(config, name) for name in cls.reads))
 
 
 class Residual(nn.Module):
@@ -127,6 +130,7 @@ class TinyNet(ImageEncoder):
 class ResNet50(ImageEncoder):
     """torchvision's ResNet-50: blocks 2, 3 and 4 (512, 1024 and 2048 channels)."""
 
+    reads = ("image_weights",)
     network, wide = "resnet50", 4
 
     def __init__(self, weights: str) -> None:
@@ -199,6 +203,8 @@ def _fill(net: nn.Module, state: dict[str, Tensor], network: str, weights: str) 
 
 class EfficientNetLite0(ImageEncoder):
     """EfficientNet-lite0 (4.65M parameters): blocks 4 (40 channels), 10 (112) and 15 (320). Needs the [pretrained] extra."""
+
+    reads = ("image_weights",)
 
     def __init__(self, weights: str) -> None:
         super().__init__()

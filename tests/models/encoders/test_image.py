@@ -35,6 +35,19 @@ def test_five_widths_take_pictures_of_twice_the_side():
     assert {r: tuple(x.shape[1:]) for r, x in maps.items()} == {28: (16, 28, 28), 14: (24, 14, 14), 7: (32, 7, 7)}
 
 
+def test_an_encoder_is_made_of_what_it_reads(monkeypatch):
+    class Mine(image_module.ImageEncoder):
+        def __init__(self, *given):
+            super().__init__()
+            self.given = given
+
+    monkeypatch.setitem(image_module.IMAGE_ENCODERS._targets, "mine", Mine)
+    assert build_image_encoder(model_config("image_only", image_encoder="mine")).given == ()
+    Mine.reads = ("image_channels", "image_weights")
+    config = model_config("image_only", image_encoder="mine", image_weights="none", image_channels=(1, 2, 3, 4))
+    assert build_image_encoder(config).given == ((1, 2, 3, 4), "none")
+
+
 def test_a_narrow_block_that_halves_equals_strided_convolutions():
     torch.manual_seed(0)
     block, x = image_module.Residual(8, 12, 2).eval(), torch.randn(2, 8, 9, 10).contiguous(memory_format=torch.channels_last)
