@@ -209,7 +209,7 @@ class Session:
 
     @property
     def gallery(self) -> np.ndarray:
-        """Unit vectors of the split's images, (G, D) float32: shipped with the lab, read from `gallery_folder`, or computed now."""
+        """Unit vectors of the split's images, (G, D) float32: shipped with the lab, read from `gallery_folder`, or computed."""
         return self.embed_gallery()
 
     def embed_gallery(self, progress: Progress | None = None) -> np.ndarray:
