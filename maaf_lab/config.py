@@ -36,19 +36,19 @@ Hidden = Annotated[int, Field(ge=1, le=65_536)]  # of a layer between two others
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1e9)]
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)  # JSON has no tuples
-Counts = Annotated[tuple[Count, ...], AS_TUPLE]
+CountList = Annotated[tuple[Count, ...], AS_TUPLE]
 ADDED_LATER = "added later"  # Annotated[..., ADDED_LATER]: at its default the setting stays out of the names of runs
 
 
 def name_in(registry: Registry) -> AfterValidator:
     """The type of a setting that is a registered name; nothing is imported to check it."""
 
-    def known(value: str) -> str:
+    def checked(value: str) -> str:
         if value not in registry:
             registry[value]  # raises, and says what is known
         return value
 
-    return AfterValidator(known)
+    return AfterValidator(checked)
 
 
 # --- what all settings share ------------------------------------------------------------------------------------------

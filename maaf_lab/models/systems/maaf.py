@@ -11,7 +11,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from maaf_lab.config import Counts, Switch
+from maaf_lab.config import CountList, Switch
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import Features, FusedTokens
@@ -27,7 +27,7 @@ def _each_once(value: tuple[int, ...]) -> tuple[int, ...]:
 class PoolingConfig(FusionConfig):
     """Which tokens are fused and how they are pooled (Table 2's switches)."""
 
-    resolutions: Annotated[Counts, AfterValidator(_each_once)] = (7, 14)
+    resolutions: Annotated[CountList, AfterValidator(_each_once)] = (7, 14)
     """Image tokens, named as in the paper, at 224 px: 7 is the last stage, 14 and 28 are the ones before."""
     resolutionwise_pooling: Switch = True
     """RP: each resolution's tokens have the same weight."""
