@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -142,7 +143,7 @@ class CSS(Dataset):
             raw = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: expected a readable file; {error.strerror or error}") from error
-        data = loads_pickled_npy(raw, path)
+        data = _unpickled(raw, path)
         if not isinstance(data, Mapping) or not data:
             raise DataError(f"{path}: expected a dict of splits, found {type(data).__name__}: is it the right file?")
         if split not in data:
@@ -195,6 +196,11 @@ class CSS2Dto3D(CSS):
     def counts(self, split: str) -> Counts:
         three = super().counts(split)
         return Counts(None if three.images is None else 2 * three.images, three.queries, three.exact)
+
+
+@lru_cache(maxsize=1)  # every split and every note reads the whole file, which takes seconds
+def _unpickled(raw: bytes, path: Path) -> Any:
+    return loads_pickled_npy(raw, path)
 
 
 def _labels(part: Mapping[str, Any], where: str) -> list[str]:

@@ -9,6 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from faults.battery import within_limits
 
 from maaf_lab.data.datasets.unpickle import load_pickled_npy, loads_pickled_npy
 from maaf_lab.errors import DataError
@@ -213,3 +214,39 @@ def test_an_array_of_numbers_is_not_an_object(tmp_path):
         load_pickled_npy(tmp_path / "x.npy")
     with pytest.raises(DataError, match="No such file"):
         load_pickled_npy(tmp_path / "y.npy")
+
+
+# --- what a few bytes can ask for -------------------------------------------------------------------------------------
+
+
+def npy(pickled):
+    """A file of an object array of no dimensions, with this pickle in it."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
+    return file.getvalue() + pickled
+
+
+COPY = b"cbuiltins\nlist\nh\x00\x85R0"
+BOMBS = {
+    "list(bytes(2**28))": b"\x80\x02cbuiltins\nlist\ncbuiltins\nbytes\nJ\xff\xff\xff\x0f\x85R\x85R.",
+    "bytearray(2**30)": b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x3f\x85R.",
+    "bytes(2**28) of an instruction": b"\x80\x02(cbuiltins\nbytes\nJ\xff\xff\xff\x0fo.",
+    "bytes(2**28) as a new object": b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x0f\x85\x81.",
+    "a bytearray of 2**40": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
+    "a memo of 2**31 places": b"\x80\x02]r\xff\xff\xff\x7f.",
+    "a key of 300,000 tuples in one another": b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
+    "the same in a set": b"\x80\x04\x8f()" + b"\x85" * 300_000 + b"\x90.",
+    "a key of 60 tuples, each twice in the next": b"\x80\x02})" + b"2\x86" * 60 + b"K\x01s.",
+    "300,000 lists in one another": b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b".",
+    "60 lists, each twice in the next": b"\x80\x02]" + b"".join(b"q%c]h%ca" % (n, n) + b"h%ca" % n for n in range(60)) + b".",
+    "a list that holds itself": b"\x80\x02]q\x00h\x00a.",
+    "the text of a list": b"\x80\x02cbuiltins\nstr\n]\x85R.",
+    "a list copied 50,000 times": b"\x80\x02](" + b"K\x01" * 50_000 + b"eq\x00" + COPY * 50_000 + b"h\x00.",
+    "a number of 100,000 bytes": b"\x80\x02\x8b\xa0\x86\x01\x00" + b"\x01" * 100_000 + b".",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_a_few_bytes_ask_for_is_bounded(bomb):
+    with within_limits(seconds=5, gigabytes=0.3), pytest.raises(DataError, match=r"x\.npy"):
+        loads_pickled_npy(npy(BOMBS[bomb]), "x.npy")
