@@ -8,7 +8,7 @@ import tempfile
 import traceback
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -17,6 +17,9 @@ from maaf_lab.errors import LabError
 from maaf_lab.utils.paths import NOTEBOOKS, given_path, own_folder
 from maaf_lab.utils.registry import DATASETS, DRAWN_BESIDE, MODELS, SYNTHETIC, YOUR_MODULES, import_yours
 from maaf_lab.utils.wording import did_you_mean, printable
+
+if TYPE_CHECKING:
+    from maaf_lab.experiments.runs import Run
 
 
 class _Commands(TyperGroup):
@@ -135,6 +138,7 @@ def train(
     Smoke and laptop draw the dataset into the lab's own data/ where it is not there, but nothing into a folder that you name.
     """
     from maaf_lab.data import registry as datasets
+    from maaf_lab.experiments.runs import Run
     from maaf_lab.experiments.sources import Source
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.profiles import profile_config
@@ -145,7 +149,11 @@ def train(
     if steps is not None:
         changes |= {"train.steps": steps}
     config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
-    run = train_and_evaluate(config, folder, own_folder(runs_root, "runs"), device=device, workers=workers, recompute=recompute)
+    runs = own_folder(runs_root, "runs")
+    finished = Run(runs / config.name).finished
+    run = train_and_evaluate(config, folder, runs, device=device, workers=workers, recompute=recompute)
+    if finished:
+        _say(_finished_earlier(run))
     _say(_summary(run))
     _print(run.folder)
 
@@ -162,7 +170,7 @@ def settings(model: Annotated[str, typer.Argument(help="a system: " + ", ".join(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(callback=given_path, help="a run's folder")],
+    run: Annotated[str, typer.Argument(help="a run's folder, or its name in the folder of all runs")],
     data_root: Annotated[
         str,
         typer.Option(
@@ -173,14 +181,18 @@ def evaluate(
         str,
         typer.Option(help="error or skip: stop at missing and damaged images, or drop their queries", show_default="the run's"),
     ] = "",
+    runs_root: RunsRoot = "",
     device: Device = None,
 ) -> None:
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
-    from maaf_lab.experiments.runs import Run
+    from maaf_lab.errors import RunError
+    from maaf_lab.experiments.runs import PRETRAINED, find_run
     from maaf_lab.experiments.sources import dataset_folder
     from maaf_lab.experiments.train import evaluate as again
 
-    opened = Run(run)
+    opened = find_run(run, runs_root)
+    if opened.record is not None or opened.folder.parent == PRETRAINED:
+        raise RunError(f"{run}: expected a run that was trained here, found one of the lab's own results: they stay as they are")
     config = opened.config
     root = data_root or opened.data_root or own_folder("", "data")
     _print(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), missing=missing, device=device)))
@@ -189,20 +201,20 @@ def evaluate(
 @app.command()
 def record(
     run: Annotated[
-        Path,
-        typer.Argument(callback=given_path, help="a finished run's folder, or a figure's arrays: a file in figures/ of the runs"),
+        str, typer.Argument(help="a finished run's folder or name, or a figure's arrays: a file in figures/ of the runs")
     ],
     out: Annotated[Path, typer.Option(callback=given_path, help="folder of records, such as notebooks/records")],
+    runs_root: RunsRoot = "",
 ) -> None:
     """Add a finished run's settings, log, metrics and ranks to the records in OUT, small enough to commit; prints its name."""
     from maaf_lab.experiments.records import add_figure
-    from maaf_lab.experiments.runs import Run, save_record
+    from maaf_lab.experiments.runs import find_run, save_record
 
-    if run.suffix == ".npz":
-        add_figure(out, run)
-        _print(run.stem)
+    if (file := Path(run)).suffix == ".npz":
+        add_figure(out, given_path(file))
+        _print(file.stem)
     else:
-        _print(save_record(Run(run), out).name)
+        _print(save_record(find_run(run, runs_root), out).name)
 
 
 @app.command()
@@ -231,7 +243,8 @@ def table(
         device=device or "",
     )
     _print(table_text(experiment.frame(), experiment.caption()))
-    _print(f"\nThe paper's orderings, tested on these runs:\n{statements_text(experiment.statements())}")
+    if experiment.table.comparisons:
+        _print(f"\nThe paper's orderings, tested on these runs:\n{statements_text(experiment.statements())}")
 
 
 @app.command()
@@ -249,6 +262,9 @@ def tables(
     ] = "local",
     address: Annotated[str, typer.Option(help="of the Ray cluster; left out: RAY_ADDRESS, or one on this machine")] = "",
     device: Device = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="execute unchanged notebooks too, as after a change of the lab's code; trains no more")
+    ] = False,
 ) -> None:
     """Train what tables lack, execute the notebooks of tables and figures, write OUT/index.html; nothing is done twice."""
     from maaf_lab.experiments.executors import get_executor
@@ -266,12 +282,13 @@ def tables(
         steps=steps or 0,
         executor=get_executor(executor, address=address),
         device=device or "",
+        again=again,
     )
     for entry in entries:
         name = f"Table {entry.key}" if entry.key in TABLES else entry.key
         _print(f"{name}: {entry.status}" + (f": {entry.why.splitlines()[0]}" if entry.why else ""))
     _print(f"\n{own_folder(out, 'report') / 'index.html'}")
-    raise typer.Exit(0 if all(entry.status == "done" for entry in entries) else 1)
+    raise typer.Exit(0 if all(entry.status != "failed" for entry in entries) else 1)
 
 
 DEMO_ROWS = ("Image only", "Text only", "TIRG", "MAAF")
@@ -410,6 +427,16 @@ def _summary(run: object) -> str:
     return f"{run.name}: {values}\n{metrics['queries']:,} queries of {metrics['data']}; {metrics['protocol']}" + (
         f"\nword embeddings started from {vectors}" if vectors else ""
     )
+
+
+def _finished_earlier(run: Run) -> str:
+    from maaf_lab.experiments.runs import lab_commit
+
+    then, now = run.environment.get("commit", "") if run.text("environment.json") is not None else "", lab_commit()
+    changed = "; the lab's code has changed since" if then and then != now else ""
+    if then == now and now.endswith("+"):  # edited then and now: whether in the same way is not known
+        changed = "; the lab's code may have changed since"
+    return f"finished earlier, nothing was trained{changed}. Delete {run.folder} to train again"
 
 
 def main() -> None:

@@ -1,16 +1,22 @@
 """The command line."""
 
+import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from training_runs import train_words
 
+from maaf_lab import cli
 from maaf_lab.experiments.runs import Run
+from maaf_lab.paper import printed
 from maaf_lab.paper.figures import open_figures
+from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.table_experiment import open_table
+from maaf_lab.paper.tables import TABLES
 
 
 def test_make_and_check(shell, tmp_path, tiny_css):
@@ -77,9 +83,10 @@ def test_train_prints_its_folder_and_trains_once(shell, tmp_path, tiny_css, monk
     config = Run(folder).config
     assert (config.train.steps, config.train.warmup_steps, config.model.attention, config.profile) == (3, 1, "identity", "smoke")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert "finished earlier" not in err
     monkeypatch.setattr("maaf_lab.experiments.train.fit", None)
-    code, out, _ = shell("train", "--model", "maaf", *where, *settings)
-    assert code == 0 and out.splitlines()[-1] == str(folder)
+    code, out, err = shell("train", "--model", "maaf", *where, *settings)
+    assert code == 0 and out.splitlines()[-1] == str(folder) and f"Delete {folder} to train again" in err
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     code, out, _ = shell("evaluate", folder, "--data-root", tiny_css, "--device", "cpu")
     assert code == 0 and "R1" in out and "320 queries" in out
@@ -145,7 +152,9 @@ def test_wrong_data_is_a_message_and_exit_code_2(shell, tmp_path):
     code, _, err = shell("train", "--model", "maaf", *where)
     assert code == 2 and "maaf-lab: " in err and "Traceback" not in err
     code, _, err = shell("evaluate", tmp_path, "--data-root", tmp_path)
-    assert code == 2 and "not finished" in err
+    assert code == 2 and "expected a run's folder with its config.json, found none" in err
+    code, _, err = shell("evaluate", "css-laptop")
+    assert code == 2 and "expected a run that was trained here" in err
 
 
 @pytest.mark.parametrize(
@@ -225,3 +234,49 @@ def test_a_wrong_module_is_told_before_anything_is_done(shell, tmp_path, tiny_cs
     monkeypatch.setattr("sys.path", sys.path.copy())
     code, out, err = shell("--with", "nowhere_at_all", *train_words(tiny_css, tmp_path))
     assert code == 2 and out == "" and "'nowhere_at_all' could not be imported" in err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        ("a", "a", "nothing was trained. Delete"),
+        ("a", "b", "trained; the lab's code has changed since. Delete"),
+        ("a", "a+", "trained; the lab's code has changed since. Delete"),
+        ("a+", "a+", "trained; the lab's code may have changed since. Delete"),
+        ("unknown", "unknown", "nothing was trained. Delete"),
+    ],
+)
+def test_a_finished_run_says_whether_the_code_has_changed(tmp_path, monkeypatch, then, now, told):
+    (tmp_path / "environment.json").write_text(json.dumps({"commit": then}))
+    monkeypatch.setattr("maaf_lab.experiments.runs.lab_commit", lambda: now)
+    assert told in cli._finished_earlier(Run(tmp_path))
+
+
+def test_a_run_is_found_by_its_name(shell, tmp_path, tiny_css):
+    """In the folder of all runs, by every command that takes one."""
+    code, out, err = shell(*train_words(tiny_css, tmp_path, "--steps", "2", "--device", "cpu", model="text_only"))
+    name = Path(out.splitlines()[-1]).name
+    code, out, err = shell("evaluate", name, "--runs-root", tmp_path, "--device", "cpu")
+    assert code == 0 and "320 queries" in out, err
+    code, out, err = shell("record", name, "--runs-root", tmp_path, "--out", tmp_path / "records")
+    assert code == 0 and out.strip() == name, err
+    code, _, err = shell("record", "nowhere", "--out", tmp_path / "records")
+    assert code == 2 and "'nowhere' is no run's folder, no run in " in err
+
+
+def test_a_table_of_ones_own(shell, tmp_path, tiny_css, monkeypatch, no_training):
+    """It needs its printed numbers before anything is trained; without statements nothing is said of orderings."""
+    mine = replace(TABLES["1"], key="8", comparisons=())
+    monkeypatch.setitem(TABLES, "8", mine)
+    ask = ["table", "8", "--row", "Text only", "--profile", "smoke", "--data-root", tiny_css, "--runs-root", tmp_path / "runs"]
+    code, _, err = shell(*ask)
+    assert code == 2 and "no printed numbers of table '8', no paper/table8.csv; known: 1, 2" in err
+    shutil.copytree(printed._FOLDER, tmp_path / "paper", ignore=lambda *_: ["__pycache__"])
+    shutil.copy(tmp_path / "paper" / "table1.csv", tmp_path / "paper" / "table8.csv")
+    monkeypatch.setattr(printed, "_FOLDER", tmp_path / "paper")
+    assert paper_table("8").attrs["title"] == f"Table 8. {mine.title}"
+    monkeypatch.setattr("maaf_lab.paper.table_experiment.TableExperiment.frame", lambda self: "")
+    monkeypatch.setattr("maaf_lab.paper.table_experiment.TableExperiment.caption", lambda self: "")
+    monkeypatch.setattr("maaf_lab.plots.tables.table_text", lambda *_: "the table")
+    code, out, err = shell(*ask)
+    assert code == 0 and out.strip() == "the table", err

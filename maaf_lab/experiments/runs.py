@@ -37,6 +37,7 @@ from maaf_lab.utils.wording import did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # models that come with the lab
 FOLDERS = "folders.json"
 RETRAIN = "Put the file back, or delete the run's folder and train it again."
 RANK_AGAIN = "Run `maaf-lab evaluate` on the run: its numbers stand there, and are counted again."
@@ -86,6 +87,8 @@ class Run:
         """The object in a JSON file, with the keys `needed` and values of these types; else a RunError that names the file."""
         path, again = self.folder / name, _again(name)
         if (text := self.text(name)) is None:
+            if self.record is None and not self.folder.is_dir():
+                raise RunError(f"{self.folder}: no such run folder")
             raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.")
         try:
             found = json.loads(text)
@@ -198,16 +201,16 @@ def environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.system(),
         "versions": versions,
-        "commit": _commit(),
+        "commit": lab_commit(),
         "device": f"{device} ({name})",
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _commit() -> str:
-    """The lab's commit, with "+" where files differ from it; "unknown" outside a repository."""
-    here = Path(__file__).parent
+def lab_commit() -> str:
+    """The lab's commit, with "+" where files of the package differ from it; "unknown" outside a repository."""
+    here = Path(__file__).parents[1]
     try:
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
         dirty = subprocess.run(["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True)
@@ -354,11 +357,10 @@ def load_pretrained(name: str = "css-laptop", device: str = "cpu") -> ComposedMo
 
 def pretrained_run(name: str = "css-laptop") -> Run:
     """The record of a shipped model: settings, log, metrics. Unknown names list the known ones."""
-    folder = Path(__file__).parents[1] / "pretrained"
-    known = sorted(path.parent.name for path in folder.glob("*/model.safetensors"))
+    known = sorted(path.parent.name for path in PRETRAINED.glob("*/model.safetensors"))
     if name not in known:
         raise RunError(f"no pretrained model {name!r}; known: {', '.join(known) or 'none'}{did_you_mean(name, known)}")
-    return Run(folder / name)
+    return Run(PRETRAINED / name)
 
 
 def find_run(run: str | Path, runs_root: str | Path = "") -> Run:

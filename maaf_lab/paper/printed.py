@@ -12,21 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from maaf_lab.errors import ConfigError
+from maaf_lab.paper.tables import TABLES
 
-TITLES = {
-    "1": "CSS test set",
-    "2": "Fashion IQ validation set: resolution-wise pooling (RP), image through attention (ITA), include text (IT)",
-    "3": "Fashion IQ validation set: comparison with other methods",
-    "4": "Fashion IQ validation set: one stream and two streams",
-    "5": "Fashion IQ: text models",
-    "6": "Birds-to-Words and Spot-the-Diff test queries",
-    "7": "Fashion200k test queries",
-    "S1": "Fashion IQ validation set: with and without the 14x14 tokens",
-    "S2": "Fashion IQ validation set: width of the feed-forward layers",
-    "S3": "Fashion IQ validation set: number of attention blocks",
-    "S4": "Fashion IQ validation set by modification type",
-    "S5": "MIT-States",
-}
+_FOLDER = Path(__file__).parent
 
 
 def paper_table(key: str | int) -> pd.DataFrame:
@@ -37,15 +25,16 @@ def paper_table(key: str | int) -> pd.DataFrame:
     Raises ConfigError listing the known keys.
     """
     name = str(key).strip().upper()
-    if name not in TITLES:
-        raise ConfigError(f"the paper has no table {key!r}; known: {', '.join(TITLES)}")
+    known = sorted(path.stem.removeprefix("table") for path in _FOLDER.glob("table*.csv"))
+    if name not in known:
+        raise ConfigError(f"no printed numbers of table {key!r}, no {_FOLDER.name}/table{name}.csv; known: {', '.join(known)}")
     table = pd.read_csv(
-        Path(__file__).with_name(f"table{name}.csv"),
+        _FOLDER / f"table{name}.csv",
         dtype={"row": str, "column": str, "value": float, "std": float, "page": "Int64", "note": str},
         keep_default_na=False,
         na_values={"std": [""], "page": [""]},
     )
-    table.attrs["title"] = f"Table {name}. {TITLES[name]}"
+    table.attrs["title"] = f"Table {name}. {TABLES[name].title}" if name in TABLES else f"Table {name}."
     return table
 
 
@@ -54,5 +43,5 @@ def paper_captions(dataset: str | None = None) -> pd.DataFrame:
 
     Returns columns dataset, statistic, value (float), where (section, and where other counts differ); all datasets or one.
     """
-    table = pd.read_csv(Path(__file__).with_name("captions.csv"), dtype={"value": float})
+    table = pd.read_csv(_FOLDER / "captions.csv", dtype={"value": float})
     return table if dataset is None else table[table["dataset"] == dataset].reset_index(drop=True)

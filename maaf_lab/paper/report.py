@@ -36,7 +36,7 @@ class Entry:
 
     key: str
     title: str
-    status: str  # "done" or "failed"
+    status: str  # "done" or "failed"; "unchanged" where a call had nothing to do
     why: str
     page: str
     state: str
@@ -112,13 +112,15 @@ def run_tables(
     device: str = "",
     notebooks: str | Path = NOTEBOOKS,
     progress: bool = True,
+    again: bool = False,
 ) -> list[Entry]:
     """Train the runs that tables lack, execute the notebooks of tables and figures into `out`, and write `out/index.html`.
 
     keys: see `chosen_keys`. Folders and executor: as in `open_table`; out: "" for report/. notebooks: the folder that has them.
     A run or a notebook that fails is named on the page and stops nothing else; a row with a failed run is left out of its
     notebook. What is done is not done again: finished runs are kept, and a notebook is executed again only where it, its
-    parameters or the runs it shows have changed. Pictures of the figures go to `out/figures`.
+    parameters or the runs it shows have changed, or with `again`, as after a change of the lab's code. Pictures of the figures go
+    to `out/figures`.
     """
     out, notebooks, executor = own_folder(out, "report").resolve(), Path(notebooks), get_executor(executor)
     keys = chosen_keys(keys, notebooks)
@@ -168,9 +170,9 @@ def run_tables(
     for key, error in absent.items():
         report.entries[key] = Entry(key, _title(key, sources.get(key)), "failed", str(error), "", "")
     for key in tqdm([key for key in keys if key not in absent], desc="notebooks", unit="notebook", disable=not progress):
-        report.bring_up_to_date(key, sources[key], experiments.get(key))
+        report.bring_up_to_date(key, sources[key], experiments.get(key), again)
     report.write()
-    return [report.entries[key] for key in keys]
+    return [replace(report.entries[key], status="unchanged") if key in report.unchanged else report.entries[key] for key in keys]
 
 
 @dataclass
@@ -184,12 +186,14 @@ class _Report:
     synthetic: bool
     entries: dict[str, Entry]
     articles: dict[str, str] = field(default_factory=dict)
+    unchanged: set[str] = field(default_factory=set)
 
-    def bring_up_to_date(self, key: str, notebook: Path, experiment: TableExperiment | None) -> None:
-        """Execute a notebook and write the report, unless neither the notebook nor what it shows has changed."""
+    def bring_up_to_date(self, key: str, notebook: Path, experiment: TableExperiment | None, again: bool) -> None:
+        """Execute a notebook and write the report; unless `again`, only where the notebook or what it shows has changed."""
         given = self.parameters if experiment else _figure_parameters(notebook, self.parameters, self.out)
         old, state = self.entries.get(key), _state(notebook, given, experiment)
-        if old and old.status == "done" and old.state == state and (self.out / old.page).is_file():
+        if not again and old and old.status == "done" and old.state == state and (self.out / old.page).is_file():
+            self.unchanged.add(key)
             return
         title, said = _title(key, notebook), []
         try:

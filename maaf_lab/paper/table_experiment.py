@@ -20,6 +20,7 @@ from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.executors import Executor, get_executor
 from maaf_lab.experiments.runs import find
 from maaf_lab.experiments.sources import SYNTHETIC_SEED, Source
+from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
 from maaf_lab.paper.tables import Table, row_configs, table
 from maaf_lab.profiles import profile_config
@@ -277,6 +278,7 @@ def open_table(
     read, never written; "lab" for those that come with the notebooks.
     """
     chosen = table(key)
+    paper_table(chosen.key)  # a table without its CSV is refused before anything is trained
     if not seeds:
         raise ConfigError("seeds: expected at least one, found none")
     for dataset in chosen.datasets:

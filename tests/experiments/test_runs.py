@@ -4,11 +4,13 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 import pandas as pd
 import pytest
 
 from maaf_lab.errors import ConfigError, RunError, SaveError
+from maaf_lab.experiments import runs
 from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_copy
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.retrieval.rankings import Rankings
@@ -76,6 +78,10 @@ def test_unfinished_and_damaged_runs(tmp_path, run):
     assert Run(str(run.folder)).metrics == run.metrics and Run(str(run.folder)).name == run.name, "text is a folder too"
     empty = Run(tmp_path / "none")
     assert not empty.finished and "unfinished" in repr(empty)
+    for name in ("config", "environment", "metrics"):
+        with pytest.raises(RunError, match="no such run folder"):
+            getattr(empty, name)
+    (tmp_path / "none").mkdir()
     for name in ("config", "environment", "metrics"):
         with pytest.raises(RunError, match=rf"expected {name}\.json, found none.*not finished"):
             getattr(empty, name)
@@ -196,3 +202,16 @@ def test_evaluate_knows_where_the_run_was_trained(shell, tmp_path, roots, run, t
     code, _, err = shell("evaluate", folder, "--device", "cpu")
     assert code == 2 and "css-tiny: no such folder" in err
     assert not (save_copy(run, tmp_path / "copy").folder / "folders.json").exists(), "it says nothing on another machine"
+
+
+def test_the_commit_is_of_the_whole_package(tmp_path, monkeypatch):
+    """A change in any room shows."""
+    (tmp_path / "maaf_lab" / "models").mkdir(parents=True)
+    (tmp_path / "maaf_lab" / "models" / "x.py").write_text("1")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "maaf_lab" / "experiments" / "runs.py"))
+    assert len(runs.lab_commit()) == 12
+    (tmp_path / "maaf_lab" / "models" / "x.py").write_text("2")
+    assert runs.lab_commit().endswith("+")

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from maaf_lab.errors import ConfigError
-from maaf_lab.paper.printed import TITLES, paper_captions, paper_table
+from maaf_lab.paper.printed import paper_captions, paper_table
+from maaf_lab.paper.tables import TABLES
 
 GARMENTS = ("Dresses", "Tops&Tees", "Shirts")
 SIX = [f"{garment} {k}" for garment in GARMENTS for k in ("R10", "R50")]
@@ -22,7 +23,7 @@ def wide(key: str) -> pd.DataFrame:
     return table.pivot(index="row", columns="column", values="value").loc[table["row"].unique(), table["column"].unique()]
 
 
-@pytest.mark.parametrize("key", TITLES)
+@pytest.mark.parametrize("key", TABLES)
 def test_tables_are_tidy(key):
     table = paper_table(key)
     assert list(table.columns) == ["row", "column", "value", "std", "page", "note"]
@@ -35,9 +36,9 @@ def test_tables_are_tidy(key):
     assert table.attrs["title"].startswith(f"Table {key}. ")
 
 
-def test_every_csv_has_a_title():
+def test_every_csv_is_a_table():
     folder = Path(__file__).resolve().parents[2] / "maaf_lab" / "paper"
-    assert {path.stem.removeprefix("table") for path in folder.glob("table*.csv")} == set(TITLES)
+    assert {path.stem.removeprefix("table") for path in folder.glob("table*.csv")} == set(TABLES)
 
 
 def test_known_values():
@@ -51,7 +52,7 @@ def test_known_values():
 
 
 def test_unknown_key_lists_the_known():
-    with pytest.raises(ConfigError, match=r"no table 'S9'; known: 1, 2, .*S5"):
+    with pytest.raises(ConfigError, match=r"no printed numbers of table 'S9', no paper/tableS9\.csv; known: 1, 2, .*S5"):
         paper_table("S9")
 
 
@@ -85,7 +86,7 @@ def test_known_slips_are_noted():
     assert "divided by MAAF" in notes["S4"]["Rel", "color"]
 
 
-@pytest.mark.parametrize("key", TITLES)
+@pytest.mark.parametrize("key", TABLES)
 def test_numbers_are_those_of_the_text(published, key):
     lines = (published("..", "paper") / "maaf_paper.txt").read_text(encoding="utf-8").splitlines()
     end = next(i for i, line in enumerate(lines) if line.startswith(f"Table {key}. "))

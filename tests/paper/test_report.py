@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -55,8 +56,11 @@ def test_a_table_from_nothing(done, roots):
 def test_a_second_call_does_nothing(done, roots, no_training):
     before = {path: path.stat().st_mtime_ns for path in roots["out"].rglob("*") if path.suffix in (".ipynb", "")}
     assert any(path.suffix == ".ipynb" for path in before)
-    assert run_tables(["S1"], **SMOKE, **roots) == done
+    assert run_tables(["S1"], **SMOKE, **roots) == [replace(done[0], status="unchanged")]
     assert before == {path: path.stat().st_mtime_ns for path in before}, "a notebook was executed again"
+    assert json.loads((roots["out"] / "report.json").read_text())[0]["status"] == "done"
+    assert run_tables(["S1"], **SMOKE, **roots, again=True) == done
+    assert all(time != path.stat().st_mtime_ns for path, time in before.items() if path.suffix == ".ipynb")
 
 
 def test_a_lost_page_is_made_again(done, roots, no_training):
@@ -193,7 +197,7 @@ def test_the_page_corrects_over_all_tables():
 def test_the_shell_command(shell, done, roots, no_training):
     where = [part for name, path in roots.items() for part in (f"--{name.replace('_', '-')}", path)]
     code, out, _ = shell("tables", "S1", "--profile", "smoke", "--steps", "3", "--device", "cpu", *where)
-    assert code == 0 and "Table S1: done" in out and "index.html" in out
+    assert code == 0 and "Table S1: unchanged" in out and "index.html" in out
     for option in ("--executor", "--engine"):  # what it was called before
         code, _, err = shell("tables", "S1", option, "slurm", *where)
         assert code == 2 and "no executor 'slurm'; known: local, ray" in err
