@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 import subprocess
 import sys
 
@@ -32,7 +33,9 @@ print("equal", rank)
 
 def launch(script, *arguments, processes=2):
     """Run a script in several processes, as `torchrun` and `accelerate launch` do."""
-    port = str(29500 + os.getpid() % 2000)
+    with socket.socket() as free:  # a port that nobody has
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     started = []
     for rank in range(processes):
         around = {
