@@ -39,7 +39,7 @@ def by_chance(split: Split, k: int) -> float:
 
 
 def compare(dataset: str, data_root: Path, runs_root: Path, steps: int) -> dict:
-    folder = Source(dataset, data_root, "laptop").drawn()
+    folder = Source(dataset, data_root, "laptop").draw()
     split = datasets.load(dataset, folder, datasets.evaluation(dataset))
     k = split.protocol.ks[(len(split.protocol.ks) - 1) // 2]
     runs = {}

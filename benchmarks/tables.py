@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from maaf_lab.experiments.runs import Run, find
+from maaf_lab.experiments.runs import Run, finished_run
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.paper.table_results import TableRuns, judged, statements_frame
 from maaf_lab.paper.tables import TABLES, row_configs
@@ -39,7 +39,7 @@ def main() -> None:
             runs: dict[str, list[Run]] = {}
             for row in table.rows:
                 for config in row_configs(key, row.label, "laptop", experiment.origin(dataset), experiment.seeds, dataset):
-                    run = find(config, (arguments.runs_root, arguments.records))
+                    run = finished_run(config, (arguments.runs_root, arguments.records))
                     if run is None:
                         lacking.append(f"{row.label} ({dataset}, seed {config.train.seed})")
                         continue

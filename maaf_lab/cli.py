@@ -144,7 +144,7 @@ def train(
     from maaf_lab.profiles import profile_config
 
     source = Source(dataset, own_folder(data_root, "data"), profile)
-    folder = source.folder if data_root or source.published else source.drawn()
+    folder = source.folder if data_root or source.published else source.draw()
     changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, folder)}
     if steps is not None:
         changes |= {"train.steps": steps}

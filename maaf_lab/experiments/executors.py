@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.experiments.runs import find
+from maaf_lab.experiments.runs import finished_run
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.utils.wording import did_you_mean
 
@@ -165,7 +165,7 @@ def run_missing(
     failed: dict[str, Exception] = {}
     jobs: dict[str, Job] = {}
     for data, configs in wanted:
-        found = {c.name: (c, find(c, (runs_root, records))) for c in configs if c.name not in jobs}
+        found = {c.name: (c, finished_run(c, (runs_root, records))) for c in configs if c.name not in jobs}
         failed |= {name: why for name, (_, run) in found.items() if run is not None and (why := run.damage(name))}
         missing = {name: config for name, (config, run) in found.items() if run is None}
         try:

@@ -225,7 +225,7 @@ def save_record(run: Run, folder: str | Path) -> Run:
     It is found by its settings, whatever its folder is called. Raises RunError when the run is not finished, when its weights are
     not of its settings, and where `folder` is the run's own.
     """
-    name = _finished(run).config.name
+    name = _expect_finished(run).config.name
     if Path(folder).resolve() == run.folder.resolve():
         raise RunError(f"{folder}: expected a folder for the records of several runs, found the run's own folder; name another")
     log = run.text("log.csv")
@@ -243,7 +243,7 @@ def save_copy(run: Run, folder: str | Path) -> Run:
     Rankings are kept without the lists of what came first. Raises RunError when the run is not finished.
     """
     folder = Path(folder)
-    _finished(run)
+    _expect_finished(run)
     if folder.resolve() == run.folder.resolve():
         raise RunError(f"{folder}: expected a folder for the copy, found the run's own folder; name another")
     rankings = run.rankings.without_lists()
@@ -254,7 +254,7 @@ def save_copy(run: Run, folder: str | Path) -> Run:
     return Run(folder)  # metrics last: a folder with them is finished
 
 
-def _finished(run: Run) -> Run:
+def _expect_finished(run: Run) -> Run:
     if not run.finished:
         raise RunError(f"{run.folder}: expected a finished run, found no metrics.json. Start it again to go on.")
     if (run.folder / "model.safetensors").is_file():
@@ -262,7 +262,7 @@ def _finished(run: Run) -> Run:
     return run
 
 
-def find(config: RunConfig, roots: Iterable[str | Path]) -> Run | None:
+def finished_run(config: RunConfig, roots: Iterable[str | Path]) -> Run | None:
     """The finished run of `config` in the first of the folders that has it, in a folder of its own or among records."""
     for root in roots:
         if not root:
@@ -300,7 +300,7 @@ def ledger(*roots: str | Path) -> pd.DataFrame:
             )
         for run in finished_runs(folder):
             try:
-                config, metrics, around = run.config, run.metrics, run.environment
+                config, metrics, environment = run.config, run.metrics, run.environment
             except LabError as error:
                 warnings.warn(f"{run.folder} is left out: {error}", stacklevel=2)
                 continue
@@ -319,10 +319,10 @@ def ledger(*roots: str | Path) -> pd.DataFrame:
                         "split": metrics["split"],
                         "data": metrics["data"],
                         "protocol": metrics["protocol"],
-                        "train_seconds": around.get("train_seconds"),
-                        "device": around.get("device"),
-                        "commit": around.get("commit"),
-                        "finished": around.get("finished"),
+                        "train_seconds": environment.get("train_seconds"),
+                        "device": environment.get("device"),
+                        "commit": environment.get("commit"),
+                        "finished": environment.get("finished"),
                     }
                 )
     return pd.DataFrame(lines, columns=LEDGER_COLUMNS)
@@ -351,12 +351,12 @@ LEDGER_COLUMNS: Sequence[str] = (
 
 
 def load_pretrained(name: str = "css-laptop", device: str = "cpu") -> ComposedModel:
-    """A model that ships with the lab, ready to embed. Its record is in `pretrained_run(name)`."""
+    """A model that ships with the lab, ready to embed. Its run is `pretrained_run(name)`."""
     return pretrained_run(name).load_model(device)
 
 
 def pretrained_run(name: str = "css-laptop") -> Run:
-    """The record of a shipped model: settings, log, metrics. Unknown names list the known ones."""
+    """The run of a shipped model: settings, log, metrics. Unknown names list the known ones."""
     known = sorted(path.parent.name for path in PRETRAINED.glob("*/model.safetensors"))
     if name not in known:
         raise RunError(f"no pretrained model {name!r}; known: {', '.join(known) or 'none'}{did_you_mean(name, known)}")

@@ -25,13 +25,13 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
     data_root, layout = Path(data_root), datasets.open_dataset(dataset, data_root)
     if layout.looks_right():
         return data_root
-    drawn = layout.synthetic_as() in SYNTHETIC
-    return data_root / (layout.synthetic_as() + ("-tiny" if drawn and profile == "smoke" else ""))
+    tiny = profile == "smoke" and layout.synthetic_as() in SYNTHETIC
+    return data_root / (layout.synthetic_as() + ("-tiny" if tiny else ""))
 
 
 @dataclass(frozen=True)
 class Source:
-    """The data that a profile takes of a dataset, below `data_root`. Nothing is read or drawn before it is needed."""
+    """The data that a profile takes of a dataset. data_root: the folder of all datasets. Nothing is done before it is needed."""
 
     dataset: str
     data_root: Path
@@ -75,8 +75,8 @@ class Source:
         """Whether the lab drew the data, or will."""
         return is_synthetic(self.origin)
 
-    def drawn(self, progress: bool = True) -> Path:
-        """The dataset's folder; what is still to be drawn is drawn into it first."""
+    def draw(self, progress: bool = True) -> Path:
+        """Draws the set where that is still to be done; returns the dataset's folder."""
         if self.to_draw:
             make(self.dataset, self.folder, self.size, self.pixels, SYNTHETIC_SEED, progress=progress)
         return self.folder

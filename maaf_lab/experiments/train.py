@@ -93,11 +93,11 @@ def train_and_evaluate(
             model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute, progress=progress
         )
         if processes.is_main_process:
-            around = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
-            around["weights"] = fingerprint(model.state_dict())
+            ran = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
+            ran["weights"] = fingerprint(model.state_dict())
             if (vectors := model.word_vectors()) is not None:
-                around["word_vectors"] = str(vectors)
-            write_json(run.folder / "environment.json", {**environment(model.device), **around})
+                ran["word_vectors"] = str(vectors)
+            write_json(run.folder / "environment.json", {**environment(model.device), **ran})
             save_model(run.folder, model, config)
     if processes.is_main_process:
         evaluate(run, data_root, device=device, progress=progress)

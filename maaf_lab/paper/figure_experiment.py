@@ -63,7 +63,7 @@ class FigureExperiment:
     @cached_property
     def folder(self) -> Path:
         """The dataset's folder; the smoke and laptop profiles draw it where it is missing."""
-        return self.source.drawn()
+        return self.source.draw()
 
     @cached_property
     def config_name(self) -> str:

@@ -18,7 +18,7 @@ from maaf_lab.data import registry as datasets
 from maaf_lab.data.images import decode
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.executors import Executor, get_executor
-from maaf_lab.experiments.runs import find
+from maaf_lab.experiments.runs import finished_run
 from maaf_lab.experiments.sources import SYNTHETIC_SEED, Source
 from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
@@ -86,7 +86,7 @@ class TableExperiment:
 
     def wanted(self) -> list[tuple[Callable[[], Path], list[RunConfig]]]:
         """What gives each dataset and every run on it that the table shows, as `executors.run_missing` takes them."""
-        return [(self.source(dataset).drawn, self.configs(dataset)) for dataset in self.table.datasets]
+        return [(self.source(dataset).draw, self.configs(dataset)) for dataset in self.table.datasets]
 
     def without(self, failed: Collection[str]) -> TableExperiment:
         """This table without the rows that have a run among `failed` (names). Raises RunError where no row is left."""
@@ -106,7 +106,7 @@ class TableExperiment:
     def digest(self) -> str:
         """Sixteen characters that change when the runs that the table shows do, or their metrics."""
         roots = self.runs_root, self.records
-        runs = [(config.name, find(config, roots)) for _, configs in self.wanted() for config in configs]
+        runs = [(config.name, finished_run(config, roots)) for _, configs in self.wanted() for config in configs]
         shown = [[name, run.metrics if run and not run.damage() else None] for name, run in runs]
         return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 
@@ -117,7 +117,7 @@ class TableExperiment:
             self._done[dataset] = run_table(
                 self.table.key,
                 self.profile,
-                self.source(dataset).drawn,
+                self.source(dataset).draw,
                 self.runs_root,
                 origin=self.origin(dataset),
                 dataset=dataset,
@@ -239,7 +239,7 @@ class TableExperiment:
         if lazy is not None:
             loaded, show = lazy[0], lambda i: lazy[1].pictures([i], pixels)[0]
         else:
-            loaded = datasets.load(dataset, source.drawn(), split)
+            loaded = datasets.load(dataset, source.draw(), split)
             show = lambda i: decode(loaded.images[i].path)  # noqa: E731
         pairs = [(q.source, q.target, " / ".join(q.texts)) for q in loaded.queries]
         if DATASETS[dataset].first_word_is_type:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from maaf_lab.analysis.by_modification import by_modification_type
 from maaf_lab.experiments.executors import Executor, first_line, run_missing
-from maaf_lab.experiments.runs import Run, find
+from maaf_lab.experiments.runs import Run, finished_run
 from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.tables import Comparison, Table, row_configs, table
 from maaf_lab.retrieval.metrics import Estimate, holm, mean_recall, paired_gain, paired_p
@@ -82,7 +82,7 @@ def run_table(
         title=f"Table {chosen.key}",
     )
     runs = {
-        label: [run for c in of_row if c.name not in failed and (run := find(c, (runs_root, records)))]
+        label: [run for c in of_row if c.name not in failed and (run := finished_run(c, (runs_root, records)))]
         for label, of_row in configs.items()
     }
     if failed and not any(runs.values()):

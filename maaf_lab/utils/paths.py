@@ -35,7 +35,7 @@ def own_folder(given: str | Path, own: str) -> Path:
     That is in the folder that the environment variable MAAF_LAB_HOME names, or in the clone's top folder, or without a clone in
     the current folder.
     """
-    if given not in ("", Path()):
+    if given != "":
         return given_path(Path(given))
     clone = NOTEBOOKS.parent if NOTEBOOKS.is_dir() else Path()
     return Path(os.environ.get("MAAF_LAB_HOME") or clone) / own
@@ -43,6 +43,6 @@ def own_folder(given: str | Path, own: str) -> Path:
 
 def records_folder(given: str | Path) -> Path | None:
     """The folder of finished runs that are only read: "lab" for those of the lab's notebooks, "" for none, or a folder."""
-    if given in ("", Path()):
+    if given == "":
         return None
     return NOTEBOOKS / "records" if str(given) == "lab" else given_path(Path(given))

@@ -12,7 +12,7 @@ import pytest
 
 from maaf_lab.errors import RunError, SaveError
 from maaf_lab.experiments.records import add_figure, add_record, figure_arrays, records, save_arrays
-from maaf_lab.experiments.runs import Run, find, find_run, finished_runs, ledger, save_record
+from maaf_lab.experiments.runs import Run, find_run, finished_run, finished_runs, ledger, save_record
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.utils.paths import records_folder
 
@@ -32,7 +32,7 @@ def test_a_record_reads_as_its_folder(tmp_path, runs):
     kept = [save_record(run, tmp_path) for run in runs]
     assert len(list(tmp_path.iterdir())) == 2, "a file of runs, a file of ranks"
     for one, copy in zip(runs, kept, strict=True):
-        found = find(one.config, ("", tmp_path / "none", tmp_path))
+        found = finished_run(one.config, ("", tmp_path / "none", tmp_path))
         assert found == copy == find_run(tmp_path / one.name) and found.finished and found.name == one.name
         assert repr(found) == repr(one)
         assert (found.config, found.environment, found.metrics) == (one.config, one.environment, one.metrics)
@@ -45,7 +45,7 @@ def test_a_record_reads_as_its_folder(tmp_path, runs):
         with pytest.raises(RunError, match=r"no config\.json, vocabulary\.json, model\.safetensors"):
             found.load_model()
     pd.testing.assert_frame_equal(ledger(tmp_path), ledger(runs[0].folder.parent))
-    assert find(runs[0].config.replace(**{"train.seed": 9}), [tmp_path]) is None
+    assert finished_run(runs[0].config.replace(**{"train.seed": 9}), [tmp_path]) is None
 
 
 def test_folders_and_records_side_by_side(tmp_path, runs):
@@ -68,7 +68,7 @@ def test_adding_again_replaces(tmp_path, runs):
     (other / "metrics.json").write_text(json.dumps({**runs[0].metrics, "evaluate_seconds": 77.5}))
     again = save_record(Run(other), tmp_path)
     assert again.name == runs[0].name and again.metrics["evaluate_seconds"] == 77.5, "found by its settings"
-    assert len(records(tmp_path)) == 2 and find(runs[1].config, [tmp_path]).metrics == runs[1].metrics
+    assert len(records(tmp_path)) == 2 and finished_run(runs[1].config, [tmp_path]).metrics == runs[1].metrics
 
 
 def test_only_finished_and_trained_runs_are_recorded(tmp_path, runs):
@@ -87,7 +87,11 @@ def test_damage_names_the_file(tmp_path, runs):
     whole, kept = file.read_bytes(), ranks.read_bytes()
     for damaged in (whole[:-20], b"", b"PAR1", whole.replace(b"PAR1", b"XXXX")):
         file.write_bytes(damaged)
-        for read in (lambda: find(runs[0].config, [tmp_path]), lambda: ledger(tmp_path), lambda: save_record(runs[1], tmp_path)):
+        for read in (
+            lambda: finished_run(runs[0].config, [tmp_path]),
+            lambda: ledger(tmp_path),
+            lambda: save_record(runs[1], tmp_path),
+        ):
             with pytest.raises(RunError, match=r"runs\.parquet: expected the records of runs, found damage .*`maaf-lab record`"):
                 read()
         assert file.read_bytes() == damaged and ranks.read_bytes() == kept
@@ -97,10 +101,10 @@ def test_damage_names_the_file(tmp_path, runs):
     file.write_bytes(whole)
     ranks.write_bytes(kept[:-20])
     with pytest.raises(RunError, match=rf"{ranks.name}: expected rankings, found damage"):
-        _ = find(runs[0].config, [tmp_path]).rankings
+        _ = finished_run(runs[0].config, [tmp_path]).rankings
     ranks.unlink()
     with pytest.raises(RunError, match=rf"{ranks.name}: expected the ranks of {runs[0].name}, found no file"):
-        _ = find(runs[0].config, [tmp_path]).rankings
+        _ = finished_run(runs[0].config, [tmp_path]).rankings
 
 
 def test_a_write_that_fails_loses_nothing(tmp_path, runs, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from maaf_lab.errors import ConfigError, RunError, SaveError
 from maaf_lab.experiments import runs
-from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, find, ledger, load_pretrained, save_copy
+from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, finished_run, ledger, load_pretrained, save_copy
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.utils.paths import records_folder
@@ -101,10 +101,10 @@ def test_unfinished_and_damaged_runs(tmp_path, run):
 
 
 def test_find(tmp_path, roots, run, smoke):
-    assert find(smoke(**STEPS), (tmp_path, "", roots)) == run
-    assert find(smoke(**STEPS, **{"train.seed": 9}), (tmp_path, roots)) is None
+    assert finished_run(smoke(**STEPS), (tmp_path, "", roots)) == run
+    assert finished_run(smoke(**STEPS, **{"train.seed": 9}), (tmp_path, roots)) is None
     (tmp_path / run.name).mkdir()  # begun there, finished elsewhere
-    assert find(smoke(**STEPS), (tmp_path, roots)) == run
+    assert finished_run(smoke(**STEPS), (tmp_path, roots)) == run
 
 
 def test_other_data_than_was_named(tmp_path, smoke, tiny_css):

@@ -21,7 +21,7 @@ CLONE = Path(__file__).resolve().parents[2]
 def test_an_empty_name_is_the_labs_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MAAF_LAB_HOME")
-    assert own_folder("", "data") == CLONE / "data" and own_folder(Path(""), "runs") == CLONE / "runs"
+    assert own_folder("", "data") == CLONE / "data" and own_folder(Path("."), "data") == Path(".") == records_folder(Path("."))
     assert (
         own_folder("some", "data") == Path("some")
         and own_folder(tmp_path, "data") == tmp_path
