@@ -18,6 +18,7 @@ from maaf_lab.data.dataset import MARK
 from maaf_lab.errors import ConfigError, DataError, RunError
 from maaf_lab.experiments.executors import Job, first_line, get_executor, run_missing
 from maaf_lab.experiments.runs import Run
+from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.paper.report import Entry, chosen_keys, notebook_of, report_html, run_tables
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.paper.tables import TABLES
@@ -292,9 +293,8 @@ def test_the_local_executor_goes_on_past_a_torn_checkpoint(tmp_path, smoke, tiny
 
 def test_what_is_missing_is_trained_once(tmp_path, smoke, tiny_css):
     """Of three runs one is finished, and two tables want one of the others; no folder is asked for without need."""
-    configs, asked, given = [smoke(**{"train.seed": seed}) for seed in range(3)], [], []
-    (tmp_path / configs[0].name).mkdir()
-    (tmp_path / configs[0].name / "metrics.json").write_text("{}")
+    configs, asked, given = [smoke(**{"train.seed": seed, "train.steps": 1}) for seed in range(3)], [], []
+    train_and_evaluate(configs[0], tiny_css, tmp_path, device="cpu", progress=False)
 
     def draw():
         asked.append(1)
