@@ -5,6 +5,7 @@ A subclass reads its own annotation files (`read`); loading a split, checking a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -112,6 +113,10 @@ class Dataset(ABC):
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        with contextlib.suppress(OSError, ValueError):  # errors are told where the files are read
+            if not (self.root / self.image_folder).exists():
+                spelled = [name for name in os.listdir(self.root) if name.lower() == self.image_folder.lower()]
+                self.image_folder = spelled[0] if len(spelled) == 1 else self.image_folder  # "Images"
 
     # --- each dataset's own -------------------------------------------------------------------------------------------
 
@@ -257,7 +262,8 @@ class Dataset(ABC):
                 f"{self.root}: the making of this dataset did not finish ({MARK}.part but no {MARK}): run the same "
                 f"`maaf-lab make {self.synthetic_as()}` again; it starts over"
             )
-        return self.read(split)
+        part = self.read(split)
+        return replace(part, images=_as_spelled(part.images))
 
     def _split(self, split: str, part: Part, origin: str) -> Split:
         return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
@@ -363,6 +369,33 @@ class Dataset(ABC):
             counts.queries,
             counts.exact,
         )
+
+
+def lower_suffix(name: str) -> str:
+    """ "A.b.jpg" of "A.b.JPG"."""
+    stem, suffix = os.path.splitext(name)
+    return stem + suffix.lower()
+
+
+def _as_spelled(images: Sequence[Image]) -> Sequence[Image]:
+    """The images with the files that are there where only the suffix's case differs ("a.JPG" for "a.jpg").
+
+    Folders are listed only where some of twenty images, from all of them, are not there.
+    """
+    if all(images[i * len(images) // 20].path.exists() for i in range(min(20, len(images)))):
+        return images
+    there: dict[Path, dict[str, list[str]]] = {}
+    found = []
+    for image in images:
+        folder, name = image.path.parent, image.path.name
+        if folder not in there:
+            there[folder] = {}
+            with contextlib.suppress(OSError):
+                for other in os.listdir(folder):
+                    there[folder].setdefault(lower_suffix(other), []).append(other)
+        spelled = there[folder].get(lower_suffix(name), [])
+        found.append(replace(image, path=folder / spelled[0]) if len(spelled) == 1 and spelled[0] != name else image)
+    return found
 
 
 def _text_notes(split: str, part: Part) -> list[str]:

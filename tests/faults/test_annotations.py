@@ -140,5 +140,39 @@ def test_damaged_attributes_and_objects_are_refused(tmp_path, text):
         objects(tmp_path, "test")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "change"),
+    [
+        ("fashion_iq", "a folder a category"),
+        *(
+            (dataset, change)
+            for dataset in ("css", "fashion_iq", "birds_to_words", "mit_states")
+            for change in ("Images", "upper")
+        ),
+        ("spot_the_diff", "upper"),
+        ("fashion200k", "upper"),
+        ("mit_states", "underscores"),
+    ],
+)
+def test_layouts_of_other_copies_are_read(dataset, change, tmp_path):
+    root = registry.make(dataset, tmp_path / "data", "tiny", 32, progress=False)
+    opened = open_dataset(dataset, root)
+    split = opened.load(opened.evaluation)
+    folder = root / opened.image_folder
+    if change == "Images":
+        folder.rename(root / "Images")
+    for path in sorted(folder.rglob("*.*")) if change == "upper" else ():
+        path.rename(path.with_suffix(path.suffix.upper()))
+    for path in list(folder.iterdir()) if change == "underscores" else ():
+        path.rename(path.with_name(path.name.replace(" ", "_")))
+    for image in split.images if change == "a folder a category" else ():
+        place = folder / image.categories[-1]
+        place.mkdir(exist_ok=True)
+        image.path.rename(place / image.path.name)
+    again = open_dataset(dataset, root).load(opened.evaluation)
+    assert [(q.texts, q.source, q.target) for q in again.queries] == [(q.texts, q.source, q.target) for q in split.queries]
+    assert [image.label for image in again.images] == [image.label for image in split.images]
+
+
 def test_an_origin_with_thousands_of_digits_is_no_origin_that_can_be_drawn():
     assert not registry.can_draw_lazily(f"synthetic css v1 size=tiny pixels={'9' * 5000} seed=0")

@@ -2,12 +2,13 @@
 
 root/captions/cap.{dress,shirt,toptee}.{train,val,test}.json        queries: candidate, target, two captions
 root/image_splits/split.{dress,shirt,toptee}.{train,val,test}.json  the asins (product numbers) of each gallery
-root/images/{asin}.jpg                                              or .png or .jpeg, where there is no .jpg
+root/images/{asin}.jpg                                              or .png or .jpeg, or images/{dress,shirt,toptee}/{asin}.jpg
 root/made.json                                                      only in synthetic datasets
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from maaf_lab.data.dataset import Counts, Dataset, Part
+from maaf_lab.data.dataset import Counts, Dataset, Part, lower_suffix
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import read_text
@@ -146,13 +147,19 @@ class FashionIQ(Dataset):
         return [file(category, split) for file in (self._captions_file, self._split_file) for category in CATEGORIES]
 
     def _paths(self, asins: Sequence[str]) -> dict[str, Path]:
-        """asin -> its image file; the .jpg where there is none. The folder is listed once, which is fast on network disks."""
+        """asin -> its image file; the .jpg where there is none. The folder is listed once, which is fast on network disks.
+
+        In some copies the images stand in a folder for each category, or end in .JPG: these are found too.
+        """
         folder = self.root / self.image_folder
-        try:
-            there = set(os.listdir(folder))
-        except OSError:
-            there = set()  # loading says why each image cannot be read
-        return {asin: folder / next((asin + s for s in SUFFIXES if asin + s in there), asin + SUFFIXES[0]) for asin in asins}
+        there: dict[str, Path] = {}  # by name, its suffix in lower case
+        for place in (*(folder / category for category in CATEGORIES), folder):
+            with contextlib.suppress(OSError):  # loading says why each image cannot be read
+                there |= {lower_suffix(name): place / name for name in sorted(os.listdir(place))}  # .jpg after .JPG
+        return {
+            asin: next((there[asin + s] for s in SUFFIXES if asin + s in there), folder / f"{asin}{SUFFIXES[0]}")
+            for asin in asins
+        }
 
 
 def parse_split(text: str, where: str) -> list[str]:

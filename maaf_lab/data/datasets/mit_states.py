@@ -224,7 +224,7 @@ class MITStates(Dataset):
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             for entry in entries:
-                words = entry.name.lower().split()
+                words = _folder_words(entry.name)
                 if _system(entry.name):
                     continue
                 if not entry.is_dir():
@@ -250,7 +250,9 @@ class MITStates(Dataset):
     def looks_right(self, folder: Path | None = None) -> bool:
         try:
             with os.scandir((folder or self.root) / self.image_folder) as entries:
-                return any(len(entry.name.split()) == 2 and not _system(entry.name) and entry.is_dir() for entry in entries)
+                return any(
+                    len(_folder_words(entry.name)) == 2 and not _system(entry.name) and entry.is_dir() for entry in entries
+                )
         except OSError:
             return False
 
@@ -263,6 +265,11 @@ class MITStates(Dataset):
             raise DataError(self._wrong_folder())
         names = sorted(image.id for image in self._scan().images)
         return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _folder_words(name: str) -> list[str]:
+    """["ancient", "castle"] of "ancient castle", or of "ancient_castle", as some copies have it."""
+    return name.lower().replace("_", " ").split()
 
 
 def _noun(image: Image) -> str:

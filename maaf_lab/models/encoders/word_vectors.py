@@ -5,8 +5,10 @@ Shapes: V words of the vocabulary (its unknown word included), E width of the ve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -72,25 +74,31 @@ def _packaged(words: Sequence[str]) -> tuple[dict[str, np.ndarray], int, str]:
 
 
 def _from_text(path: Path, wanted: frozenset[str]) -> tuple[dict[str, np.ndarray], int]:
-    """One line per word: the word, then its numbers, separated by spaces. word2vec's first line (count, width) is skipped."""
+    """One line per word: the word, then its numbers, separated by spaces.
+
+    word2vec's line with count and width is skipped wherever it stands, as in a sorted copy; so are words with spaces, which no
+    vocabulary has. The width is that of most of the first lines.
+    """
     if not path.is_file():
         raise DataError(f'word vectors: expected "none", "glove" or a file in GloVe\'s text format, found no file {path}')
     found: dict[str, np.ndarray] = {}
     width = 0
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        first = list(islice(file, 1000))
+        if first:
+            width = Counter(len(line.split()) - 1 for line in first).most_common(1)[0][0]
+        if first and width < 1:
+            raise DataError(f"{path}, line 1: expected a word and its numbers, found {first[0].strip()[:60]!r}")
+        for number, line in enumerate(chain(first, file), 1):
             word, _, rest = line.rstrip("\n").partition(" ")
-            if number == 1 and len(line.split()) == 2:
-                continue
-            width = width or len(rest.split())
-            if not width:
-                raise DataError(f"{path}, line {number}: expected a word and its numbers, found {line.strip()[:60]!r}")
             if word not in wanted or word in found:
                 continue  # files have 400,000 lines and more; only the vocabulary's are parsed
-            try:
-                vector = np.array(rest.split(), np.float32)
-            except ValueError:
-                vector = np.empty(0, np.float32)
+            numbers = rest.split()
+            if len(numbers) > width and not all(map(_is_number, numbers[:-width])):
+                continue  # a word with spaces that begins like this one
+            if width > 1 and len(numbers) == 1 and word.isdecimal():
+                continue  # count and width
+            vector = np.array([float(n) for n in numbers] if all(map(_is_number, numbers)) else [], np.float32)
             if len(vector) != width or not np.isfinite(vector).all():
                 raise DataError(
                     f"{path}, line {number}: expected the word {word!r} and {width} numbers, found {rest.strip()[:60]!r}"
@@ -99,3 +107,11 @@ def _from_text(path: Path, wanted: frozenset[str]) -> tuple[dict[str, np.ndarray
     if not width:
         raise DataError(f"{path} is empty: expected word vectors, one line a word")
     return found, width
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -30,11 +30,28 @@ def test_word_vectors_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffmore 1 2 3\nthe 4 5 6\n",
+        "more 1 2 3\n\ufeffthe 4 5 6\n",
+        "! 7 7 7\n. . . 7 7 7\n2 3\nmore 1 2 3\nthe 4 5 6\n",  # sorted: the first line has the usual width by chance
+        ". . . 7 7 7\n! 7 7 7\n400000 3\nmore 1 2 3\nmore than 9 9 9\n",
+        "more or less 9 9 9\nmore 1 2 3\nthe 4 5 6\n",
+        "more 1 2 3 \nthe 4 5 6 \n",  # fastText's end of lines
+    ],
+)
+def test_word_vectors_of_other_copies(tmp_path, text):
+    found = word_vectors(glove_file(tmp_path, text), ["more", "2", "400000"])
+    assert found.matrix[1].tolist() == [1, 2, 3] and found.outside == ("2", "400000")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("more 1 2 3\nflowy 1 2\n", r"line 2: expected the word 'flowy' and 3 numbers, found '1 2'"),
         ("more 1 2 x\n", "line 1: expected the word 'more' and 3 numbers, found '1 2 x'"),
         ("more 1 nan 2\n", "line 1"),
+        ("the 1 2 3\nof 1 2 3\nmore 1 2 3 4\n", "line 3: expected the word 'more' and 3 numbers"),
         ("more\n", "line 1: expected a word and its numbers"),
         ("", "is empty"),
         ("other 1 2\n", "found none of them"),
