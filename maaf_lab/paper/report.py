@@ -244,6 +244,6 @@ def _read(path: Path) -> list[Entry]:
     if not path.is_file():
         return []
     try:
-        return [Entry(**line) for line in json.loads(path.read_text())]
+        return [Entry(**line) for line in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError):  # of another version, or damaged: everything is done again
         return []

@@ -266,7 +266,7 @@ def _fit(
             window.clear()
             bar.set_postfix(loss=f"{row[1]:.3f}", refresh=False)
             if main:
-                with open(folder / "log.csv", "a") as file:
+                with open(folder / "log.csv", "a", encoding="utf-8") as file:
                     file.write(_log_line(row))
         bar.update()
         if done % plan.checkpoint_every == 0 and done < plan.steps:

@@ -273,7 +273,9 @@ def palette(signed: bool) -> tuple[str, ...]:
 
     They are matplotlib's, kept in a file because importing matplotlib takes half a second; a test compares them.
     """
-    return tuple(json.loads((Path(__file__).parent / "palettes.json").read_text())["RdBu_r" if signed else "cividis"])
+    return tuple(
+        json.loads((Path(__file__).parent / "palettes.json").read_text(encoding="utf-8"))["RdBu_r" if signed else "cividis"]
+    )
 
 
 def scale_bar(x: float, y: float, width: float, signed: bool, ids: Sequence[str | None], texts: Sequence[str], title: str) -> str:

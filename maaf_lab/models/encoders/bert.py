@@ -82,7 +82,7 @@ def word_pieces(name: str) -> WordPieces:
 
     try:
         pieces = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-        network = json.loads((folder / "config.json").read_text())
+        network = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: expected a BERT with vocab.txt and config.json ({error})") from error
     return WordPieces(tuple(pieces), _plain(network))
