@@ -291,9 +291,8 @@ def test_the_local_executor_goes_on_past_a_torn_checkpoint(tmp_path, smoke, tiny
     assert list(failed) == [torn.config.name] and Run(tmp_path / fine.config.name).finished
 
 
-def test_what_is_missing_is_trained_once(tmp_path, smoke, tiny_css, monkeypatch):
+def test_what_is_missing_is_trained_once(tmp_path, smoke, tiny_css):
     """Of three runs one is finished, and two tables want one of the others; no folder is asked for without need."""
-    monkeypatch.setattr(Run, "damage", lambda *_: None)  # the finished one is only its name
     configs, asked, given = [smoke(**{"train.seed": seed, "train.steps": 1}) for seed in range(3)], [], []
     train_and_evaluate(configs[0], tiny_css, tmp_path, device="cpu", progress=False)
 
