@@ -142,7 +142,7 @@ class Dataset(ABC):
         return -(-pixels * 8 // 7)
 
     # path -> "missing", or what is damaged; None for an image that can be used. `load` calls the first for every image, `check`
-    # the second
+    # and missing="skip" the second
     damage = staticmethod(damage)
     damage_inside = staticmethod(damage_inside)
 
@@ -150,11 +150,18 @@ class Dataset(ABC):
 
     def load(self, split: str, missing: str = "error") -> Split:
         """A split whose image files exist. missing: "error", or "skip" to leave out images that are missing or damaged and the
-        queries that need them; `Split.origin` then says how many. Raises DataError for a wrong or damaged folder."""
+        queries that need them; `Split.origin` then says how many. "skip" decodes every file once, and remembers which are whole.
+        Raises DataError for a wrong or damaged folder."""
         if missing not in ("error", "skip"):
             raise ConfigError(f"{self.title}: expected missing='error' or 'skip', found {missing!r}")
         part = self._read(split)
-        unusable, kept = self._usable(part, self.damage)
+        if missing == "skip":
+            from maaf_lab.data.cache.whole import damaged_files  # it needs torch; a check does not
+
+            unusable = damaged_files(f"{self.key} {split}", [image.path for image in part.images], self.damage_inside)
+            kept = self.without(part, set(unusable)) if unusable else part
+        else:
+            unusable, kept = self._usable(part, self.damage)
         if unusable and (missing == "error" or len(unusable) == len(part.images) or not kept.queries):
             raise DataError(self._unusable_images(split, part, unusable, kept))
         origin = self.origin()

@@ -79,6 +79,11 @@ def train_and_evaluate(
     if not (run.folder / "model.safetensors").is_file():
         train_split = datasets.load(config.data.dataset, data_root, "train", config.data.missing)
         with processes.main_process_first():
+            if processes.is_main_process:  # damage among the images to rank is found now, not after training
+                test = datasets.load(
+                    config.data.dataset, data_root, datasets.evaluation(config.data.dataset), config.data.missing
+                )
+                pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
             cache = pixel_cache(
                 train_split, config.data.pixels, progress=progress and processes.is_main_process, store=config.data.cache
             )

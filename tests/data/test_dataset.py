@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.dataset import Dataset, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import ConfigError, DataError
@@ -93,6 +94,43 @@ def test_a_folder_of_another_synthetic_dataset_is_named(root):
     (root / "made.json").write_text('{"dataset": "css", "origin": "synthetic css", "counts": {}}')
     (problem,) = Toy(root).check(progress=False).problems
     assert problem == f"{root}: expected toy, but this folder holds css (made.json)"
+
+
+def in_the_middle(path):
+    """Damage that the ends of a file do not show."""
+    PILImage.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+    data = bytearray(path.read_bytes())
+    data[1_000:2_000] = bytes(1_000)
+    path.write_bytes(data)
+    return path
+
+
+class Three(Toy):
+    """A third image, and a query that needs it."""
+
+    def read(self, split):
+        images = [Image(name, self.root / "images" / f"{name}.png", name) for name in "abc"]
+        return Part(images, [*GOOD, Query(0, ("is gone",), "c", 2)], Protocol())
+
+
+def test_skip_means_skip(root, monkeypatch):
+    path = in_the_middle(root / "images" / "c.png")
+    seen, real = [], Three.damage_inside
+    monkeypatch.setattr(Three, "damage_inside", staticmethod(lambda path: (seen.append(path.name), real(path))[1]))
+    for again in (["a.png", "b.png", "c.png"], ["c.png"]):
+        split = Three(root).load("test", "skip")
+        assert [image.id for image in split.images] == ["a", "b"] and len(split.queries) == 1
+        assert split.origin.endswith("; 1 queries dropped: 1 images missing or damaged")
+        assert len(pixel_cache(split, 4, progress=False)) == 2
+        assert sorted(seen) == again
+        seen.clear()
+    PILImage.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
+    assert len(Three(root).load("test", "skip").images) == 3 and seen == ["c.png"]
+    in_the_middle(path)
+    assert len(Three(root).load("train", "skip").images) == 2
+    for known in (root / ".cache").glob("whole-*.bin"):
+        known.write_bytes(b"x")
+    assert len(Three(root).load("train", "skip").images) == 2
 
 
 @pytest.mark.parametrize("counts", ["3", '{"train": 3}', '{"train": [2]}', '{"train": ["2", "1"]}', "[1, 2]"])

@@ -3,12 +3,13 @@
 import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from training_runs import SHORT, Stopped, curve, loss_that, stop, weights
 
-from maaf_lab.errors import RunError
+from maaf_lab.errors import DataError, RunError
 from maaf_lab.experiments.runs import Run
 from maaf_lab.experiments.train import train_and_evaluate
 
@@ -27,6 +28,16 @@ def test_killed_between_training_and_evaluation(tmp_path, monkeypatch, smoke, ti
         loss_that(patch, 0, stop)  # all steps are done: not one more is computed
         run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
     assert weights(run.folder) == weights(straight.folder) and curve(run.folder) == curve(straight.folder)
+
+
+def test_damage_among_the_images_to_rank_is_found_before_training(tmp_path, monkeypatch, smoke, tiny_css):
+    data = Path(shutil.copytree(tiny_css, tmp_path / "css", ignore=shutil.ignore_patterns(".cache")))
+    image = sorted((data / "images").glob("css_test*.png"))[0]
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2] + bytes(60) + whole[len(whole) // 2 + 60 :])  # its ends are as they were
+    monkeypatch.setattr("maaf_lab.experiments.train.fit", None)
+    with pytest.raises(DataError, match=rf"css test: 1 of .* images damaged .*{image.name}.*missing=skip"):
+        train_and_evaluate(smoke(**SHORT), data, tmp_path / "runs", device="cpu", progress=False)
 
 
 def test_a_finished_run_is_left_alone(monkeypatch, smoke, tiny_css, straight):

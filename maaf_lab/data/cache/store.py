@@ -54,7 +54,7 @@ def pixel_cache(
     if not split.images:
         raise DataError(f"{split.title}: no images to cache")
     paths = [image.path if isinstance(image.path, Path) else Path(image.path) for image in split.images]  # no copies
-    folder = Path(cache_dir) if cache_dir is not None else _default_folder(paths)
+    folder = Path(cache_dir) if cache_dir is not None else default_folder(paths)
     listing = Listing(split.title, paths, size, STORES[store], progress)
     kept = Store(folder, listing)
     if cache_dir is None and folder.is_symlink():
@@ -200,7 +200,7 @@ def _remove_links(*paths: Path) -> None:
                 path.unlink()
 
 
-def _default_folder(paths: list[Path]) -> Path:
+def default_folder(paths: list[Path]) -> Path:
     """`.cache` beside the folder `images` that holds the paths, or in the folder that holds them all."""
     common = Path(os.path.commonpath([os.path.abspath(where) for where in {os.path.dirname(path) for path in paths}]))
     return (common.parent if common.name == "images" else common) / ".cache"
