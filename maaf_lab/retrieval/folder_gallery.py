@@ -10,7 +10,7 @@ import os
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -28,7 +28,7 @@ from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import DataError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.retrieval.gallery import Gallery, Hits
-from maaf_lab.retrieval.gallery_store import KEEP, Line, Store, model_key
+from maaf_lab.retrieval.gallery_store import KEEP, Line, Store, model_key, sampled
 from maaf_lab.utils.parallel import cores, in_threads
 from maaf_lab.utils.wording import counted
 
@@ -122,8 +122,9 @@ def open_folder(
 
     Image files are known by a suffix that Pillow reads, also with what sites put after it (large.jpg?123). Other files are
     counted; names that begin with a dot are left out, and links to folders are followed once. A file is embedded again when its
-    size or mtime has changed. A broken file is listed with its reason; it is tried again when it changes, and every time if it
-    could not even be opened. A call that is stopped keeps the vectors it has for the next one.
+    size, mtime or, where only its ctime tells, its contents have changed. A broken file is listed with its reason; it is tried
+    again when it changes, and every time if it could not even be opened. A call that is stopped keeps the vectors it has for the
+    next one.
     name: the model's, for messages. progress: True for a bar, or a function of the files done and all files, called at the start
     and after each chunk; an error that it raises stops the call. kept: the folder that keeps the vectors, by default
     `folder/.cache`; where that cannot be written, they stay in memory, with a warning. chunk: images embedded at once.
@@ -136,11 +137,12 @@ def open_folder(
     title = folder.resolve().name or str(folder)
     store = Store(folder, Path(kept).expanduser() if kept is not None else folder / ".cache", model, pixels)
     files, broken, others = _images_below(folder, store.kept_in)
+    if kept is None and store.kept_in.is_symlink():
+        store.give_up("it is a link, which may lead anywhere")
     whole, vectors, known = store.read()
-    lines: list[Line | None] = [known.get(file.name) for file in files]
-    lines = [line if line and line[1:3] == file[1:3] else None for line, file in zip(lines, files)]
+    lines = _unchanged(files, known)
     todo = [i for i, line in enumerate(lines) if line is None]
-    if todo and (why := store.why_not_writable()):
+    if todo and not store.lost and (why := store.why_not_writable()):
         if kept is not None:
             raise DataError(f"{store.kept_in}: expected a folder to keep vectors in; {why}. {KEEP}")
         store.give_up(why)
@@ -169,7 +171,8 @@ def open_folder(
             "Name a folder that holds images."
         )
     keep = [line for line in lines if line.lasting]
-    if [line[:4] for line in keep] != [line[:4] for line in whole]:
+    changed = [line[:4] for line in keep] != [line[:4] for line in whole]
+    if changed or ([line.entry for line in keep] != [line.entry for line in whole] and not store.why_not_writable()):
         vectors = np.stack([lines[i].vector for i in usable])
         vectors = store.finish(keep, vectors)
     elif len(known) > len(whole):
@@ -185,6 +188,7 @@ class _File(NamedTuple):
     name: str  # below the folder
     size: int
     mtime_ns: int
+    ctime_ns: int
     path: Path
 
 
@@ -215,7 +219,7 @@ def _images_below(folder: Path, skip: Path) -> tuple[list[_File], list[tuple[str
                 elif not is_image:
                     others[kind] += 1
                 elif stat.S_ISREG((status := entry.stat()).st_mode):
-                    files.append(_File(name, status.st_size, status.st_mtime_ns, where / entry.name))
+                    files.append(_File(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, where / entry.name))
                 else:
                     broken.append((name, "no file, but a pipe or a device, which may have no end"))
             except OSError as error:
@@ -229,6 +233,20 @@ def _told(others: Sequence[tuple[str, int]], noun: str) -> str:
     kinds = [f"{n:,} {kind[:20] or 'without suffix'}" for kind, n in others]
     kinds = [*kinds[:5], "..."] if len(kinds) > 6 else kinds
     return counted(sum(n for _, n in others), noun) + (f" ({', '.join(kinds)})" if kinds else "")
+
+
+def _unchanged(files: Sequence[_File], known: Mapping[str, Line]) -> list[Line | None]:
+    """The known line of each file, None where it is new or has changed.
+
+    Copying keeps size and mtime (`cp -p`, rsync), not ctime: where only that differs, the contents decide.
+    """
+    lines = [known.get(file.name) for file in files]
+    lines = [line if line and line[1:3] == file[1:3] else None for line, file in zip(lines, files)]
+    unsure = [i for i, line in enumerate(lines) if line and line.ctime_ns != files[i].ctime_ns]
+    for i, sample in zip(unsure, in_threads(lambda i: sampled(files[i].path), unsure)):
+        same = lines[i].sample in ("", sample)
+        lines[i] = lines[i]._replace(ctime_ns=files[i].ctime_ns, sample=sample) if same else None
+    return lines
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -269,11 +287,12 @@ def _embedded(
                         vectors = iter(model.embed_images(prepare.eval(batch)).float().cpu().numpy())
                 for file, image in zip(part, loaded):
                     if not isinstance(image, np.ndarray):
-                        yield Line(*file[:3], image[0], None, image[1])
+                        line = Line(*file[:3], image[0], None, image[1])
                     elif np.isfinite(vector := next(vectors)).all():
-                        yield Line(*file[:3], "", vector)
+                        line = Line(*file[:3], "", vector)
                     else:
-                        yield Line(*file[:3], "the model gives it no finite vector", None)
+                        line = Line(*file[:3], "the model gives it no finite vector", None)
+                    yield line._replace(ctime_ns=file.ctime_ns, sample=sampled(file.path))
                 advance(len(part))
     finally:
         images.close()

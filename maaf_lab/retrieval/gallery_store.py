@@ -3,8 +3,9 @@
     gallery-{model}-{pixels}px-{folder}.vectors     the whole gallery
     gallery-{model}-{pixels}px-{folder}.{n}.part    the images embedded so far; removed when the gallery is whole
 
-Each file is a line with the hash of the rest, a line of JSON with an entry [name, bytes, mtime in ns, why it is broken] per
-image file, and the float32 vectors of the entries that are not broken. Shapes: N images, D width.
+Each file is a line with the hash of the rest, a line of JSON with an entry [name, bytes, mtime in ns, why it is broken, ctime in
+ns, hash of its ends and middle] per image file, and the float32 vectors of the entries that are not broken. (Entries of version
+0.1.0 have the first four.) Shapes: N images, D width.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from maaf_lab.data.cache.build import VERSION as PIXELS_VERSION
-from maaf_lab.errors import SaveError
+from maaf_lab.errors import DataError, SaveError
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.utils.files import why_not_writable, write_atomically
+from maaf_lab.utils.files import open_regular, why_not_writable, write_atomically
 
 VERSION = 1  # of the kept files
 KEEP = "To keep them, make that folder writable, or (in Python) pass another one as `kept`."
@@ -33,7 +34,8 @@ FORGET_AFTER = 86_400  # seconds after which the half-written file of a killed p
 
 
 class Line(NamedTuple):
-    """An image file and its vector (D,), None where it is broken. lasting: false where it may be readable the next time."""
+    """An image file and its vector (D,), None where it is broken. lasting: false where it may be readable the next time.
+    sample: of `sampled`, "" where it is not known."""
 
     name: str
     size: int
@@ -41,6 +43,27 @@ class Line(NamedTuple):
     why: str
     vector: np.ndarray | None
     lasting: bool = True
+    ctime_ns: int = 0
+    sample: str = ""
+
+    @property
+    def entry(self) -> tuple[str, int, int, str, int, str]:
+        """What is kept beside the vector."""
+        return (*self[:4], self.ctime_ns, self.sample)
+
+
+def sampled(path: Path) -> str:
+    """16 hex digits of the beginning, middle and end of a file, 4 kB each; "" where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            for start in (0, size // 2, max(0, size - 4096)):
+                file.seek(start)
+                digest.update(file.read(4096))
+    except (OSError, DataError):
+        return ""
+    return digest.hexdigest()[:16]
 
 
 def model_key(model: ComposedModel) -> str:
@@ -68,6 +91,8 @@ class Store:
 
     def read(self) -> tuple[list[Line], np.ndarray, dict[str, Line]]:
         """The lines and vectors of the last whole gallery, and all lines by name, those of later parts included."""
+        if self.lost:
+            return [], np.empty((0, self.width), np.float32), {}
         whole, vectors = read_lines(self.whole, self.width)
         known = {line.name: line for line in whole}
         for part in self._parts():
@@ -124,7 +149,7 @@ class Store:
 
 def write_lines(path: Path, lines: Sequence[Line]) -> None:
     """Write a file as described at the top of this module."""
-    entries = json.dumps([line[:4] for line in lines]).encode()
+    entries = json.dumps([line.entry for line in lines]).encode()
     entries += b" " * (-(len(entries) + 66) % 64) + b"\n"  # 65 bytes stand before: vectors begin at a multiple of 64
     vectors = [np.ascontiguousarray(line.vector, "<f4") for line in lines if line.vector is not None]
     digest = hashlib.sha256(entries)
@@ -139,7 +164,7 @@ def write_lines(path: Path, lines: Sequence[Line]) -> None:
 def read_lines(path: Path, width: int) -> tuple[list[Line], np.ndarray]:
     """The lines that `write_lines` wrote and their vectors (N, D), mapped; none where the file is missing or damaged."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, links=False) as file:
             expected, digest = file.readline(65).strip(), hashlib.sha256()
             digest.update(entries := file.readline())
             begin = file.tell()
@@ -148,12 +173,20 @@ def read_lines(path: Path, width: int) -> tuple[list[Line], np.ndarray]:
             if digest.hexdigest().encode() != expected:
                 raise ValueError("damaged")
             size = file.tell() - begin
-        entries = json.loads(entries)
-        n = sum(not why for *_, why in entries)
+        entries = [_checked(entry) for entry in json.loads(entries)]
+        n = sum(not entry[3] for entry in entries)
         if size != 4 * n * width:
             raise ValueError(f"expected {n} vectors of {width}")
         vectors = np.memmap(path, "<f4", "r", begin, (n, width)) if n else np.empty((0, width), np.float32)
         rows = iter(np.asarray(vectors))
-        return [Line(*entry, None if entry[3] else next(rows)) for entry in entries], vectors
-    except (OSError, ValueError, KeyError, TypeError):
+        return [Line(*e[:4], None if e[3] else next(rows), True, *e[4:]) for e in entries], vectors
+    except (OSError, ValueError, TypeError, RecursionError, DataError):
         return [], np.empty((0, width), np.float32)
+
+
+def _checked(entry: Any) -> list[Any]:
+    """An entry of a file, which may be somebody else's. Raises ValueError where it is none."""
+    kinds = (str, int, int, str, int, str)
+    if isinstance(entry, list) and len(entry) in (4, 6) and all(map(isinstance, entry, kinds)):
+        return entry
+    raise ValueError(f"expected {len(kinds)} values, found {entry!r:.100}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
 from pathlib import Path
@@ -13,6 +15,7 @@ from galleries import PIXELS, by_hand, draw, kept_files, photos
 import maaf_lab
 from maaf_lab.errors import DataError
 from maaf_lab.retrieval import folder_gallery as module
+from maaf_lab.retrieval import gallery_store
 from maaf_lab.retrieval.folder_gallery import model_key, open_folder
 
 
@@ -132,3 +135,55 @@ def test_a_damaged_file_is_built_again(folder, model, opened, decoded, harm):
     if harm != "folder":
         decoded.clear()
         assert np.array_equal(opened(folder).vectors, want) and not decoded
+
+
+def test_another_image_of_equal_size_and_mtime(folder, model, opened, decoded):
+    """What `cp -p` and rsync leave: only the contents tell."""
+    first, second = folder / "001.bmp", folder / "002.bmp"
+    for seed, path in enumerate((first, second)):
+        draw(path, 50 + seed, size=(70, 70))
+        os.utime(path, ns=(5, 5))
+    before = np.array(opened(folder).vectors)
+    a, b = first.read_bytes(), second.read_bytes()
+    assert len(a) == len(b) and a != b
+    first.write_bytes(b)
+    os.utime(first, ns=(5, 5))
+    os.utime(second, ns=(5, 5))  # its ctime alone
+    decoded.clear()
+    found = opened(folder)
+    assert decoded == ["001.bmp"]
+    np.testing.assert_allclose(found.vectors, by_hand(model, found.paths), atol=1e-5)
+    assert not np.allclose(found.vectors, before)
+    decoded.clear()
+    assert np.array_equal(opened(folder).vectors, found.vectors) and not decoded
+
+
+def test_files_of_version_0_1_0_are_read(folder, opened, decoded, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery_store.Line, "entry", property(lambda line: line[:4]))
+        first = opened(folder)
+    decoded.clear()
+    for _ in range(2):  # the first call adds what they lack
+        assert np.array_equal(opened(folder).vectors, first.vectors) and not decoded
+    (file,) = kept_files(folder)
+    assert all(line.ctime_ns and len(line.sample) == 16 for line in gallery_store.read_lines(file, first.vectors.shape[1])[0])
+
+
+@pytest.mark.parametrize(
+    "entries", [[[["a"], 1, 1, "x"]], [["a", "1", 1, "x"]], ["abcd"], [["a", 1, 1]], {"a": 1}, None, [None], "deep"]
+)
+def test_entries_of_somebody_else(folder, opened, decoded, entries):
+    opened(folder)
+    (file,) = kept_files(folder)
+    text = (b"[" * 100_000 if entries == "deep" else json.dumps(entries).encode()) + b"\n"
+    file.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    decoded.clear()
+    assert len(opened(folder)) == 6 and len(decoded) == 6
+
+
+def test_a_cache_folder_that_is_a_link_is_not_used(folder, opened, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (folder / ".cache").symlink_to(tmp_path / "elsewhere")
+    with pytest.warns(UserWarning, match="it is a link"):
+        assert len(opened(folder)) == 6
+    assert not list((tmp_path / "elsewhere").iterdir())
