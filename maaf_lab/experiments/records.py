@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maaf_lab.errors import RunError, SaveError
+from maaf_lab.errors import DataError, RunError, SaveError
 from maaf_lab.retrieval.rankings import RECORD_AGAIN, Rankings
-from maaf_lab.utils.files import locked, remove_leftovers, why_not_writable, write_atomically
+from maaf_lab.utils.files import locked, plain_name, remove_leftovers, why_not_writable, write_atomically
 
 RUNS, FIGURES = "runs.parquet", "figures.npz"
 PARTS = ("config.json", "environment.json", "metrics.json", "log.csv")  # files of a run's folder; columns without their ending
@@ -70,7 +70,10 @@ def _records(path: Path, *_state: int) -> Mapping[str, Record]:
             lines = file.read(columns=list(COLUMNS)).to_pylist()
         if any(set(line) != set(COLUMNS) or None in line.values() for line in lines):
             raise ValueError(f"expected the columns {', '.join(COLUMNS)}, all filled")
-    except (OSError, ValueError, pa.ArrowException) as error:
+        for line in lines:  # these two become paths
+            for column in ("run", "ranks"):
+                plain_name(str(line[column]), column)
+    except (OSError, ValueError, DataError, pa.ArrowException) as error:
         raise RunError(f"{path}: expected the records of runs, found damage ({error}). {RECORD_AGAIN}") from error
     return {line["run"]: Record(path, line) for line in lines}
 

@@ -162,5 +162,5 @@ def plain_name(name: str, where: str) -> str:
     size = len(name.encode("utf-8", "surrogatepass"))
     whole = not any(sign in "/\\\0" or "\ud800" <= sign <= "\udfff" for sign in name)
     if name.strip() in ("", ".", "..") or not whole or size > 240:
-        raise DataError(f"{where}: expected the name of a file inside the image folder, found {name[:100]!r}")
+        raise DataError(f"{where}: expected the name of a file inside its folder, found {name[:100]!r}")
     return name

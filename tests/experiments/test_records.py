@@ -1,5 +1,6 @@
 """Records: runs in a few files read as runs in folders do; adding, damage, two writers at once."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -98,6 +99,11 @@ def test_damage_names_the_file(tmp_path, runs):
     pd.DataFrame({"run": ["x"], "config": ["{}"]}).to_parquet(file)
     with pytest.raises(RunError, match=r"runs\.parquet: expected the records of runs, found damage .*columns run, config, env"):
         records(tmp_path)
+    file.write_bytes(whole)
+    for column in ("run", "ranks"):  # names that lead out of the folder
+        pd.read_parquet(io.BytesIO(whole)).assign(**{column: "../victim"}).to_parquet(file)
+        with pytest.raises(RunError, match=rf"runs\.parquet: .*{column}: expected the name of a file .*'\.\./victim'"):
+            records(tmp_path)
     file.write_bytes(whole)
     ranks.write_bytes(kept[:-20])
     with pytest.raises(RunError, match=rf"{ranks.name}: expected rankings, found damage"):
