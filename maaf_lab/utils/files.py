@@ -90,12 +90,16 @@ def locked(path: Path, held: Callable[[], None]) -> Iterator[bool]:
                 lock.acquire()
     except OSError:
         pass
+    own = None
+    with contextlib.suppress(OSError):
+        own = os.stat(path).st_ino
     try:
         yield lock.is_locked
     finally:
         if lock.is_locked:
             with contextlib.suppress(OSError):  # some systems cannot remove an open file
-                path.unlink()  # while it is held: a process that opened it before sees that it is gone, and starts again
+                if os.stat(path).st_ino == own:  # not the lock of somebody who came after this file was removed
+                    path.unlink()  # while it is held: a process that opened it before sees that it is gone, and starts again
             lock.release()
 
 
