@@ -67,7 +67,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return self.folder.resolve().name if self.folder.name in ("", "..") else self.folder.name  # "." has no name
 
     @property
     def finished(self) -> bool:

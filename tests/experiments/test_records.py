@@ -82,6 +82,12 @@ def test_only_finished_and_trained_runs_are_recorded(tmp_path, runs):
     assert not (tmp_path / "records").exists()
 
 
+def test_a_run_named_by_where_one_stands(tmp_path, runs, monkeypatch):
+    monkeypatch.chdir(runs[0].folder)
+    assert find_run(".").name == runs[0].name == save_record(find_run("."), tmp_path).name
+    assert Run(runs[0].folder / "..").name == runs[0].folder.parent.name
+
+
 def test_damage_names_the_file(tmp_path, runs):
     save_record(runs[0], tmp_path)
     file, (ranks,) = tmp_path / "runs.parquet", tmp_path.glob("ranks-*.parquet")
