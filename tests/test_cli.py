@@ -249,7 +249,7 @@ def test_a_wrong_module_is_told_before_anything_is_done(shell, tmp_path, tiny_cs
 def test_a_finished_run_says_whether_the_code_has_changed(tmp_path, monkeypatch, then, now, told):
     (tmp_path / "environment.json").write_text(json.dumps({"commit": then}))
     monkeypatch.setattr("maaf_lab.experiments.runs.lab_commit", lambda: now)
-    assert told in cli._finished_earlier(Run(tmp_path))
+    assert told in cli.runs._finished_earlier(Run(tmp_path))
 
 
 def test_a_run_is_found_by_its_name(shell, tmp_path, tiny_css):

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from maaf_lab.cli import DEMO_ROWS
+from maaf_lab.cli.tables import DEMO_ROWS
 from maaf_lab.errors import ConfigError
 from maaf_lab.notebooks import execute
 
