@@ -7,65 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from maaf_lab.data.check import CheckReport, CheckRow, row_problems
 from maaf_lab.data.images import WITHOUT_IMAGES, damage, damage_inside
+from maaf_lab.data.mark import MARK, are_counts, is_drawn, read_mark
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
-from maaf_lab.data.split import Image, Protocol, Query, Split, is_synthetic
+from maaf_lab.data.part import Counts, Part, as_spelled, without_images
+from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.data.text import ascii_words, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.registry import SYNTHETIC
 from maaf_lab.utils.wording import counted, first_names, printable
-
-MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `synthetic/folder.py`
-
-
-def read_mark(path: Path) -> Any:
-    """The content of a `made.json`. Raises OSError, or ValueError where it is no JSON."""
-    mark = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(mark, dict) and str(origin := mark.get("origin")).startswith("made "):  # written by an earlier version
-        mark["origin"] = origin.replace("made ", "synthetic ", 1)
-    return mark
-
-
-def is_drawn(folder: Path) -> bool:
-    """Whether the folder has a complete synthetic dataset."""
-    return (folder / MARK).is_file()
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split as its annotation describes it, whether or not the image files exist.
-
-    draw: for datasets whose training queries are sampled, a pure function of a random generator -> the queries of an epoch.
-    words: for the vocabulary, texts with words that other epochs may use and `queries` lacks.
-    """
-
-    images: Sequence[Image]
-    queries: Sequence[Query]
-    protocol: Protocol
-    draw: Callable[[np.random.Generator], Sequence[Query]] | None = None
-    words: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Published numbers of images and queries of a split; None: not published. exact: False for round numbers."""
-
-    images: int | None = None
-    queries: int | None = None
-    exact: bool = True
 
 
 class Dataset(ABC):
@@ -270,7 +230,7 @@ class Dataset(ABC):
                 f"`maaf-lab make {self.synthetic_as()}` again; it starts over"
             )
         part = self.read(split)
-        return replace(part, images=_as_spelled(part.images))
+        return replace(part, images=as_spelled(part.images))
 
     def _split(self, split: str, part: Part, origin: str) -> Split:
         return Split(split, part.images, part.queries, part.protocol, self.key, origin, part.draw, part.words)
@@ -378,33 +338,6 @@ class Dataset(ABC):
         )
 
 
-def lower_suffix(name: str) -> str:
-    """ "A.b.jpg" of "A.b.JPG"."""
-    stem, suffix = os.path.splitext(name)
-    return stem + suffix.lower()
-
-
-def _as_spelled(images: Sequence[Image]) -> Sequence[Image]:
-    """The images with the files that are there where only the suffix's case differs ("a.JPG" for "a.jpg").
-
-    Folders are listed only where some of twenty images, from all of them, are not there.
-    """
-    if all(images[i * len(images) // 20].path.exists() for i in range(min(20, len(images)))):
-        return images
-    there: dict[Path, dict[str, list[str]]] = {}
-    found = []
-    for image in images:
-        folder, name = image.path.parent, image.path.name
-        if folder not in there:
-            there[folder] = {}
-            with contextlib.suppress(OSError):
-                for other in os.listdir(folder):
-                    there[folder].setdefault(lower_suffix(other), []).append(other)
-        spelled = there[folder].get(lower_suffix(name), [])
-        found.append(replace(image, path=folder / spelled[0]) if len(spelled) == 1 and spelled[0] != name else image)
-    return found
-
-
 def _text_notes(split: str, part: Part) -> list[str]:
     """Texts that leave no word, and those with words that the authors' code would drop or cut."""
     texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
@@ -418,49 +351,6 @@ def _text_notes(split: str, part: Part) -> list[str]:
     return notes
 
 
-def are_counts(counts: Any) -> bool:
-    """Whether it is {split: [images, queries]}."""
-    return isinstance(counts, dict) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair) for pair in counts.values()
-    )
-
-
 def _listed(folder: Path) -> list[str]:
     """Names in a folder, without hidden ones (the lab's .cache, .DS_Store)."""
     return sorted(name for name in os.listdir(folder) if not name.startswith("."))
-
-
-def without_images(part: Part, unusable: set[int]) -> Part:
-    """The part without the images `unusable` and the queries that need them; the other indices are adjusted."""
-    index = {old: new for new, old in enumerate(i for i in range(len(part.images)) if i not in unusable)}
-    images = [part.images[i] for i in index]
-
-    def adjusted(queries: Sequence[Query]) -> list[Query]:
-        return [
-            replace(
-                q,
-                source=index[q.source],
-                target=None if q.target is None else index[q.target],
-                exclude=tuple(index[i] for i in q.exclude if i in index),
-            )
-            for q in queries
-            if not (q.source in unusable or q.target in unusable)
-        ]
-
-    draw = part.draw
-    new_draw = None if draw is None else lambda random: adjusted(draw(random))
-    return Part(images, adjusted(part.queries), part.protocol, new_draw, part.words)
-
-
-def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Generator], list[Query]]:
-    """A `Part.draw` for image pairs with several descriptions: one of each pair's descriptions, all equally likely.
-
-    As in the authors' code, which samples a pair and then one of its descriptions: a pair with many descriptions counts no more
-    than another.
-    """
-    sizes = np.array([len(group) for group in groups], dtype=np.int64)
-
-    def draw(random: np.random.Generator) -> list[Query]:
-        return [group[choice] for group, choice in zip(groups, random.integers(0, sizes).tolist())]
-
-    return draw

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import MARK, is_drawn
+from maaf_lab.data.mark import MARK, is_drawn
 from maaf_lab.data.split import is_synthetic
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import make, synthetic_origin

@@ -13,8 +13,8 @@ import pandas as pd
 
 from maaf_lab.analysis.captions import caption_frame
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import is_drawn
 from maaf_lab.data.images import square
+from maaf_lab.data.mark import is_drawn
 from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.paper.printed import paper_captions
 from maaf_lab.synthetic import registry as sets

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maaf_lab.data.dataset import MARK, are_counts, read_mark
+from maaf_lab.data.mark import MARK, are_counts, read_mark
 from maaf_lab.errors import ConfigError, DataError, SaveError
 from maaf_lab.utils.files import locked, why_not_writable
 

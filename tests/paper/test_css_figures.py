@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.mark import MARK
 from maaf_lab.errors import ConfigError
 from maaf_lab.paper.figures import open_figures
 from maaf_lab.plots.attention import avoidance_figure, color_images_figure, head_ablation_figure

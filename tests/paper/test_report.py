@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.mark import MARK
 from maaf_lab.errors import ConfigError, DataError, RunError
 from maaf_lab.experiments.executors import Job, first_line, get_executor, run_missing
 from maaf_lab.experiments.runs import Run

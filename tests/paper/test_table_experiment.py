@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from maaf_lab.data import registry as datasets
-from maaf_lab.data.dataset import MARK
+from maaf_lab.data.mark import MARK
 from maaf_lab.errors import TrainingError
 from maaf_lab.paper.table_experiment import open_table
 from maaf_lab.paper.table_results import TableRuns, run_table, table_frame

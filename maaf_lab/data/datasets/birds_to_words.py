@@ -16,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from maaf_lab.data.dataset import Dataset, Part, one_of_each
+from maaf_lab.data.dataset import Dataset
+from maaf_lab.data.part import Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import plain_name, read_text

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from maaf_lab.data.dataset import Counts, Dataset, Part
+from maaf_lab.data.dataset import Dataset
 from maaf_lab.data.datasets.css_scenes import CELLS, COLORS, SHAPES, SIZES, described_color, scene_label, shape_of
 from maaf_lab.data.datasets.unpickle import loads_pickled_npy
+from maaf_lab.data.part import Counts, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import DataError

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maaf_lab.data.dataset import Counts, Dataset, Part
+from maaf_lab.data.dataset import Dataset
+from maaf_lab.data.part import Counts, Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import read_text

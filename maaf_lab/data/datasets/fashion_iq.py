@@ -18,7 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from maaf_lab.data.dataset import Counts, Dataset, Part, lower_suffix
+from maaf_lab.data.dataset import Dataset
+from maaf_lab.data.part import Counts, Part, lower_suffix
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import read_text

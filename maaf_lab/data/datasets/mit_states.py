@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maaf_lab.data.check import CheckReport
-from maaf_lab.data.dataset import Dataset, Part
+from maaf_lab.data.dataset import Dataset
+from maaf_lab.data.part import Part
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.wording import first_names

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from maaf_lab.data.dataset import Counts, Dataset, Part, one_of_each
+from maaf_lab.data.dataset import Dataset
+from maaf_lab.data.part import Counts, Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import plain_name, read_text
