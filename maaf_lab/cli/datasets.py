@@ -23,7 +23,7 @@ def make(
     pixels: Annotated[
         int | None, typer.Option(help="side of the images; left out: the profile's, else 56 for css, 64 for css2d, else 224")
     ] = None,
-    seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
+    seed: Annotated[int | None, typer.Option(help="same seed, same bytes", show_default="0")] = None,
 ) -> None:
     """Draw a synthetic dataset and write it in the published layout; css2d: draw the scenes of a CSS folder flat, beside it."""
     from maaf_lab.errors import ConfigError
@@ -31,6 +31,8 @@ def make(
     if dataset not in (known := (*SYNTHETIC, *DRAWN_BESIDE)):
         raise ConfigError(f"unknown synthetic dataset {dataset!r}; known: {', '.join(known)}{did_you_mean(dataset, known)}")
     folder, beside = given_path(Path(out)), dataset in DRAWN_BESIDE
+    if beside and (size or seed is not None):
+        raise ConfigError(f"{dataset} draws the scenes that are in the folder: it has no --size and no --seed; leave them out")
     if profile:
         from maaf_lab.experiments.sources import SYNTHETIC_SIZE, Source
 
@@ -46,7 +48,7 @@ def make(
         return
     from maaf_lab.synthetic import registry as sets
 
-    answer(sets.make(dataset, folder, size or "full", pixels, seed))
+    answer(sets.make(dataset, folder, size or "full", pixels, seed or 0))
 
 
 @app.command()

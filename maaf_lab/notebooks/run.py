@@ -105,7 +105,8 @@ def _kernel(path: Path) -> dict[str, Any]:
     from jupyter_client.manager import AsyncKernelManager
 
     class ThisPython(AsyncKernelManager):
-        kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))  # each warns that its sockets are not encrypted
+        # each kernel warns that its sockets are not encrypted, and on a busy machine logs the interrupt by which it is ended
+        kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=CRITICAL"]))
 
     return {"kernel_name": name, "kernel_manager_class": ThisPython}
 

@@ -74,6 +74,8 @@ def half(lab):
         )
         for n in (0, -7, 100_000)
     ),
+    ("css2d with a seed", ERROR("no --seed"), lambda lab: lab("make", "css2d", "--out", lab.css, "--seed", 1)),
+    ("css2d with a size", ERROR("no --size"), lambda lab: lab("make", "css2d", "--out", lab.css, "--size", "tiny")),
     ("css2d beside nothing", ERROR("no such folder"), lambda lab: lab("make", "css2d", "--out", lab.folder / "no")),
     ("an unknown size", ERROR("tiny"), lambda lab: lab("make", "css", "--out", lab.folder / "out", "--size", "huge")),
     made("into a file", ERROR("x"), out=lambda lab: lab.file("x")),

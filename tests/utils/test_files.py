@@ -114,6 +114,16 @@ def test_who_will_not_wait_goes_away(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="another way of killing there")
+def test_a_lock_that_was_removed_leaves_the_next_one_alone(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path, lambda: pytest.fail("nobody has it")):
+        path.unlink()  # somebody tidies up
+        second = FileLock(path)
+        second.acquire(blocking=False)
+    assert path.exists(), "it is the second one's"
+    second.release()
+
+
 def test_a_killed_process_holds_no_lock(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from maaf_lab.utils.files import locked\n"
