@@ -11,6 +11,7 @@ four times slower than the one in C (full CSS: a second more): in C, 300,000 nes
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import re
 from collections import OrderedDict
@@ -93,7 +94,7 @@ class PlainArray(np.ndarray):
         _, shape, dtype, fortran, data = state
         dtype = _real(dtype)
         shape = _shape(shape)
-        if dtype.hasobject != isinstance(data, list):
+        if dtype.hasobject != isinstance(data, list) or (dtype.hasobject and len(data) != math.prod(shape)):  # numpy reads on
             raise ValueError("array contents do not fit the array's dtype")
         super().__setstate__((1, shape, dtype, bool(fortran), data if dtype.hasobject else _raw(data)))
 

@@ -170,7 +170,15 @@ def test_forged_arrays_and_dtypes_do_not_reach_memory():
         def __reduce__(self):
             return reconstruct, (np.ndarray, (0,), b"b"), (1, (10**9,), np.dtype("i8"), False, b"A" * 8)
 
-    for kind in (Forged, Hidden, Long):
+    class Few:  # more elements than objects: numpy reads on behind the list's end
+        def __reduce__(self):
+            return reconstruct, (np.ndarray, (0,), b"b"), (1, (2, 2), np.dtype("O"), False, ["a"])
+
+    class Empty:
+        def __reduce__(self):
+            return reconstruct, (np.ndarray, (0,), b"b"), (1, (), np.dtype("O"), False, [])
+
+    for kind in (Forged, Hidden, Long, Few, Empty):
         with pytest.raises(DataError, match="damaged"):
             loads_pickled_npy(npy(pickle.dumps(boxed([kind()]), protocol=4)), "x.npy")
     with pytest.raises(DataError, match=r"numpy\.dtype"):
