@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from faults.battery import within_limits
 
+from maaf_lab.data.datasets import unpickle
+from maaf_lab.data.datasets.plain_pickle import is_harmless
 from maaf_lab.data.datasets.unpickle import load_pickled_npy, loads_pickled_npy
 from maaf_lab.errors import DataError
 
@@ -250,6 +252,9 @@ BOMBS = {
     "a list that holds itself": b"\x80\x02]q\x00h\x00a.",
     "the text of a list": b"\x80\x02cbuiltins\nstr\n]\x85R.",
     "a list copied 50,000 times": b"\x80\x02](" + b"K\x01" * 50_000 + b"eq\x00" + COPY * 50_000 + b"h\x00.",
+    "lists in lists put into an array": b"\x80\x03]" + b"".join(b"q%c0](h%ch%ce" % (n, n, n) for n in range(32))
+    + b"q<0cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01(" + b"K\x01" * 32
+    + b"tcnumpy\ndtype\nX\x02\x00\x00\x00u1K\x00K\x01\x87R\x89C\x01\x00tb)h<s.",
     "a number of 100,000 bytes": b"\x80\x02\x8b\xa0\x86\x01\x00" + b"\x01" * 100_000 + b".",
 }  # fmt: skip
 
@@ -258,3 +263,67 @@ BOMBS = {
 def test_what_a_few_bytes_ask_for_is_bounded(bomb):
     with within_limits(seconds=5, gigabytes=0.3), pytest.raises(DataError, match=r"x\.npy"):
         loads_pickled_npy(npy(BOMBS[bomb]), "x.npy")
+
+
+# --- what the unpickler in C may read -----------------------------------------------------------------------------------
+
+SCENES = {
+    split: {
+        "objects_img": [
+            [{"color": "red", "pos": (0.1, n), "rotation": None}, {"color": "blue", "pos": (n, 0.5)}] for n in range(40)
+        ],
+        "mods": [{"from": [n], "to": [n + 1], "to_str": ["make red cube small", ""][n % 2]} for n in range(300)],
+        "labels": list(range(40)),
+        "more": [(), (1,), (1, 2, 3), (1, 2, 3, 4), True, 70_000, -1],
+    }
+    for split in ("train", "test")
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_annotations_as_python_2_and_3_write_them_are_read_in_c(protocol, monkeypatch):
+    payload = pickle.dumps(boxed(SCENES), protocol=protocol)
+    for data in (npy(as_old_numpy(payload)), npy(payload)) if protocol > 2 else (npy(PYTHON2),):
+        with monkeypatch.context() as patch:
+            patch.delattr(unpickle, "_Unpickler")
+            assert loads_pickled_npy(data, "x.npy") == (SCENES if protocol > 2 else {"a": [(1, 0.5), {"b": 2}]})
+    assert not is_harmless(npy(payload) + b".", 128)
+
+
+# pickle.dumps(boxed({"a": [(1, 0.5), {"b": 2}]}), 2) of Python 2.7 and NumPy 1.16
+PYTHON2 = (
+    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03(K\x01)cnumpy\ndtype\nq\x04"
+    b"U\x02O8K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]q\x06}q\x07U\x01aq\x08]q\t(K\x01G?\xe0\x00\x00\x00"
+    b"\x00\x00\x00\x86q\n}q\x0bU\x01bq\x0cK\x02sesatb."
+)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b"})" + b"\x85" * 300_000 + b"K\x01s",
+        b"})" + b"2\x86" * 60 + b"K\x01s",
+        b"}(K\x01K\x02tq\x20h\x20\x85K\x01s",  # a tuple in a tuple, as a key
+        b"]r\xff\xff\xff\x7f",
+        b"cos\nsystem\nX\x04\x00\x00\x00true\x85R",
+        b"\x8c\x02os\x8c\x06system\x93",
+        b"Pelsewhere\n",
+        b"}}b",
+        b"\x82\x01",
+    ],
+)
+def test_nothing_else_is_read_in_c(inside):
+    whole = PYTHON2.replace(b"K\x02sesatb.", b"K\x02s%besatb.")
+    assert is_harmless(whole.replace(b"%b", b"]"), 0) and not is_harmless(whole.replace(b"%b", inside), 0)
+
+
+def test_what_is_read_in_c_is_bounded_too():
+    for inside in (
+        b"]" * 300_000 + b"a" * 299_999,
+        b"]" + b"".join(b"q%c](h%ch%ce" % (n, n, n) for n in range(40, 100)),
+        b"]q\x20h\x20a",
+    ):
+        pickled = PYTHON2.replace(b"K\x02sesatb.", b"K\x02s" + inside + b"esatb.")
+        assert is_harmless(pickled, 0)
+        with within_limits(seconds=5, gigabytes=0.3), pytest.raises(DataError, match="damaged"):
+            loads_pickled_npy(npy(pickled), "x.npy")
