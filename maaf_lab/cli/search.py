@@ -34,11 +34,13 @@ def search(
 
     import torch
 
+    from maaf_lab.data.text import cut_short
     from maaf_lab.data.transforms import build_transform
     from maaf_lab.errors import ConfigError
     from maaf_lab.experiments.runs import find_run
     from maaf_lab.retrieval.folder_gallery import open_folder, square
     from maaf_lab.training.devices import make_accelerator
+    from maaf_lab.utils.wording import drawable, first_names
 
     if k < 1:
         raise ConfigError(f"--k: expected at least 1, found {k}")
@@ -48,9 +50,11 @@ def search(
     model = opened.load_model(make_accelerator("fp32", device).device)
     say(f"model {run} ({opened.config.model.name}), trained on {data.origin or data.dataset}")
     if not model.vocabulary.ids(text):
-        say(f"no word in the text {text!r}: the picture alone is the query")
+        say(f"no word in the text {drawable(text, 80)!r}: the picture alone is the query")
     elif words := model.vocabulary.unknown(text):
-        say(f"words that the model does not know: {', '.join(words)}")
+        say(f"words that the model does not know: {first_names([drawable(word, 80) for word in words], 10)}")
+    if told := cut_short([text]):
+        say(told)
     found = open_folder(gallery, model, pixels=data.pixels, name=run)
     say(f"{gallery}: {found.summary}")
     for name, why in found.broken[:5]:

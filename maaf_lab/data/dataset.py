@@ -21,7 +21,7 @@ from maaf_lab.data.mark import MARK, are_counts, is_drawn, read_mark
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.part import Counts, Part, as_spelled, without_images
 from maaf_lab.data.split import Split, is_synthetic
-from maaf_lab.data.text import ascii_words, tokenize, wordless
+from maaf_lab.data.text import ascii_words, cut_short, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.registry import SYNTHETIC
@@ -342,6 +342,8 @@ def _text_notes(split: str, part: Part) -> list[str]:
     """Texts that leave no word, and those with words that the authors' code would drop or cut."""
     texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
     notes = [f"{split}: {told}; a query without a word is its reference alone"] if (told := wordless(texts)) else []
+    if told := cut_short(texts):
+        notes.append(f"{split}: {told}")
     other = [text for text in texts if tokenize(text) != ascii_words(text)]
     if other:
         notes.append(

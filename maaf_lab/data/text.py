@@ -21,7 +21,9 @@ from torch import Tensor
 
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import write_text
+from maaf_lab.utils.wording import counted
 
+MOST_WORDS = 512  # of a text that are read, as BERT reads them; attention grows with the square of their number
 UNKNOWN = 0  # the id of every word that is not in the training texts
 JOINER = "inadditiontothat"  # between the captions of one query (authors' code for Fashion IQ)
 _DROP = str.maketrans("", "", string.punctuation)
@@ -32,19 +34,27 @@ def tokenize(text: str) -> list[str]:
     """Lower case, punctuation removed, split on white space ("top-left" -> "topleft"; authors' code).
 
     A text with letters beyond ASCII is read in the same way, with the letters, accents and digits of every script ("robe d'été"
-    -> "robe", "dété"); Chinese characters are words of their own, as in BERT's tokenizer.
+    -> "robe", "dété"); Chinese characters are words of their own, as in BERT's tokenizer. Words after the 512th are not read.
     """
+    return _all_words(text)[:MOST_WORDS]
+
+
+def _all_words(text: str) -> list[str]:
     if not text.isascii():
         lower = unicodedata.normalize("NFC", text.lower().replace("i\u0307", "i"))  # Turkish dotted I: one letter
         if any(sign > "\x7f" and sign.isalpha() for sign in lower):
             kept = "".join(sign for sign in lower if sign.isascii() or sign.isspace() or _in_words(sign))
             words = unicodedata.normalize("NFC", _HAN.sub(r" \g<0> ", kept).translate(_DROP)).split()
             return [word for word in words if any(sign.isalnum() for sign in word)]
-    return ascii_words(text)
+    return _all_ascii_words(text)
 
 
 def ascii_words(text: str) -> list[str]:
     """As `tokenize`, with everything beyond ASCII dropped ("café" -> "caf"): the authors' code, and the lab's before 0.3."""
+    return _all_ascii_words(text)[:MOST_WORDS]
+
+
+def _all_ascii_words(text: str) -> list[str]:
     return text.encode("ascii", "ignore").decode().lower().translate(_DROP).split()
 
 
@@ -59,6 +69,17 @@ def wordless(texts: Iterable[str]) -> str:
     without = [text for text in texts if text.strip() and not tokenize(text)]
     first = f"{without[0][:40]!a}" if without else ""
     return f"{len(without):,} of {len(texts):,} texts leave no word (first: {first})" if without else ""
+
+
+def cut_short(texts: Iterable[str]) -> str:
+    """How many of the texts are not read to their end: "1 of 100 texts longer than 512 words: ..."; or ""."""
+    texts = list(texts)
+    count = sum(len(text) > MOST_WORDS and len(_all_words(text)) > MOST_WORDS for text in texts)
+    return (
+        f"{count:,} of {counted(len(texts), 'text')} longer than {MOST_WORDS} words: the first {MOST_WORDS} are read"
+        if count
+        else ""
+    )
 
 
 def join(texts: Sequence[str]) -> str:
@@ -183,7 +204,7 @@ class WordPieces:
 
     def ids(self, text: str) -> list[int]:
         """One id per piece of `text`, with no special tokens around them."""
-        return self._splitter.encode(text, add_special_tokens=False).ids
+        return self._splitter.encode(text, add_special_tokens=False).ids[:MOST_WORDS]
 
     def unknown(self, text: str) -> tuple[str, ...]:
         """Always empty: any word can be made of pieces, except in scripts that BERT does not know."""

@@ -18,7 +18,7 @@ from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import check_workers, set_seed
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.split import Split
-from maaf_lab.data.text import wordless
+from maaf_lab.data.text import cut_short, wordless
 from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.experiments.runs import FOLDERS, Run, environment
 from maaf_lab.models.checkpoints import save_model
@@ -89,6 +89,8 @@ def train_and_evaluate(
             )
         if processes.is_main_process and (told := wordless(train_split.texts)):
             print(f"{train_split.title}: {told}; a query without a word is its reference alone", file=sys.stderr)
+        if processes.is_main_process and (told := cut_short(train_split.texts)):
+            print(f"{train_split.title}: {told}", file=sys.stderr)
         set_seed(config.train.seed)
         model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
         if processes.is_main_process:

@@ -18,6 +18,7 @@ from maaf_lab.explorers.page.html import HERE
 from maaf_lab.explorers.page.svg import escaped, shown, to_png
 from maaf_lab.explorers.session import Session
 from maaf_lab.utils.files import write_atomically
+from maaf_lab.utils.wording import drawable
 
 
 class Drawing(anywidget.AnyWidget):
@@ -144,7 +145,7 @@ class Explorer(View):
         """Show a message above the drawing, which screen readers announce; "" removes it."""
         role = "alert" if wrong else "status"
         mark = "⚠ " if wrong else ""
-        self.message.value = f'<div class="maaf-message" role="{role}">{escaped(mark + text)}</div>' if text else ""
+        self.message.value = f'<div class="maaf-message" role="{role}">{escaped(drawable(mark + text))}</div>' if text else ""
 
     def hear(self, control: traitlets.HasTraits, what: Callable[[Any], None], name: str = "value") -> None:
         """Call `what` with a control's new value, except for values set by `put`; an error becomes a message."""

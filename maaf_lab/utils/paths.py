@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def given_path(path: Path) -> Path:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"expected the path of a file or a folder, found {str(path)[:80]!r}: {why}") from error
     return path
+
+
+def typed_path(text: str) -> Path:
+    """A path as a person types it, with ~ for the home folder. ConfigError as `given_path`."""
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # ~ of a user that is not there
+        path = path.expanduser()
+    return given_path(path)
 
 
 def own_folder(given: str | Path, own: str) -> Path:

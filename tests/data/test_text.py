@@ -9,7 +9,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maaf_lab.data.text import JOINER, UNKNOWN, Vocabulary, ascii_words, for_people, from_people, join, pad, tokenize, wordless
+from maaf_lab.data.text import (
+    JOINER,
+    MOST_WORDS,
+    UNKNOWN,
+    Vocabulary,
+    ascii_words,
+    cut_short,
+    for_people,
+    from_people,
+    join,
+    pad,
+    tokenize,
+    wordless,
+)
 from maaf_lab.errors import DataError
 
 TEXTS = ["make the red cube blue", "remove red cube", "add red sphere to top-left"]
@@ -174,3 +187,9 @@ def test_a_word_given_twice_is_refused(tmp_path):
 def test_texts_for_people():
     text = join(["is red", "has longer sleeves"])
     assert for_people(text) == "is red + has longer sleeves" and from_people(for_people(text)) == text and JOINER in text
+
+
+def test_the_first_512_words_are_read_and_that_is_told():
+    long, short = "red " * 600, "red " * MOST_WORDS
+    assert len(tokenize(long)) == len(tokenize("é " + long)) == len(Vocabulary(("red",)).ids(long)) == MOST_WORDS == 512
+    assert cut_short([long, short]) == "1 of 2 texts longer than 512 words: the first 512 are read" and cut_short([short]) == ""

@@ -30,7 +30,7 @@ from maaf_lab.explorers.page.svg import (
     tag,
     text_width,
 )
-from maaf_lab.utils.wording import rank_name
+from maaf_lab.utils.wording import drawable, rank_name
 
 WIDTH = 1000
 
@@ -55,7 +55,7 @@ def describe_attention(state: AttentionState) -> str:
     """What is shown, in words: the drawing's text alternative and the explorer's repr."""
     painted, selection = state.painted(), state.selection
     text = " ".join("+" if word == JOINER else word for word in state.seen[0].words)
-    parts = [f"Attention of “{text}” on the {state.picture_name}"]
+    parts = [f"Attention of “{drawable(text)}” on the {state.picture_name}"]
     for s in range(2 if selection["compare"] != "off" else 1):
         parts.append(f"{painted[f'r{s}']['text']}; {painted[f't{s}']['text']}")
         if painted[f"q{s}"]["text"]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from maaf_lab.analysis.referents import referents
 from maaf_lab.analysis.word_groups import GROUPS, WordGroups, word_groups
-from maaf_lab.data.text import from_people, tokenize
+from maaf_lab.data.text import cut_short, from_people, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explorers.attention.averages import AveragesState, averages_page, averages_svg, describe_averages
 from maaf_lab.explorers.attention.drawing import attention_page, attention_svg, describe_attention
@@ -22,8 +22,10 @@ from maaf_lab.explorers.attention.state import AttentionState, Seen, start_selec
 from maaf_lab.explorers.base import ModelExplorer, row, text_box
 from maaf_lab.explorers.session import Look, Session, grid_side
 from maaf_lab.synthetic.lazy import LazyPixels
+from maaf_lab.utils.wording import drawable
 
 _HERE = "this query"
+LONGEST_WORD = 60  # letters of a word in the drawing
 
 
 class AttentionExplorer(ModelExplorer):
@@ -182,7 +184,8 @@ class AttentionExplorer(ModelExplorer):
             boxes, named = referents(text, model.split.images[source].label, found, side)
         seen = tuple(self._seen(m, look, labeled, named) for m, look in zip(self.models, looks, strict=True))
         unknown = looks[0].unknown
-        self.say(f"{model.name} has never seen {', '.join(map(repr, unknown))}: read as the unknown word" if unknown else "")
+        unread = f"{model.name} has never seen {', '.join(map(repr, unknown))}: read as the unknown word" if unknown else ""
+        self.say("; ".join(filter(None, (cut_short([text]), unread))))
         target = None if labeled is None or target_image is None else model.picture(target_image)
         note = "dashed: what the text names" if len(boxes) else ""
         caption = f"query {query:,} of {self.models[0].caption()}" + (
@@ -207,7 +210,10 @@ class AttentionExplorer(ModelExplorer):
                 f"{model.name} is {model.run.config.model.name}, a system without attention; take one that attends, such as maaf"
             )
         grids = {name: span for name, span in look.spans.items() if name != "text"}
-        words = look.tokens[: look.weights.shape[-1] - max(stop for _, stop in grids.values())]
+        words = tuple(
+            drawable(word, LONGEST_WORD)
+            for word in look.tokens[: look.weights.shape[-1] - max(stop for _, stop in grids.values())]
+        )
         rank = None if labeled is None else model.rank_of(look.vector, labeled)
         ranks = None if labeled is None else model.ranks_without_each(labeled)
         if ranks is not None and len(ranks) != len(look.weights):

@@ -26,7 +26,7 @@ from maaf_lab.explorers.page.svg import (
     text_width,
 )
 from maaf_lab.retrieval.metrics import Estimate
-from maaf_lab.utils.wording import rank_name
+from maaf_lab.utils.wording import drawable, rank_name
 
 WIDTH = 1000
 
@@ -179,7 +179,7 @@ def _line(state: ModificationState, line: QueryLine, y: float, live: bool) -> st
         inside += tag("rect", x=640, y=y + 15 + n * 24, width=11, height=11, fill=_color(n, len(state.models)))
         inside += label(657, y + 25 + n * 24, f"target {rank_name(rank)}", 13, weight="bold" if rank == 1 else None)
         inside += label(WIDTH - 8, y + 25 + n * 24, shortened(name, 200, 11), 11, kind="soft", anchor="end")
-    whole = f"query {line.query}: {for_people(line.text)}; target {ranks}"
+    whole = f"query {line.query}: {drawable(for_people(line.text))}; target {ranks}"
     opens = {"data_act": "query", "data_value": line.query, "group": "queries"}
     return action(inside, whole, "open its retrievals and its attention", live, **opens)
 

@@ -128,7 +128,7 @@ def picture(x: float, y: float, side: float, pixels: np.ndarray, alt: str, **mor
     """A picture uint8 (S, S, 3) as a square of the drawing. alt: what it shows, in words."""
     return tag(
         "image",
-        tag("title", escaped(alt)),
+        tag("title", escaped(drawable(alt))),
         x=x,
         y=y,
         width=side,

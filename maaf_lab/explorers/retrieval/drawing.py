@@ -23,7 +23,7 @@ from maaf_lab.explorers.page.svg import (
     shortened,
     tag,
 )
-from maaf_lab.utils.wording import rank_name
+from maaf_lab.utils.wording import drawable, first_names, rank_name
 
 WIDTH = 1000
 
@@ -171,7 +171,7 @@ def _trail(state: RetrievalState) -> tuple[list[str], float]:
                 data_act="turn",
                 data_value=n,
                 group="trail",
-                alt=f"turn {n + 1}: {turn.text or 'the picture alone'}",
+                alt=f"turn {n + 1}: {drawable(turn.text) or 'the picture alone'}",
             )
         )
         if n + 1 < len(state.turns):
@@ -183,16 +183,14 @@ def _trail(state: RetrievalState) -> tuple[list[str], float]:
 def describe_retrieval(state: RetrievalState) -> str:
     """What is shown, in words."""
     turn = state.turns[state.shown]
-    text = f"“{turn.text}”" if turn.text else "no text"
-    parts = [
-        f"Turn {state.shown + 1} of {len(state.turns)}: {turn.name} + {text}" if len(state.turns) > 1 else f"{turn.name} + {text}"
-    ]
+    name, text = drawable(turn.name, 200), f"“{drawable(turn.text, 400)}”" if turn.text else "no text"
+    parts = [f"Turn {state.shown + 1} of {len(state.turns)}: {name} + {text}" if len(state.turns) > 1 else f"{name} + {text}"]
     for found in turn.found:
         first = ", ".join(
             f"{r.name} {r.score:.3f}{' (target)' if r.relevant else ''}" for r in [r for r in found.results if not r.source][:5]
         )
         rank = "" if found.rank is None else f" target {rank_name(found.rank)} of {state.candidates:,};"
-        unknown = f"; never seen: {', '.join(found.unknown)}" if found.unknown else ""
+        unknown = f"; never seen: {first_names([drawable(word, 80) for word in found.unknown], 10)}" if found.unknown else ""
         parts.append(f"{found.model}:{rank} first {first}{unknown}")
     return "; ".join(parts)
 

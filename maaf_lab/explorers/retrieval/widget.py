@@ -13,7 +13,7 @@ import numpy as np
 
 from maaf_lab.data.images import square as whole_square
 from maaf_lab.data.images import to_square
-from maaf_lab.data.text import for_people, from_people, join, tokenize
+from maaf_lab.data.text import cut_short, for_people, from_people, join, tokenize
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explorers.base import ModelExplorer, Pictures, row, text_box
 from maaf_lab.explorers.page.html import HERE
@@ -29,6 +29,7 @@ from maaf_lab.explorers.retrieval.drawing import (
 )
 from maaf_lab.explorers.session import Session
 from maaf_lab.retrieval.folder_gallery import FolderGallery, open_folder, square
+from maaf_lab.utils.paths import typed_path
 from maaf_lab.utils.wording import counted
 
 SHOWN = 112  # px of a result's picture
@@ -116,7 +117,7 @@ class RetrievalExplorer(ModelExplorer):
             raise ConfigError("expected words of letters or digits, found none that the model can read; the results before stay")
         self._turns[-1] = self._turn(text)
         self._show_text(text)
-        self.say("" if tokenize(text) else "no text: the picture alone is the query")
+        self.say(cut_short([text]) if tokenize(text) else "no text: the picture alone is the query")
         self.redraw()
 
     def choose(self, what: str | Path) -> None:
@@ -127,10 +128,12 @@ class RetrievalExplorer(ModelExplorer):
         names = self._names()
         if what in names:
             self._begin(names[what], None)
-        elif Path(what).expanduser().is_file():
-            return self.take(square(Path(what).expanduser(), 320), Path(what).name)
+        elif (file := typed_path(what)).is_file():
+            return self.take(square(file, 320), file.name)
         else:
-            raise DataError(f"{what}: no image of that name among {len(names):,}, and no such file; the picture before stays")
+            raise DataError(
+                f"{what[:200]}: no image of that name among {len(names):,}, and no such file; the picture before stays"
+            )
         self.redraw()
 
     def take(self, picture: np.ndarray, name: str = "your own picture") -> None:
@@ -171,7 +174,7 @@ class RetrievalExplorer(ModelExplorer):
             found = {}
             for model in self.models:
                 found[model.name] = open_folder(
-                    Path(str(folder)).expanduser(),
+                    typed_path(str(folder)),
                     model.model,
                     pixels=model.run.config.data.pixels,
                     name=model.name,
