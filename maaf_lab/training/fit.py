@@ -231,52 +231,62 @@ def _fit(
         disable=not (progress and main),
         mininterval=0.5,
     )
-    ahead = batches(feed, cache, range(start, plan.steps), workers)
-    for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
-        factor = learning_rate_factor(step, plan)
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * factor
-        process = [accelerator.process_index] if several else []
-        random = torch.Generator().manual_seed(_seed([plan.seed, step, *process]))
-        if several:  # dropout differs between processes, and the checkpoint needs no random state of each
-            torch.manual_seed(_seed([plan.seed, step, *process, 3]))
-        pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
-        if plan.grayscale:
-            pixels = some_in_gray(pixels, source, target, plan.grayscale, random)
-        images = transform.train(pixels, random)
-        queries, targets = wrapped(images, source, target, text)
-        loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)
-        value = accelerator.gather(loss.detach()).mean().item()
-        if not math.isfinite(value):
-            raise TrainingError(_not_finite(config, step, checkpoint, "the loss"))
-        optimizer.zero_grad(set_to_none=True)
-        if frugal:
-            give_back_memory()
-        accelerator.backward(loss)
-        if plan.clip_norm:
-            accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
-        optimizer.step()
-        if frugal:
-            give_back_memory()
-        window.append(value)
-        done = step + 1
-        if done % plan.log_every == 0 or done == plan.steps:
-            row = (done, float(np.mean(window)), factor * plan.learning_rate, round(seconds + time.monotonic() - clock, 2))
-            log.append(row)
-            window.clear()
-            bar.set_postfix(loss=f"{row[1]:.3f}", refresh=False)
-            if main:
-                with open(folder / "log.csv", "a", encoding="utf-8") as file:
-                    file.write(_log_line(row))
-        bar.update()
-        if done % plan.checkpoint_every == 0 and done < plan.steps:
-            save(done)
-    bar.close()
+    with bar:  # its line ends before an error's begins
+        ahead = batches(feed, cache, range(start, plan.steps), workers)
+        for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
+            factor = learning_rate_factor(step, plan)
+            for group in optimizer.param_groups:
+                group["lr"] = group["base"] * factor
+            process = [accelerator.process_index] if several else []
+            random = torch.Generator().manual_seed(_seed([plan.seed, step, *process]))
+            if several:  # dropout differs between processes, and the checkpoint needs no random state of each
+                torch.manual_seed(_seed([plan.seed, step, *process, 3]))
+            pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
+            if plan.grayscale:
+                pixels = some_in_gray(pixels, source, target, plan.grayscale, random)
+            images = transform.train(pixels, random)
+            queries, targets = wrapped(images, source, target, text)
+            loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)
+            value = accelerator.gather(loss.detach()).mean().item()
+            if not math.isfinite(value):
+                raise TrainingError(_not_finite(config, step, checkpoint, "the loss"))
+            optimizer.zero_grad(set_to_none=True)
+            if frugal:
+                give_back_memory()
+            accelerator.backward(loss)
+            if plan.clip_norm:
+                accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
+            optimizer.step()
+            if frugal:
+                give_back_memory()
+            window.append(value)
+            done = step + 1
+            if done % plan.log_every == 0 or done == plan.steps:
+                row = (done, float(np.mean(window)), factor * plan.learning_rate, round(seconds + time.monotonic() - clock, 2))
+                log.append(row)
+                window.clear()
+                bar.set_postfix(loss=f"{row[1]:.3f}", refresh=False)
+                if main:
+                    _append(folder / "log.csv", _log_line(row))
+            bar.update()
+            if done % plan.checkpoint_every == 0 and done < plan.steps:
+                save(done)
     if start < plan.steps:
         save(plan.steps)
     if recompute:
         keep_blocks(model)
     return seconds + time.monotonic() - clock
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise SaveError(
+            f"{path}: the training curve could not be written ({error}). Make room, then start again: the run goes on from "
+            "its last checkpoint"
+        ) from error
 
 
 def _resumed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import stat
 import time
 import uuid
@@ -31,13 +32,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(beside, path)
     except Exception as error:
         kept = "the one before it is whole" if path.exists() else "there was none before it"
+        why = _full(path.parent) or error  # torch and others say of a full disk what went wrong inside
         raise SaveError(
-            f"could not save {path.name} in {path.parent} ({error}); {kept}. "
-            "Make room or choose another folder, then start again."
+            f"could not save {path.name} in {path.parent} ({why}); {kept}. Make room or choose another folder, then start again."
         ) from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)  # also after Ctrl-C
+
+
+def _full(folder: Path) -> str:
+    """That the folder's disk is full, where it is; asked while what was written of a file is still there."""
+    with contextlib.suppress(OSError):
+        if (free := shutil.disk_usage(folder).free) < 100_000:
+            return f"its disk is full: {free:,} bytes free"
+    return ""
 
 
 def remove_leftovers(folder: Path, age: float = 0) -> None:

@@ -4,19 +4,22 @@ import contextlib
 import resource
 import shutil
 import signal
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from faults.battery import ERROR, judged
 
 from maaf_lab import notebooks
 from maaf_lab.data.text import Vocabulary
-from maaf_lab.errors import LabError
+from maaf_lab.errors import LabError, SaveError
 from maaf_lab.experiments.records import save_arrays
 from maaf_lab.experiments.runs import Run, save_copy, save_record
 from maaf_lab.plots.samples import samples_figure
 from maaf_lab.plots.save import save
 from maaf_lab.retrieval.gallery_rounding import save_gallery
+from maaf_lab.training import fit
 from maaf_lab.utils.files import write_json
 
 
@@ -83,3 +86,17 @@ def test_what_was_there_stays_whole(lab, what):
     assert set(before) <= set(after) and not [name for name in after if name.endswith(".tmp")]
     write()  # and when there is room it is written
     assert files(lab.folder) != before or what == "a copy of a run"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to a device that is always full")
+def test_the_training_curve_on_a_full_disk():
+    with pytest.raises(SaveError, match=r"training curve could not be written .*No space left.*goes on from its last checkpoint"):
+        fit._append(Path("/dev/full"), "1,2.0\n")
+
+
+def test_an_error_while_training_begins_a_line(lab, monkeypatch):
+    def full(*_):
+        raise SaveError("could not save checkpoint.pt")
+
+    monkeypatch.setattr(fit, "save_state", full)
+    assert not judged(lab.train("--set", "train.checkpoint_every=1"), ERROR("could not save checkpoint"))

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,15 @@ def test_what_cannot_be_saved_is_no_failure_of_training(tmp_path):
     with pytest.raises(SaveError, match=r"could not save report\.json .*the one before it is whole"):
         write_atomically(tmp_path / "report.json", full)
     assert (tmp_path / "report.json").read_text() == "[\n  1\n]\n" and not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_full_disk_is_named_where_the_error_does_not(tmp_path, monkeypatch):
+    def write(beside):
+        raise RuntimeError("enforce fail at inline_container.cc:672")  # torch's
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 512))
+    with pytest.raises(SaveError, match=r"could not save checkpoint\.pt in .* \(its disk is full: 512 bytes free\)"):
+        write_atomically(tmp_path / "checkpoint.pt", write)
 
 
 def test_ctrl_c_while_writing_leaves_no_half_file(tmp_path):

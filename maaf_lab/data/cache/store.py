@@ -28,7 +28,7 @@ from maaf_lab.data.cache.build import MAKE_ROOM, RECORD, Listing, fill
 from maaf_lab.data.cache.formats import STORES, PixelCache
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, DataError, SaveError
-from maaf_lab.utils.files import locked, open_regular, why_not_writable, write_atomically
+from maaf_lab.utils.files import locked, open_regular, remove_leftovers, why_not_writable, write_atomically
 
 FORGET_AFTER = 7 * 86_400  # seconds after which the files of an abandoned build are removed
 
@@ -170,8 +170,9 @@ class Store:
 
     def _sweep(self, superseded: str) -> None:
         """Remove the files of abandoned builds, and the pixels `superseded` where no manifest names them."""
+        remove_leftovers(self.folder, age=3600)
         with contextlib.suppress(OSError):
-            for left in (*self.folder.glob("*.partial"), *self.folder.glob("manifest-*.tmp")):
+            for left in self.folder.glob("*.partial"):
                 if time.time() - left.stat().st_mtime > FORGET_AFTER:
                     left.unlink()
         with contextlib.suppress(OSError):

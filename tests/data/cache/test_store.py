@@ -152,8 +152,12 @@ def test_remains_of_forgotten_builds_go(split, make, tmp_path):
     for name, days in (("a.pixels.partial", 8), ("b.pixels.partial", 6)):
         (tmp_path / "cache" / name).write_bytes(b"x")
         os.utime(tmp_path / "cache" / name, (time.time() - days * 86_400,) * 2)
+    for name, hours in (("manifest-a.bin.123.tmp", 2), ("manifest-b.bin.123.tmp", 0)):  # the second may be somebody's at work
+        (tmp_path / "cache" / name).write_bytes(b"x")
+        os.utime(tmp_path / "cache" / name, (time.time() - hours * 3600,) * 2)
     make(split, 16, tmp_path / "cache")
-    assert [name for name in files(tmp_path / "cache") if name.endswith(".partial")] == ["b.pixels.partial"]
+    left = [name for name in files(tmp_path / "cache") if name.endswith((".partial", ".tmp"))]
+    assert sorted(left) == ["b.pixels.partial", "manifest-b.bin.123.tmp"]
 
 
 def test_a_folder_that_cannot_be_written(split, make, tmp_path):
