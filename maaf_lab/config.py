@@ -243,7 +243,7 @@ class TrainConfig(Settings):
     """Of the image model's backbone."""
     text_learning_rate: Rate | None = None
     """Of the text encoder, where it is not to be `learning_rate` (Table 5's row with an asterisk)."""
-    momentum: Rate = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of SGD."""
     weight_decay: Rate = 1e-6
     """Of SGD."""

@@ -29,7 +29,7 @@ from maaf_lab.retrieval.gallery import rank
 from maaf_lab.retrieval.metrics import recalls
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.training.devices import make_accelerator, processes_of_this_run
-from maaf_lab.training.fit import fit
+from maaf_lab.training.fit import check_compile, fit
 from maaf_lab.utils.files import remove_leftovers, write_json
 from maaf_lab.utils.parallel import torch_device
 
@@ -69,6 +69,7 @@ def train_and_evaluate(
     check_workers(workers)
     if run.finished:
         return run
+    check_compile(config, recompute)
     found = datasets.origin(config.data.dataset, data_root)
     if config.data.origin and config.data.origin != found:
         raise ConfigError(

@@ -6,6 +6,8 @@ Shapes: B queries of a batch, T targets, D width.
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -145,16 +147,29 @@ def fit(
     Returns the seconds of training, summed over resumes. Raises TrainingError where the loss is not finite or a checkpoint
     cannot be saved; the last good checkpoint stays, and the message names the step.
     """
-    if recompute and config.train.compile:
-        raise ConfigError(
-            f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
-            "what it computes again. Leave one out"
-        )
+    check_compile(config, recompute)
     with _alone(folder / "state", processes_of_this_run(device).is_main_process):
         try:
             return _fit(model, split, cache, config, folder, device, workers, recompute, progress)
         except SaveError as error:
             raise TrainingError(str(error)) from error
+
+
+def check_compile(config: RunConfig, recompute: bool) -> None:
+    """Raises ConfigError for a run whose step is to be compiled and cannot be, before anything that takes time."""
+    if not config.train.compile:
+        return
+    if recompute:
+        raise ConfigError(
+            f"{config.name}: expected recompute or train.compile, found both; a compiled step decides by itself "
+            "what it computes again. Leave one out"
+        )
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "cl"]
+    if not any(shutil.which(name) for name in names):
+        raise ConfigError(
+            f"train.compile: expected a C++ compiler ({', '.join(names)}), found none; install one, name it in the environment "
+            "variable CXX, or leave train.compile out"
+        )
 
 
 def _fit(

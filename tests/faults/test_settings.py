@@ -1,11 +1,20 @@
 """Odd values of settings and options."""
 
+import pytest
 from faults.battery import ERROR, WORKS, faults
 
 
 def setting(text, says=""):
     expected = ERROR(says or text.partition("=")[0])
     return text[:60], expected, lambda lab: lab.train("--set", text, model="maaf")
+
+
+def without_compiler(lab):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(lab.folder))
+        patch.delenv("CXX", raising=False)
+        patch.setattr("maaf_lab.data.registry.load", None)  # nothing slow comes first
+        return lab.train("--set", "train.compile=true")
 
 
 @faults(
@@ -31,6 +40,9 @@ def setting(text, says=""):
             "train.learning_rate=" + "9" * 70,
         ),
     ),
+    setting("train.momentum=1"),
+    ("train.compile without a compiler", ERROR("C\\+\\+ compiler"), lambda lab: without_compiler(lab)),
+    ("train.compile and recompute", ERROR("Leave one out"), lambda lab: lab.train("--set", "train.compile=true", "--recompute")),
     setting("model.word_vectors=" + "x" * 5000, "path"),
     ("no equals sign", ERROR("name=value"), lambda lab: lab.train("--set", "model.heads")),
     ("an unknown part", ERROR("unknown part"), lambda lab: lab.train("--set", "modle.heads=3")),
