@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -30,6 +31,12 @@ from maaf_lab.notebooks.run import main as notebooks
 from maaf_lab.retrieval import folder_gallery
 from maaf_lab.retrieval.gallery_store import read_lines
 from maaf_lab.utils.registry import SYNTHETIC
+
+for _module in (  # what commands import when they need it: once here, not in each process
+    *("accelerate", "filelock", "ipykernel.kernelspec", "nbclient", "pandas", "papermill", "pyarrow.dataset", "pyarrow.parquet"),
+    *("maaf_lab.experiments.train", "maaf_lab.paper.report", "maaf_lab.plots.tables"),
+):
+    importlib.import_module(_module)
 
 DATA, RUNS, SAID, MARK = HOME / "data", HOME / "runs", HOME / "said.txt", "MAAF_LAB_CAMPAIGN"
 LIMIT = 180  # seconds for a command
@@ -154,7 +161,7 @@ def started(how: Callable[[], object]) -> int:
     """Call in a forked process, the leader of its session; what it says goes to `SAID`.
 
     Forked, because torch and the lab are imported then: nothing is written meanwhile, and importing is most of a command's time.
-    The process that forks has only imported, so it has no threads.
+    The process that forks has only imported: it has no thread of Python's or torch's.
     """
     if pid := os.fork():
         while os.getsid(pid) != pid:  # then a signal to its group reaches it
