@@ -21,7 +21,7 @@ from torch import Tensor
 
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import write_text
-from maaf_lab.utils.wording import counted
+from maaf_lab.utils.wording import counted, drawable, first_names
 
 MOST_WORDS = 512  # of a text that are read, as BERT reads them; attention grows with the square of their number
 UNKNOWN = 0  # the id of every word that is not in the training texts
@@ -173,6 +173,18 @@ class Vocabulary:
             raise DataError(f"{path}: expected a vocabulary saved with a run, found {error!r}") from error
 
 
+# Dimensions that a BERT's config.json has to name -> the largest.
+_NETWORK = {
+    "vocab_size": 10**6,
+    "hidden_size": 16_384,
+    "num_hidden_layers": 200,
+    "num_attention_heads": 256,
+    "intermediate_size": 65_536,
+    "max_position_embeddings": 65_536,
+    "type_vocab_size": 1000,
+}
+
+
 @dataclass(frozen=True)
 class WordPieces:
     """BERT's word pieces, in the order of their ids, and the dimensions of its network; used instead of a `Vocabulary`.
@@ -185,8 +197,24 @@ class WordPieces:
     network: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if not self.pieces or self.pieces[0] != "[PAD]" or "[UNK]" not in self.pieces:
-            raise DataError("WordPieces: expected BERT's pieces, [PAD] first and [UNK] among them")
+        if not self.pieces or self.pieces[0] != "[PAD]" or not {"[UNK]", "[CLS]", "[SEP]"} <= set(self.pieces):
+            raise DataError("WordPieces: expected BERT's pieces, [PAD] first; [UNK], [CLS] and [SEP] among them")
+        if len(set(self.pieces)) < len(self.pieces):
+            twice = [piece for piece, n in Counter(self.pieces).items() if n > 1]
+            raise DataError(
+                f"WordPieces: every piece once; found more than once: {first_names([drawable(p, 80) for p in twice])}"
+            )
+        for name, most in _NETWORK.items():
+            value = self.network.get(name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise DataError(f"WordPieces: expected {name} from 1 to {most:,}, found {drawable(repr(value), 80)}")
+        eps = self.network.get("layer_norm_eps", 1)
+        if not isinstance(eps, int | float) or not 0 < eps <= 1:
+            raise DataError(f"WordPieces: expected layer_norm_eps above 0 and at most 1, found {drawable(repr(eps), 80)}")
+        if self.network["vocab_size"] < len(self.pieces):
+            raise DataError(
+                f"WordPieces: {len(self.pieces):,} pieces, but a network of vocab_size {self.network['vocab_size']:,}"
+            )
 
     @cached_property
     def _splitter(self) -> Any:

@@ -17,6 +17,8 @@ from maaf_lab.data.text import TextBatch, WordPieces
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.encoders.text import TextConfig, TextEncoder
 from maaf_lab.models.weights import refuse_not_finite
+from maaf_lab.utils.files import open_regular, read_text
+from maaf_lab.utils.wording import drawable
 
 if TYPE_CHECKING:
     from transformers import BertModel
@@ -81,11 +83,16 @@ def word_pieces(name: str) -> WordPieces:
     import json
 
     try:
-        pieces = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-        network = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        pieces = read_text(folder / "vocab.txt").replace("\r\n", "\n").removesuffix("\n").split("\n")
+        network = json.loads(read_text(folder / "config.json"))
+        if not isinstance(network, dict):
+            raise ValueError(f"config.json: expected an object, found {type(network).__name__}")
+        for weights in ("model.safetensors", "pytorch_model.bin"):
+            with contextlib.suppress(FileNotFoundError):
+                open_regular(folder / weights).close()  # a pipe may have no end
+        return WordPieces(tuple(pieces), _plain(network))
+    except (OSError, ValueError, RecursionError, DataError) as error:
         raise DataError(f"{folder}: expected a BERT with vocab.txt and config.json ({error})") from error
-    return WordPieces(tuple(pieces), _plain(network))
 
 
 def _network(name: str, network: dict[str, Any]) -> BertModel:
@@ -93,7 +100,10 @@ def _network(name: str, network: dict[str, Any]) -> BertModel:
     if name == "none":
         from transformers import BertConfig, BertModel
 
-        return BertModel(BertConfig(**network), add_pooling_layer=False)
+        try:
+            return BertModel(BertConfig(**network), add_pooling_layer=False)
+        except Exception as error:  # dimensions that do not fit each other
+            raise DataError(f"the vocabulary's network cannot be made ({drawable(str(error), 300)})") from error
     folder = bert_folder(name)
     from transformers import BertModel
 
