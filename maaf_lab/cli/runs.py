@@ -140,6 +140,8 @@ def _settings(pairs: list[str]) -> dict[str, object]:
             raise ConfigError(f"--set: expected name=value, found {pair!r}")
         if name in _OWN_OPTIONS:
             raise ConfigError(f"--set {name}: use {_OWN_OPTIONS[name]} instead")
+        if name in made:
+            raise ConfigError(f"--set {name}: given twice; leave one out")
         try:
             made[name] = json.loads(value)
         except (ValueError, RecursionError):  # text; thousands of brackets

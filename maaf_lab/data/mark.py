@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from maaf_lab.utils.files import parse_json
 
 MARK = "made.json"  # only in folders that `maaf_lab.synthetic` wrote; see `synthetic/folder.py`
 
 
 def read_mark(path: Path) -> Any:
     """The content of a `made.json`. Raises OSError, or ValueError where it is no JSON."""
-    mark = json.loads(path.read_text(encoding="utf-8"))
+    mark = parse_json(path.read_text(encoding="utf-8"))
     if isinstance(mark, dict) and str(origin := mark.get("origin")).startswith("made "):  # written by an earlier version
         mark["origin"] = origin.replace("made ", "synthetic ", 1)
     return mark

@@ -30,7 +30,7 @@ from maaf_lab.experiments.records import Record, add_record, records
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.checkpoints import load_model, read_config, refuse_weights_of_another
 from maaf_lab.retrieval.rankings import Rankings
-from maaf_lab.utils.files import write_atomically
+from maaf_lab.utils.files import parse_json, write_atomically
 from maaf_lab.utils.paths import given_path, own_folder, records_folder
 from maaf_lab.utils.wording import did_you_mean
 
@@ -91,7 +91,7 @@ class Run:
                 raise RunError(f"{self.folder}: no such run folder")
             raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.")
         try:
-            found = json.loads(text)
+            found = parse_json(text)
         except (ValueError, RecursionError) as error:
             raise RunError(f"{path}: expected JSON, found damage ({error}). {again}") from error
         if not isinstance(found, dict):

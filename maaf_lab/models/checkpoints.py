@@ -16,7 +16,7 @@ from maaf_lab.errors import ConfigError, RunError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.registry import build_model
 from maaf_lab.models.weights import fingerprint, read_metadata, read_safetensors, read_torch_file
-from maaf_lab.utils.files import write_atomically, write_json
+from maaf_lab.utils.files import parse_json, write_atomically, write_json
 from maaf_lab.utils.parallel import torch_device
 
 OWN = "maaf_lab"  # the key of our metadata: one, because safetensors writes several in no fixed order
@@ -71,7 +71,7 @@ def read_config(folder: Path) -> RunConfig:
     """The settings of a run's folder. RunError for a file that is no JSON, ConfigError for other settings; both name it."""
     path = folder / "config.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: expected JSON, found damage ({error}): the run's settings stand there. {AGAIN}") from error
     try:

@@ -154,6 +154,20 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def parse_json(text: str) -> Any:
+    """Plain values from JSON. Raises ValueError for damage, and where one object has a key twice: the second would win unsaid;
+    RecursionError for thousands of brackets."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)[:80]!r} stands twice in one object")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
 def why_not_writable(folder: Path, begin: str = "", end: str = ".tmp") -> str | None:
     """Why files cannot be written to a folder, or None if they can. A missing folder is made.
 

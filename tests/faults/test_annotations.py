@@ -20,6 +20,7 @@ from maaf_lab.synthetic.states.dataset import load_sidecar as states
 from maaf_lab.synthetic.streets.dataset import load_sidecar as streets
 
 DEEP = "[" * 100_000
+TWICE = '[{"img_id": "1", "img_id": "2", "sentences": ["gone"]}]'
 SHAPES = {
     "null": "null",
     "a number": "5",
@@ -94,6 +95,17 @@ def mended(lab):
     ("no word in any text", TOLD("1 of 1 texts leave no word"), spot_check("!!!")),
     ("another script", TOLD("beyond ASCII"), spot_check("颜色更深")),
     ("half an emoji", WORKS, mended),
+    (
+        "spot_the_diff: a key twice",
+        TOLD("'img_id' stands twice"),
+        lambda lab: lab("check", "spot_the_diff", "--root", spot(lab, TWICE)),
+    ),
+    ("fashion_iq: a key twice", TOLD("'img_id' stands twice"), lambda lab: lab("check", "fashion_iq", "--root", iq(lab, TWICE))),
+    (
+        "made.json: a key twice",
+        TOLD("NOT COMPLETE"),
+        lambda lab: css(lab, '{"dataset": "css", "dataset": "css", "origin": "synthetic css"}'),
+    ),
 )
 def test_annotations(fault, lab):
     fault(lab)

@@ -112,6 +112,7 @@ NOT_THOSE = r"model\.safetensors: expected the weights that the run saved \(\w+\
     ("vocabulary: words exchanged", ERROR(r"vocabulary\.json"), harmed("vocabulary.json", lambda b: b.replace(b"red", b"der"))),
     ("vocabulary: empty", ERROR(r"vocabulary\.json"), harmed("vocabulary.json", lambda b: b"")),
     ("config: cut", ERROR(r"config\.json: expected JSON"), harmed("config.json", lambda b: b[:30])),
+    ("config: a key twice", ERROR("'data' stands twice"), harmed("config.json", lambda b: b'{"data": {}, ' + b.lstrip()[1:])),
     ("config: a list", ERROR(r"config\.json: .*settings"), harmed("config.json", lambda b: b"[]")),
     ("config: bytes", ERROR(r"config\.json"), harmed("config.json", lambda b: b"\xff\xfe\x00")),
     ("config: deep", ERROR(r"config\.json"), harmed("config.json", lambda b: b'{"data":' * 100_000)),

@@ -45,6 +45,7 @@ def without_compiler(lab):
     ("train.compile and recompute", ERROR("Leave one out"), lambda lab: lab.train("--set", "train.compile=true", "--recompute")),
     setting("model.word_vectors=" + "x" * 5000, "path"),
     ("no equals sign", ERROR("name=value"), lambda lab: lab.train("--set", "model.heads")),
+    ("a setting twice", ERROR("heads: given twice"), lambda lab: lab.train("--set", "model.heads=2", "--set", "model.heads=4")),
     ("an unknown part", ERROR("unknown part"), lambda lab: lab.train("--set", "modle.heads=3")),
     ("the same command again", WORKS, lambda lab: (lab.train(), lab.train())[1]),
 )

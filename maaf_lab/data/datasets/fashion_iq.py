@@ -22,7 +22,7 @@ from maaf_lab.data.dataset import Dataset
 from maaf_lab.data.part import Counts, Part, lower_suffix
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
-from maaf_lab.utils.files import read_text
+from maaf_lab.utils.files import parse_json, read_text
 
 CATEGORIES = ("dress", "shirt", "toptee")
 SUFFIXES = (".jpg", ".png", ".jpeg")  # the first that exists is used
@@ -205,7 +205,7 @@ def _asin(value: Any, at: str, what: str) -> str:
 
 def _json_list(text: str, where: str, what: str) -> list[Any]:
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{where}, line {error.lineno}, column {error.colno}: expected JSON, a list of {what}; {error.msg} "

@@ -9,7 +9,6 @@ As a retrieval task (paper 3.4): one sentence is the text, and the gallery is al
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from maaf_lab.data.dataset import Dataset
 from maaf_lab.data.part import Counts, Part, one_of_each
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
-from maaf_lab.utils.files import plain_name, read_text
+from maaf_lab.utils.files import parse_json, plain_name, read_text
 
 ANNOTATIONS = "annotations"
 
@@ -105,7 +104,7 @@ class SpotTheDiff(Dataset):
         path = self._path(split)
         self.need(split, [path])
         try:
-            raw = json.loads(read_text(path))
+            raw = parse_json(read_text(path))
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: expected JSON, found a file cut short or damaged ({error}); copy it again") from error
         if not isinstance(raw, list) or not raw:
