@@ -5,7 +5,8 @@ pixels-{key}.npy        the squares, named after the contents of their image fil
 {list}.*.partial        a build's pixels and journal (see `build`); {list}.lock is held by the process that builds
 
 The folder may have come with somebody else's data. So a key is only a key where it looks like one, nothing is read or written
-through a link, and a `.cache` that is a link is not used.
+through a link, a `.cache` that is a link is not used, and some images are decoded and compared whenever a cache is opened. Whose
+the files are says nothing: a group shares its caches, and whoever unpacks an archive owns all that is in it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import re
 import stat
 import time
@@ -26,6 +28,7 @@ from tqdm.auto import tqdm
 
 from maaf_lab.data.cache.build import MAKE_ROOM, RECORD, Listing, fill
 from maaf_lab.data.cache.formats import STORES, PixelCache
+from maaf_lab.data.images import square
 from maaf_lab.data.split import Split
 from maaf_lab.errors import ConfigError, DataError, SaveError
 from maaf_lab.utils.files import locked, open_regular, remove_leftovers, why_not_writable, write_atomically
@@ -59,10 +62,13 @@ def pixel_cache(
     kept = Store(folder, listing)
     if cache_dir is None and folder.is_symlink():
         why = "it is a link, which may lead anywhere"
-    elif (found := kept.find()) is not None:
+    elif (found := kept.find()) is not None and (cache_dir is not None or _agrees(found, paths)):
         return found
     elif (why := why_not_writable(folder, end=".partial")) is None:
         try:
+            if found is not None:
+                warnings.warn(f"{found.path}: expected the pixels of the images, found others; built again", stacklevel=2)
+                kept.forget(found)
             return kept.build()
         except PermissionError as error:
             why = f"another user's files are in the way: {error}"
@@ -98,6 +104,11 @@ class Store:
             with contextlib.suppress(OSError, SaveError):  # a folder that cannot be written: hashed again next time
                 self._write_manifest(cache.key, new)
         return cache
+
+    def forget(self, cache: PixelCache) -> None:
+        """Remove a cache. Raises PermissionError where it is another user's."""
+        for file in (self.manifest, self._pixels(cache.key)):
+            file.unlink(missing_ok=True)
 
     def build(self) -> PixelCache:
         """Decode what no earlier build has decoded, move the result into place, open it. Waits for another process's build.
@@ -190,6 +201,19 @@ def _read(manifest: Path) -> tuple[str, np.ndarray]:
     except (OSError, ValueError, KeyError, TypeError, DataError):
         pass
     return "", np.zeros(0, RECORD)
+
+
+COMPARED, ALIKE = 8, 8  # images of a cache; steps of 255 by which JPEG and other versions of Pillow may differ on average
+
+
+def _agrees(cache: PixelCache, paths: list[Path]) -> bool:
+    """Whether some images, others each time, are those of their files. Damage is told by whoever reads the image or the file."""
+    for i in random.SystemRandom().sample(range(len(paths)), min(COMPARED, len(paths))):
+        with contextlib.suppress(OSError, DataError):
+            kept, made = cache.image(i).astype(int), square(paths[i], cache.size).astype(int)
+            if np.abs(kept - made).mean() > ALIKE:
+                return False
+    return True
 
 
 def _remove_links(*paths: Path) -> None:

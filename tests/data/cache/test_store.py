@@ -6,6 +6,8 @@ import os
 import pickle
 import threading
 import time
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,6 +191,20 @@ def test_a_key_is_no_path(tmp_path, make, decodes):
         PILImage.fromarray(noise()).save(split.images[0].path)
         make(split, 16)
         assert victim.read_bytes() == b"precious"
+
+
+def test_a_cache_of_other_pixels_is_not_used(tmp_path, make):
+    """It came with somebody's data, and all its hashes and checksums are right."""
+    split, other = write(tmp_path / "set", 7), write(tmp_path / "other", 14)
+    other = replace(other, images=other.images[7:], queries=())
+    own, forged = make(split, 16), make(other, 16)
+    expected = squares(own)
+    own.path.write_bytes(forged.path.read_bytes())
+    with pytest.warns(UserWarning, match="expected the pixels of the images, found others; built again"):
+        np.testing.assert_array_equal(squares(make(split, 16)), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(squares(make(split, 16)), expected)
 
 
 def test_nothing_is_written_through_links(split, make, decodes, tmp_path, monkeypatch):
