@@ -64,8 +64,8 @@ def css() -> Path:
 
 
 def run(number: int = 0) -> Path:
-    """One of two finished runs."""
-    return sorted(RUNS.glob("css-text_only-*"))[number]
+    """One of two finished runs, of this seed."""
+    return next((RUNS / str(number)).glob("css-text_only-*"))
 
 
 def inputs() -> None:
@@ -77,7 +77,7 @@ def inputs() -> None:
             )
         )
     for seed in (0, 1):
-        words = ("--model", "text_only", "--dataset", "css", "--data-root", css(), "--runs-root", RUNS, *SMOKE)
+        words = ("--model", "text_only", "--dataset", "css", "--data-root", css(), "--runs-root", RUNS / str(seed), *SMOKE)
         shell_of(lambda seed=seed, words=words: shell("train", *words, "--seed", seed, "--set", "train.warmup_steps=1"))
     shell_of(lambda: shell("record", run(1), "--out", HOME / "records"))
 
