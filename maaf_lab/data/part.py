@@ -84,7 +84,7 @@ def as_spelled(images: Sequence[Image]) -> Sequence[Image]:
 
     Folders are listed only where some of twenty images, from all of them, are not there.
     """
-    if all(images[i * len(images) // 20].path.exists() for i in range(min(20, len(images)))):
+    if all(os.path.exists(images[i * len(images) // 20].path) for i in range(min(20, len(images)))):
         return images
     there: dict[Path, dict[str, list[str]]] = {}
     found = []

@@ -408,7 +408,7 @@ def _changed(path: Path, content: bytes | None, restore: list[Callable[[], objec
 
 def _renamed(folder: Path, chance: random.Random, restore: list[Callable[[], object]]) -> None:
     """A folder or an image of another name."""
-    images = sorted(path for path in folder.rglob("*") if path.is_dir() or _is_image(path))
+    images = sorted(path for path in folder.rglob("*") if path.name != ".cache" and (path.is_dir() or _is_image(path)))
     path = chance.choice(images)
     name = str(
         chance.choice(

@@ -9,6 +9,7 @@ import pytest
 from faults.battery import TOLD, WORKS, faults
 from PIL import Image as PILImage
 
+from maaf_lab.data.part import as_spelled
 from maaf_lab.data.registry import open_dataset
 from maaf_lab.data.split import Image, Query
 from maaf_lab.errors import DataError
@@ -106,6 +107,7 @@ def mended(lab):
         TOLD("NOT COMPLETE"),
         lambda lab: css(lab, '{"dataset": "css", "dataset": "css", "origin": "synthetic css"}'),
     ),
+    ("an image whose name is too long", WORKS, lambda lab: as_spelled([Image("a", lab.folder / ("x" * 300) / "a.png", "a")])),
 )
 def test_annotations(fault, lab):
     fault(lab)
