@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,8 @@ class _Report:
                 experiment = experiment.without(self.failed)
                 given = {**given, "rows": list(experiment.rows)}
             done = execute(notebook, self.out / "notebooks", given, progress=False)
+            for file in done:  # the cell of parameters names folders
+                write_text(file, self._hide(file.read_text(encoding="utf-8")))
             if experiment:  # what the notebook has trained is finished: nothing is trained here
                 found = experiment.statements()
                 said = found[found["p"].notna()].to_dict("records")
@@ -210,6 +213,11 @@ class _Report:
             self.entries[key] = Entry(key, title, "failed", str(error), "", state)
         self.write()
 
+    @cached_property
+    def _hide(self) -> Callable[[str], str]:
+        given = self.parameters
+        return hider(self.notebooks / "x", OUT=self.out, DATA=given["data_root"], RUNS=given["runs_root"])
+
     def write(self) -> None:
         """report.json and the page."""
         order = [*TABLES, *figure_notebooks(self.notebooks)]
@@ -218,12 +226,10 @@ class _Report:
             if entry.page and entry.key not in self.articles:
                 with suppress(NotebookError):  # lost since; the notebook is executed again on the next call
                     self.articles[entry.key] = to_article((self.out / entry.page).with_suffix(".ipynb"))
-        given = self.parameters
-        hide = hider(self.notebooks / "x", OUT=self.out, DATA=given["data_root"], RUNS=given["runs_root"])
-        ordered = [replace(entry, why=hide(entry.why)) for entry in ordered]
-        failed = {name: hide(why) for name, why in self.failed.items()}
+        ordered = [replace(entry, why=self._hide(entry.why)) for entry in ordered]
+        failed = {name: self._hide(why) for name, why in self.failed.items()}
         write_json(self.out / "report.json", [asdict(entry) for entry in ordered])
-        page = report_html(ordered, self.articles, failed, given, self.synthetic)
+        page = report_html(ordered, self.articles, failed, self.parameters, self.synthetic)
         write_text(self.out / "index.html", page)
 
 
