@@ -99,7 +99,7 @@ test-browser: $(VENV)/.installed-dev  ## the explorers in JupyterLab in a real b
 	$(BIN)/python -m pytest tests/explorers/test_browser.py; \
 	$(TOOK)
 
-faults: $(VENV)/.installed-dev  ## the long campaign of bad inputs, damage and kills; FAULTS="--examples 200 --kills 50" by itself
+faults: $(VENV)/.installed-dev  ## bad inputs, kills, full disks, mutated files: hours; FAULTS="--kills 5 --disks 2 --minutes 1" shortens it
 	@nice $(BIN)/python tests/faults/campaign.py $(FAULTS)
 
 lab: $(VENV)/.installed  ## open JupyterLab in notebooks/
