@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,14 +74,15 @@ def one_of_each(groups: Sequence[Sequence[Query]]) -> Callable[[np.random.Genera
     return draw
 
 
-def lower_suffix(name: str) -> str:
-    """ "A.b.jpg" of "A.b.JPG"."""
-    stem, suffix = os.path.splitext(name)
+def spelling(name: str) -> str:
+    """ "A.b.jpg" of "A.b.JPG"; an accent is part of its letter, which files copied from a Mac may write as two signs."""
+    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name))
     return stem + suffix.lower()
 
 
 def as_spelled(images: Sequence[Image]) -> Sequence[Image]:
-    """The images with the files that are there where only the suffix's case differs ("a.JPG" for "a.jpg").
+    """The images with the files that are there where only the suffix's case or the writing of accents differs
+    ("a.JPG" for "a.jpg").
 
     Folders are listed only where some of twenty images, from all of them, are not there.
     """
@@ -94,7 +96,7 @@ def as_spelled(images: Sequence[Image]) -> Sequence[Image]:
             there[folder] = {}
             with contextlib.suppress(OSError):
                 for other in os.listdir(folder):
-                    there[folder].setdefault(lower_suffix(other), []).append(other)
-        spelled = there[folder].get(lower_suffix(name), [])
+                    there[folder].setdefault(spelling(other), []).append(other)
+        spelled = there[folder].get(spelling(name), [])
         found.append(replace(image, path=folder / spelled[0]) if len(spelled) == 1 and spelled[0] != name else image)
     return found

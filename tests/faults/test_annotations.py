@@ -190,3 +190,13 @@ def test_layouts_of_other_copies_are_read(dataset, change, tmp_path):
 
 def test_an_origin_with_thousands_of_digits_is_no_origin_that_can_be_drawn():
     assert not registry.can_draw_lazily(f"synthetic css v1 size=tiny pixels={'9' * 5000} seed=0")
+
+
+def test_an_accent_written_in_two_signs_is_the_same_name(tmp_path):
+    """As a Mac writes it in an archive; of two files that differ in nothing else the one that is named is read."""
+    one, two = "caf\xe9.jpg", "cafe\u0301.JPG"
+    (tmp_path / two).touch()
+    image = Image(one, tmp_path / one, one)
+    assert as_spelled([image])[0].path == tmp_path / two
+    (tmp_path / one).touch()
+    assert as_spelled([image])[0].path == tmp_path / one

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from maaf_lab.data.dataset import Dataset
-from maaf_lab.data.part import Counts, Part, lower_suffix
+from maaf_lab.data.part import Counts, Part, spelling
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import DataError
 from maaf_lab.utils.files import parse_json, read_text
@@ -156,7 +156,7 @@ class FashionIQ(Dataset):
         there: dict[str, Path] = {}  # by name, its suffix in lower case
         for place in (*(folder / category for category in CATEGORIES), folder):
             with contextlib.suppress(OSError):  # loading says why each image cannot be read
-                there |= {lower_suffix(name): place / name for name in sorted(os.listdir(place))}  # .jpg after .JPG
+                there |= {spelling(name): place / name for name in sorted(os.listdir(place))}  # .jpg after .JPG
         return {
             asin: next((there[asin + s] for s in SUFFIXES if asin + s in there), folder / f"{asin}{SUFFIXES[0]}")
             for asin in asins
