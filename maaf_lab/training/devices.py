@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 from collections.abc import Iterator
@@ -114,7 +115,10 @@ def processes_of_this_run(device: str | None = None) -> PartialState:
 
     _choose(device)
     with _own_surroundings(device):
-        return PartialState(cpu=device == "cpu")
+        state = PartialState(cpu=device == "cpu")
+    if state.num_processes > 1:  # else a thread that still listens may end the process with an error, when all is done
+        atexit.register(state.destroy_process_group)
+    return state
 
 
 def _choose(device: str | None) -> None:

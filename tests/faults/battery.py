@@ -203,10 +203,10 @@ class Lab:
             raise
         return Answer(process.returncode, said.decode(errors="backslashreplace"))
 
-    def train(self, *more: object, model: str = "text_only", steps: int = 2) -> Answer:
+    def train(self, *more: object, model: str = "text_only", steps: int = 2, warmup: int = 1) -> Answer:
         """`maaf-lab train` for two steps on tiny CSS."""
         where = ("--dataset", "css", "--data-root", self.css, "--runs-root", self.folder / "runs", "--profile", "smoke")
-        return self("train", "--model", model, *where, "--steps", steps, "--set", "train.warmup_steps=1", *more)
+        return self("train", "--model", model, *where, "--steps", steps, "--set", f"train.warmup_steps={warmup}", *more)
 
     def file(self, name: str, content: str | bytes = b"") -> Path:
         """A file in the folder."""

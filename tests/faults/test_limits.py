@@ -39,8 +39,9 @@ HUGE = 10**8
             ERROR(rf"train\.{name}: expected"),
             lambda lab, name=name: lab.train("--set", f"train.{name}={10**30}"),
         )
-        for name in ("warmup_steps", "checkpoint_every", "log_every", "group_size")
+        for name in ("checkpoint_every", "log_every", "group_size")
     ),
+    ("train.warmup_steps 10^30", ERROR(r"train\.warmup_steps: expected"), lambda lab: lab.train(warmup=10**30)),
     ("--steps 10^30", ERROR(r"train\.steps: expected"), lambda lab: lab.train(steps=10**30)),
     (
         "image channels",

@@ -28,6 +28,7 @@ for a, b in zip(wanted, found):
 distributed.all_reduce(loss.detach_())
 torch.testing.assert_close(loss / 2, whole)
 print("equal", rank)
+distributed.destroy_process_group()
 """
 
 
