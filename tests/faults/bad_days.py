@@ -9,11 +9,28 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from faults.battery import ERROR, REFUSED, WORKS, Answer, Kind
-from faults.jobs import HOME, LIMIT, SMOKE, Job, css, differences, digests, finished, jobs, leftovers, run, started, two_notebooks
+from faults.jobs import (
+    HOME,
+    LIMIT,
+    SMOKE,
+    WHOLE,
+    Job,
+    css,
+    differences,
+    digests,
+    finished,
+    jobs,
+    leftovers,
+    patience,
+    run,
+    started,
+    two_notebooks,
+)
 from faults.tally import answered, note
 
 FULL = r"No space left|room|free space|disk"
@@ -69,9 +86,10 @@ def _starved(job: Job, disk: Path, count: int, number: int) -> None:
         job.prepare(here)
 
     fresh()
-    before, begun = _free(disk), digests(here)
-    code, said = finished(started(lambda: job.run(here)))
-    if code:
+    before, begun, start = _free(disk), digests(here), time.monotonic()
+    code, said = finished(started(lambda: job.run(here)), WHOLE)
+    limit = patience(time.monotonic() - start)
+    if code != 0:
         raise RuntimeError(f"{job.name}: exit code {code}: {said[-2000:]}")
     needed, expected = max(before - _free(disk), 200_000), digests(here)  # more than a file that is replaced adds
     for n in range(count):
@@ -79,14 +97,14 @@ def _starved(job: Job, disk: Path, count: int, number: int) -> None:
         left = int(random.Random(f"{number}-{job.name}-{n}").uniform(0, 0.95) * needed)
         filler = disk / "filler"
         _fill(filler, _free(disk) - left)
-        code, said = finished(started(lambda: job.run(here)))
+        code, said = finished(started(lambda: job.run(here)), limit)
         outcome, why = _told(job, code, said, digests(here), begun, expected)
         if outcome in ("clear error", "worked") and (tmp := [name for name in leftovers(here) if name.endswith(".tmp")]):
             outcome, why = "lost", f"left over: {tmp}"
         filler.unlink()
         if outcome in ("clear error", "worked"):
-            again, said = finished(started(lambda: job.run(here)))
-            if again or (why := differences(digests(here), expected)) or (why := ", ".join(leftovers(here))):
+            again, said = finished(started(lambda: job.run(here)), limit)
+            if again != 0 or (why := differences(digests(here), expected)) or (why := ", ".join(leftovers(here))):
                 outcome, why = "lost", f"with room again: exit code {again}, {why}: {said}"
         note("full disks", f"{job.name} {n}: {left:,} of {needed:,} bytes", outcome, why)
 

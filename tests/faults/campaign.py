@@ -6,8 +6,9 @@ examples: random values of settings, of options, and damaged files, each as ofte
 mutated files for each reader. Prints what should not be as it comes, and in the end what came of each kind of input:
 
 clear error, worked: as expected. traceback: an error that is not the lab's. wrong: an answer of the other kind, or without a
-word a result that damage has changed. hang: over 10 seconds or 2 GB, for a whole command over three minutes. lost: after a kill
-or a full disk the same command does not end in the same files, or something is left over. crash: the interpreter ended.
+word a result that damage has changed. hang: over 10 seconds or 2 GB, for a whole command over three minutes and over four times
+what it takes otherwise. lost: after a kill or a full disk the same command does not end in the same files, or something is left
+over. crash: the interpreter ended.
 """
 
 from __future__ import annotations

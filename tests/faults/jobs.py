@@ -40,6 +40,7 @@ for _module in (  # what commands import when they need it: once here, not in ea
 
 DATA, RUNS, SAID, MARK = HOME / "data", HOME / "runs", HOME / "said.txt", "MAAF_LAB_CAMPAIGN"
 LIMIT = 180  # seconds for a command
+WHOLE = 1_800  # for one without a fault, which is measured: the machine may be busy
 SMOKE = ("--profile", "smoke", "--steps", "2")
 
 
@@ -188,6 +189,11 @@ def started(how: Callable[[], object]) -> int:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def patience(took: float) -> float:
+    """How many seconds a command may take after a fault, if it took so many without."""
+    return max(LIMIT, 4 * took)
 
 
 def finished(pid: int, seconds: float = LIMIT) -> tuple[int | None, str]:

@@ -10,7 +10,7 @@ import signal
 import time
 
 from faults.battery import DEFECT
-from faults.jobs import HOME, Job, differences, digests, finished, jobs, left_running, leftovers, started
+from faults.jobs import HOME, WHOLE, Job, differences, digests, finished, jobs, left_running, leftovers, patience, started
 from faults.tally import note
 
 HERE = HOME / "here"  # always the same folder: notebooks and settings name it
@@ -29,9 +29,9 @@ def uninterrupted(job: Job) -> tuple[float, dict[str, str]]:
     for _ in range(2):
         fresh(job)
         start = time.monotonic()
-        code, said = finished(started(lambda: job.run(HERE)))
+        code, said = finished(started(lambda: job.run(HERE)), WHOLE)
         seen.append((time.monotonic() - start, digests(HERE)))
-        if code:
+        if code != 0:
             raise RuntimeError(f"{job.name}: exit code {code}: {said[-2000:]}")
     if why := differences(seen[1][1], seen[0][1]):
         raise RuntimeError(f"{job.name}: twice the same command, and not the same files: {why}")
@@ -58,8 +58,8 @@ def _killed(job: Job, took: float, expected: dict[str, str], chance: random.Rand
         pid = started(lambda: job.run(HERE))
         time.sleep(moment)
         (os.killpg if sent == signal.SIGINT else os.kill)(pid, sent)
-        code, said = finished(pid)
-        if code:
+        code, said = finished(pid, patience(took))
+        if code != 0:
             break  # else it had ended before
     when = f"{signal.Signals(sent).name} after {moment:.2f} of {took:.2f} s"
     if code is None:
@@ -69,7 +69,7 @@ def _killed(job: Job, took: float, expected: dict[str, str], chance: random.Rand
     for path in HERE.rglob("*.tmp"):  # a half file may be another process's: it is removed when it is old
         os.utime(path, (time.time() - DAY,) * 2)
     second = started(lambda: job.run(HERE))
-    code, said = finished(second)
+    code, said = finished(second, patience(took))
     if code is None:
         return "hang", f"{when}, then it did not end: {said}"
     if "Traceback (most recent call last)" in said or DEFECT in said:
