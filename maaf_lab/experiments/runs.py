@@ -3,11 +3,12 @@
 {dataset}-{model}-{hash}/  config.json  environment.json  vocabulary.json  log.csv  model.safetensors  state/
                            rankings.parquet  metrics.json   (written last: a folder with it is finished)
                            folders.json   (where its data stood on this machine: never recorded or copied)
-                           metrics-{what}.json  rankings-{what}.parquet   (of another split, or of other data than it is named by)
+                           metrics-{what}.json  rankings-{what}.parquet   (of another split, or of other annotations or images)
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import platform
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from maaf_lab.config import RunConfig
+from maaf_lab.data import registry as datasets
 from maaf_lab.data.split import reworded
 from maaf_lab.errors import LabError, RunError
 from maaf_lab.experiments.records import Record, add_record, records
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # models that come with the lab
 FOLDERS = "folders.json"
+IMAGE_FILES = "image_files"  # in metrics.json a hash; in environment.json and folders.json one of each split
 RETRAIN = "Put the file back, or delete the run's folder and train it again."
 RANK_AGAIN = "Run `maaf-lab evaluate` on the run: its numbers stand there, and are counted again."
 
@@ -152,6 +155,26 @@ class Run:
                 f"now: maaf-lab evaluate {self.folder} --data-root DIR"
             )
         return root
+
+    def image_files(self, split: str) -> str:
+        """The hash of the images of a split on which the run's numbers rest (see `PixelCache.files`); "" where it is not known:
+        of synthetic data, whose origin says everything, and of runs of earlier versions."""
+        with contextlib.suppress(LabError):  # damaged, or none yet
+            usual = split == datasets.evaluation(self.config.data.dataset)
+            if isinstance(found := Run(self.folder, self.record, "" if usual else f"-{split}").metrics.get(IMAGE_FILES), str):
+                return found
+        with contextlib.suppress(LabError):
+            if isinstance(both := self.environment.get(IMAGE_FILES), dict):
+                return str(both.get(split, ""))
+        return ""
+
+    @property
+    def began_with(self) -> dict[str, str]:
+        """A split -> the hash of the images with which the training began here; empty where that is not known."""
+        with contextlib.suppress(LabError):
+            if isinstance(both := self._json(FOLDERS).get(IMAGE_FILES), dict):
+                return both
+        return {}
 
     @property
     def rankings(self) -> Rankings:

@@ -16,11 +16,11 @@ import torch
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import check_workers, set_seed
-from maaf_lab.data.cache import pixel_cache
-from maaf_lab.data.split import Split
+from maaf_lab.data.cache import image_files, pixel_cache
+from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.data.text import cut_short, wordless
-from maaf_lab.errors import ConfigError, RunError
-from maaf_lab.experiments.runs import FOLDERS, Run, environment
+from maaf_lab.errors import ConfigError, DataError, RunError
+from maaf_lab.experiments.runs import FOLDERS, IMAGE_FILES, Run, environment
 from maaf_lab.models.checkpoints import save_model
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.models.weights import fingerprint
@@ -68,6 +68,8 @@ def train_and_evaluate(
         torch_device(device)  # what is not there is told of a finished run too
     check_workers(workers)
     if run.finished:
+        if other := _other_images(run, config, data_root):
+            warnings.warn(f"{other}. The run's numbers are of its own, and nothing was trained or ranked", stacklevel=3)
         return run
     check_compile(config, recompute)
     found = datasets.origin(config.data.dataset, data_root)
@@ -84,7 +86,7 @@ def train_and_evaluate(
                 test = datasets.load(
                     config.data.dataset, data_root, datasets.evaluation(config.data.dataset), config.data.missing
                 )
-                pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
+                test_cache = pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
             cache = pixel_cache(
                 train_split, config.data.pixels, progress=progress and processes.is_main_process, store=config.data.cache
             )
@@ -92,25 +94,57 @@ def train_and_evaluate(
             print(f"{train_split.title}: {told}; a query without a word is its reference alone", file=sys.stderr)
         if processes.is_main_process and (told := cut_short(train_split.texts)):
             print(f"{train_split.title}: {told}", file=sys.stderr)
+        pictures = {}
+        if not is_synthetic(train_split.origin) and processes.is_main_process:
+            pictures = {IMAGE_FILES: {test.name: test_cache.files, train_split.name: cache.files}}
+            _expect_images_of_checkpoint(run, pictures[IMAGE_FILES], data_root)
         set_seed(config.train.seed)
         model = build_model(config.model, build_vocabulary(config.model, train_split.vocabulary_texts))
         if processes.is_main_process:
             write_json(run.folder / "config.json", config.to_dict())
-            write_json(run.folder / FOLDERS, {"data_root": str(Path(data_root).resolve())})
+            write_json(run.folder / FOLDERS, {"data_root": str(Path(data_root).resolve()), **pictures})
         seconds = fit(
             model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute, progress=progress
         )
         if processes.is_main_process:
-            ran = {"train_seconds": round(seconds, 1), "train_data": train_split.origin}
+            ran = {"train_seconds": round(seconds, 1), "train_data": train_split.origin, **pictures}
             ran["weights"] = fingerprint(model.state_dict())
             if (vectors := model.word_vectors()) is not None:
                 ran["word_vectors"] = str(vectors)
             write_json(run.folder / "environment.json", {**environment(model.device), **ran})
             save_model(run.folder, model, config)
+    elif other := _other_images(run, config, data_root):
+        raise RunError(f"{other}. It is trained and not ranked yet: name the folder that holds its own")
     if processes.is_main_process:
         evaluate(run, data_root, device=device, progress=progress)
     processes.wait_for_everyone()
     return run
+
+
+def _other_images(run: Run, config: RunConfig, data_root: str | Path) -> str:
+    """That a folder has other images than those that a trained run rests on; "" where it has the same, or nobody knows."""
+    data, other = config.data, []
+    for split in dict.fromkeys((datasets.evaluation(data.dataset), "train")):
+        if own := run.image_files(split):
+            try:
+                found = image_files(datasets.load(data.dataset, data_root, split, data.missing), data.pixels, data.cache)
+            except DataError:  # missing or damaged: at least these are not the run's
+                found = "some that cannot be read"
+            if found != own:
+                other.append(f"{split} {own}, found {found}")
+    return f"{run.name}: expected its images ({'; '.join(other)} in {data_root})" if other else ""
+
+
+def _expect_images_of_checkpoint(run: Run, found: dict[str, str], data_root: str | Path) -> None:
+    """Raises RunError where a run that was stopped would go on with other images than it began with."""
+    if (run.folder / "state" / "checkpoint.pt").exists() and found != (began := run.began_with or found):
+        other = "; ".join(
+            f"{split} {began.get(split)}, found {files}" for split, files in found.items() if files != began.get(split)
+        )
+        raise RunError(
+            f"{run.name}: expected the images that it began with ({other} in {data_root}); name the folder that holds them, or "
+            f"delete {run.folder / 'state'} to begin anew with these"
+        )
 
 
 def evaluate(
@@ -125,8 +159,9 @@ def evaluate(
     """Rank a split, by default the dataset's usual one, with the run's trained model; writes rankings.parquet, metrics.json.
 
     missing: "error" or "skip" instead of what the run's settings say of queries whose images are missing or damaged.
-    The ranks of another split, or of other data than the run's settings name, are no numbers of this run: they are written to
-    files of their own, metrics-{what}.json and rankings-{what}.parquet, which the returned run reads.
+    The ranks of another split, of other data than the run's settings name, or of other images than its own result was ranked on,
+    are no numbers of this run: they are written to files of their own, metrics-{what}.json and rankings-{what}.parquet, which
+    the returned run reads.
     """
     config = run.config
     usual = datasets.evaluation(config.data.dataset)
@@ -136,10 +171,14 @@ def evaluate(
     own = config.data.origin
     dropped = config.data.missing == "skip" and test.origin.startswith(f"{own}; ")  # what follows says how many queries
     elsewhere = bool(own) and test.origin != own and not dropped
-    named = [test.name] * (test.name != usual) + [hashlib.sha256(test.origin.encode()).hexdigest()[:8]] * elsewhere
-    run = Run(run.folder, result="".join(f"-{part}" for part in named))
     model = run.load_model(make_accelerator("fp32", device).device)
     cache = pixel_cache(test, config.data.pixels, progress=progress, store=config.data.cache)
+    images = "" if is_synthetic(test.origin) else cache.files  # what a synthetic origin names has no other images
+    own_images = run.image_files(test.name)
+    redrawn = not elsewhere and bool(own_images and images) and images != own_images
+    what = hashlib.sha256(f"{test.origin} {images}".strip().encode()).hexdigest()[:8]
+    named = [test.name] * (test.name != usual) + [what] * (elsewhere or redrawn)
+    run = Run(run.folder, result="".join(f"-{part}" for part in named))
     start = time.monotonic()
     queries, gallery = embed_split(model, test, cache, transform=config.data.transform, progress=progress)
     rankings = rank(queries, gallery, test, progress=progress)
@@ -147,10 +186,13 @@ def evaluate(
     rankings.save(run.folder / f"rankings{run.result}.parquet")
     found = summary(rankings, test, time.monotonic() - start)
     trained_on = run.environment.get("train_data", "") if (run.folder / "environment.json").is_file() else ""
-    if elsewhere:
-        found["data"] += f" (other data than the run's: {own})"
+    if images:
+        found[IMAGE_FILES] = images
+    if elsewhere or redrawn:
+        kind, expected, there = ("images", own_images, images) if redrawn else ("data", own, test.origin)
+        found["data"] += f" (other {kind} than the run's: {expected})"
         warnings.warn(
-            f"{run.name}: expected its data, {own!r}, found {test.origin!r}: what follows is of these, and is kept in "
+            f"{run.name}: expected its {kind}, {expected!r}, found {there!r}: what follows is of these, and is kept in "
             f"metrics{run.result}.json. The run's own numbers stay as they are",
             stacklevel=2,
         )

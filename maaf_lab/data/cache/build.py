@@ -87,6 +87,11 @@ class Listing:
         contents = records["sha256"].tobytes().hex(" ", 32)
         return hashlib.sha256(f"{VERSION} {self.size}{self.kind.tag} {contents}".encode()).hexdigest()[:20]
 
+    @staticmethod
+    def files(records: np.ndarray) -> str:
+        """`PixelCache.files`: what the image files hold, at whatever size and in whatever encoding they are kept."""
+        return f"sha256:{hashlib.sha256(records['sha256'].tobytes()).hexdigest()[:12]}"
+
     def refreshed(self, records: np.ndarray) -> np.ndarray:
         """Current records of the first files. Only files whose stats differ are hashed; zeros for one that cannot be read."""
 

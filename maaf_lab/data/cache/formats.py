@@ -30,11 +30,13 @@ class PixelCache:
 
     key: the same for the same image files at the same size. size: S. nbytes: of all images, in the file or in memory. Safe to
     send to other processes: they map the same file.
+    files: "sha256:" and 12 digits of the hash of all image files, in order; the same at every size ("" in other processes).
     """
 
     store: ClassVar[str] = "raw"
     suffix: ClassVar[str] = ".npy"
     tag: ClassVar[str] = ""  # of the encoding, in the key
+    files: str = ""
 
     def __init__(self, key: str, pixels: np.ndarray, path: Path | None, checks: np.ndarray | None = None) -> None:
         """checks: (N,) uint32, the CRC-32 of each image as it is stored."""

@@ -80,8 +80,21 @@ def pixel_cache(
         stacklevel=2,
     )
     out = io.BytesIO()
-    key = listing.key(fill(listing, out, io.BytesIO()))
-    return listing.kind.in_memory(key, np.frombuffer(out.getbuffer(), np.uint8), len(paths), size)
+    records = fill(listing, out, io.BytesIO())
+    made = listing.kind.in_memory(listing.key(records), np.frombuffer(out.getbuffer(), np.uint8), len(paths), size)
+    made.files = listing.files(records)
+    return made
+
+
+def image_files(split: Split, size: int, store: str = "raw") -> str:
+    """`pixel_cache(split, size, store=store).files` without decoding anything: only what no cache knows is read.
+
+    Raises DataError naming files that are missing.
+    """
+    paths = [Path(image.path) for image in split.images]
+    folder, listing = default_folder(paths), Listing(split.title, paths, size, STORES[store], False)
+    _, known = _read(Store(folder, listing).manifest) if not folder.is_symlink() else ("", np.zeros(0, RECORD))
+    return listing.files(listing.refreshed(known if len(known) == len(paths) else np.zeros(len(paths), RECORD)))
 
 
 class Store:
@@ -97,9 +110,9 @@ class Store:
         if len(old) != len(self.listing.stats):
             return None
         if np.array_equal(old["stat"], self.listing.stats):
-            return self._open(key)
+            return self._open(key, old)
         new = self.listing.refreshed(old)
-        cache = self._open(self.listing.key(new))
+        cache = self._open(self.listing.key(new), new)
         if cache is not None:
             with contextlib.suppress(OSError, SaveError):  # a folder that cannot be written: hashed again next time
                 self._write_manifest(cache.key, new)
@@ -156,18 +169,19 @@ class Store:
         """Move a finished build into place and remove the pixels of older contents of the same images."""
         key, (old, _) = self.listing.key(records), _read(self.manifest)
         self._write_manifest(key, records)  # first: a kill here leaves a finished build, which the next one moves
-        if self._open(key) is None:
+        if self._open(key, records) is None:
             os.replace(pixels, self._pixels(key))
         self._sweep(old if old != key else "")
-        cache = self._open(key)
+        cache = self._open(key, records)
         if cache is None:
             raise DataError(f"{self._pixels(key)} was just written and cannot be read back: pass another cache_dir")
         return cache
 
-    def _open(self, key: str) -> PixelCache | None:
+    def _open(self, key: str, records: np.ndarray) -> PixelCache | None:
         try:
             open_regular(self._pixels(key), links=False).close()
             cache = self.listing.kind.load(self._pixels(key), key)
+            cache.files = self.listing.files(records)
         except (OSError, ValueError, EOFError, DataError):  # missing or damaged: built again
             return None
         return cache if (len(cache), cache.size) == (len(self.listing.paths), self.listing.size) else None
