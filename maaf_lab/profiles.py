@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from maaf_lab.arguments import checked
 from maaf_lab.config import RunConfig
 from maaf_lab.errors import ConfigError
 from maaf_lab.utils.registry import DATASETS
@@ -47,6 +48,7 @@ _LAPTOP = {
 PROFILES: dict[str, dict[str, Any]] = {"paper": {}, "laptop": _LAPTOP, "smoke": _SMOKE}
 
 
+@checked
 def profile_config(profile: str, dataset: str, **changes: Any) -> RunConfig:
     """The settings of `profile` ("smoke", "laptop", "paper") for `dataset`, with dotted `changes` on top.
 

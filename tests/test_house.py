@@ -26,6 +26,7 @@ FLOORS = (
     ("config",),
     ("notebooks",),
     ("utils",),
+    ("arguments",),
     ("errors",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

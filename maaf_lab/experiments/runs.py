@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from maaf_lab.arguments import checked, expected
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.split import reworded
@@ -66,7 +67,7 @@ class Run:
     result: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder))  # people pass text
+        object.__setattr__(self, "folder", Path(expected("Run", "folder", self.folder, str | Path)))  # people pass text
 
     @property
     def name(self) -> str:
@@ -90,8 +91,7 @@ class Run:
         """The object in a JSON file, with the keys `needed` and values of these types; else a RunError that names the file."""
         path, again = self.folder / name, _again(name)
         if (text := self.text(name)) is None:
-            if self.record is None and not self.folder.is_dir():
-                raise RunError(f"{self.folder}: no such run folder")
+            self._expect_folder()
             raise RunError(f"{self.folder}: expected {name}, found none: not finished. Start the run again to go on.")
         try:
             found = parse_json(text)
@@ -102,6 +102,11 @@ class Run:
         if wrong := [key for key, kind in needed.items() if not isinstance(found.get(key), kind)]:
             raise RunError(f"{path}: expected {', '.join(needed)}, found no {', '.join(wrong)} as they should be. {again}")
         return found
+
+    def _expect_folder(self) -> None:
+        if self.record is None and not self.folder.is_dir():
+            by_name = f"; by its name alone a run is found with maaf_lab.experiments.runs.find_run({self.name!r})"
+            raise RunError(f"{self.folder}: no such run folder{by_name if len(self.folder.parts) == 1 else ''}")
 
     @property
     def config(self) -> RunConfig:
@@ -132,6 +137,7 @@ class Run:
         import pandas as pd
 
         if (text := self.text("log.csv")) is None:
+            self._expect_folder()
             raise RunError(f"{self.folder}: expected log.csv, found none: the run was not started here")
         try:
             log = pd.read_csv(io.StringIO(text))
@@ -152,7 +158,7 @@ class Run:
         if not root.is_dir():
             raise RunError(
                 f"{self.folder}: expected its data in {root}, where it was trained, found no such folder. Say where the data is "
-                f"now: maaf-lab evaluate {self.folder} --data-root DIR"
+                f"now: data_root, or maaf-lab evaluate {self.folder} --data-root DIR"
             )
         return root
 
@@ -180,6 +186,7 @@ class Run:
     def rankings(self) -> Rankings:
         if self.record is not None:
             return self.record.rankings
+        self._expect_folder()
         return Rankings.load(self.folder / f"rankings{self.result}.parquet")
 
     def damage(self, settings: str = "") -> LabError | None:
@@ -204,6 +211,7 @@ class Run:
 
     def load_model(self, device: str = "cpu") -> ComposedModel:
         """The trained model, in evaluation mode."""
+        self._expect_folder()
         return load_model(self.folder, device)
 
     def __repr__(self) -> str:
@@ -304,6 +312,7 @@ def finished_runs(root: str | Path) -> list[Run]:
     return [run for _, run in sorted((recorded | own).items())]
 
 
+@checked
 def ledger(*roots: str | Path) -> pd.DataFrame:
     """All finished runs in some folders as one tidy frame: a line per run and metric, with protocol and provenance.
 

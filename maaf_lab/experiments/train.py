@@ -9,10 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
+from maaf_lab.arguments import checked
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import check_workers, set_seed
@@ -45,13 +46,14 @@ def _threads_as_before() -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+@checked
 @_threads_as_before()
 def train_and_evaluate(
-    config: RunConfig,
+    config: Annotated[RunConfig, "a RunConfig, as profile_config makes it"],
     data_root: str | Path,
     runs_root: str | Path,
     *,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     workers: int = 0,
     recompute: bool = False,
     progress: bool = True,
@@ -60,7 +62,7 @@ def train_and_evaluate(
 
     data_root: the folder of `config.data.dataset`. Everything that could stop the run (missing images, an unknown name) is
     checked before the first step. The same call goes on with a run that was stopped. workers, recompute: see
-    `training.fit`.
+    `training.fit`. Raises ConfigError for arguments of another kind.
     Under `accelerate launch` all processes call this; the first one alone writes and evaluates.
     """
     run = Run(Path(runs_root) / config.name)

@@ -13,6 +13,7 @@ import ipywidgets
 import numpy as np
 import traitlets
 
+from maaf_lab.arguments import checked
 from maaf_lab.errors import ConfigError, LabError
 from maaf_lab.explorers.page.html import HERE
 from maaf_lab.explorers.page.svg import escaped, shown, to_png
@@ -64,6 +65,7 @@ class View(ipywidgets.VBox):
         """What is shown, in words: the explorer's repr."""
         raise NotImplementedError(f"{type(self).__name__} does not define describe")
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """`x.html`: a page that works without a kernel or a network; `x.svg`, `x.png`: the current view.
 
@@ -112,12 +114,13 @@ class Explorer(View):
         """Show a query of the split, by its number. ConfigError outside the split."""
         raise NotImplementedError(f"{type(self).__name__} does not define show_query")
 
-    def compare(self, run: str) -> None:
+    def compare(self, run: str | Path) -> None:
         """Set a second run beside the first, "" for none. ConfigError where it does not fit, RunError where there is none."""
         raise NotImplementedError(f"{type(self).__name__} does not define compare")
 
     # --- shared ----------------------------------------------------------------------------------------------------------
 
+    @checked
     def control(self, label: str) -> Any:
         """The box, list, slider or button with this label, or with this tooltip: `explorer.control("query").value = 40`."""
         known = [widget for widget in _within(self) if getattr(widget, "description", "") or getattr(widget, "tooltip", "")]
@@ -211,7 +214,9 @@ class ModelExplorer(Explorer):
         if not 0 <= query <= self.last:
             raise ConfigError(f"expected a query from 0 to {self.last:,}, found {query}")
 
-    def compare(self, run: str) -> None:
+    @checked
+    def compare(self, run: str | Path) -> None:
+        run = str(run)
         models = [self.models[0], self.models[0].with_second(run)] if run else self.models[:1]
         before, self.models = self.models, models
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import ipywidgets
 
+from maaf_lab.arguments import checked
 from maaf_lab.explorers.attention.widget import AttentionExplorer
 from maaf_lab.explorers.base import View
 from maaf_lab.explorers.modifications.widget import ModificationExplorer
@@ -38,6 +39,7 @@ class LinkedExplorers(View):
             rows += [ipywidgets.HTML(f"<h3 style='margin:14px 0 2px'>{title}</h3>"), part]
         super().__init__(rows)
 
+    @checked
     def show_query(self, query: int) -> None:
         """Show a query of the split in all three, by its number. ConfigError outside the split."""
         self.modifications.show_query(query)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maaf_lab.arguments import checked
 from maaf_lab.config import ModelConfig, model_config
 from maaf_lab.data.text import Vocabulary, tokenize
 from maaf_lab.errors import ConfigError, DataError
@@ -46,6 +47,7 @@ TEXTS = {"lstm": "lstm", "embeddings": "embedding", "transformer": "transformer"
 Rules = list[tuple[str, str | None]]
 
 
+@checked
 def load_foreign_checkpoint(
     path: str | Path, vocabulary_texts: Iterable[str], *, word_order: str = "auto", bert: str = "bert-base-uncased"
 ) -> ComposedModel:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maaf_lab.arguments import checked
 from maaf_lab.notebooks.files import WIDGET_VIEW, as_text, clear_metadata, mime_bundles, read
 from maaf_lab.utils.files import write_text
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import nbformat
 
 
+@checked
 def clean(notebook: str | Path, *, check: bool = False) -> bool:
     """Makes a notebook fit to be committed; True where that changed it (with check=True it is only looked at).
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maaf_lab.arguments import checked
 from maaf_lab.notebooks.files import WIDGET_VIEW, mime_bundles, read
 from maaf_lab.utils.files import write_text
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import nbformat
 
 
+@checked
 def to_html(notebook: str | Path) -> Path:
     """Writes `name.html` beside a notebook: one file that loads nothing from the network, so it works offline.
 
@@ -34,6 +36,7 @@ def to_html(notebook: str | Path) -> Path:
 NOT_ON_A_PAGE = "not-on-a-page"  # the tag of a cell that prints, for the tests, what the cell before it shows
 
 
+@checked
 def to_article(notebook: str | Path) -> str:
     """The prose, tables and pictures of an executed notebook as a piece of HTML.
 

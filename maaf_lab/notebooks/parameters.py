@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from maaf_lab.arguments import checked
 from maaf_lab.errors import ConfigError
 from maaf_lab.notebooks.files import NotebookError, read
 from maaf_lab.utils.wording import did_you_mean
@@ -20,6 +21,7 @@ PARAMETERS_TAG = "parameters"
 _INJECTED = "# Parameters"  # the first line of the cell that papermill writes
 
 
+@checked
 def declared_parameters(notebook: str | Path) -> dict[str, Any]:
     """The names and default values of a notebook's `parameters` cell; empty where it has none.
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from maaf_lab.arguments import checked
 from maaf_lab.errors import ConfigError
 from maaf_lab.notebooks.cleaning import clean, cleaned
 from maaf_lab.notebooks.files import NotebookError, as_text, clear_metadata, read
@@ -26,6 +27,7 @@ class Executed(NamedTuple):
     html: Path
 
 
+@checked
 def execute(
     notebook: str | Path,
     output_dir: str | Path,
@@ -46,6 +48,8 @@ def execute(
 
     source, given = Path(notebook), dict(parameters or {})
     refuse(source.name, declared_parameters(source), given, given)
+    if Path(output_dir).suffix in (".ipynb", ".html"):
+        raise ConfigError(f"execute: output_dir: expected a folder, to hold {source.name}, found a file's name: {output_dir}")
     folder = make_folder(given_path(Path(output_dir)))
     target = folder / source.name
     if target.resolve() == source.resolve():
@@ -74,6 +78,7 @@ def execute(
     return Executed(target, to_html(target))
 
 
+@checked
 def refresh(notebook: str | Path, *, timeout: float | None = None) -> None:
     """Runs a notebook with its defaults and saves it, cleaned, in its place: how a committed notebook is made.
 
@@ -111,9 +116,10 @@ def _kernel(path: Path) -> dict[str, Any]:
     return {"kernel_name": name, "kernel_manager_class": ThisPython}
 
 
-def check_kernel(path: Path) -> None:
+@checked
+def check_kernel(path: str | Path) -> None:
     """Raises NotebookError where a notebook names a kernel that is not installed: to be called before anything is trained."""
-    _kernel(path)
+    _kernel(Path(path))
 
 
 def _installed(name: str, path: Path) -> str:

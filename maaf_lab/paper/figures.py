@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
+from maaf_lab.arguments import checked
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel
 from maaf_lab.models.registry import build_model, build_vocabulary
@@ -16,6 +19,7 @@ from maaf_lab.utils.paths import own_folder, records_folder
 EXPERIMENTS: dict[str, type[FigureExperiment]] = {experiment.dataset: experiment for experiment in (CSSFigures, GarmentFigures)}
 
 
+@checked
 def open_figures(
     dataset: str = "css",
     *,
@@ -25,7 +29,7 @@ def open_figures(
     records: str | Path = "",
     out: str | Path = "",
     steps: int = 0,
-    device: str = "",
+    device: str | torch.device | None = "",
 ) -> FigureExperiment:
     """The analyses behind the figures on a dataset, "css" or "fashion_iq".
 
@@ -45,6 +49,7 @@ def open_figures(
     )
 
 
+@checked
 def untrained(profile: str, dataset: str, text: str) -> ComposedModel:
     """A profile's MAAF with random weights, which knows the words of `text`: enough to ask it for its shapes."""
     config = profile_config(profile, dataset, **{"model.name": "maaf", "model.image_weights": "none"})

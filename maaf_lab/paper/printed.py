@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from maaf_lab.arguments import checked
 from maaf_lab.errors import ConfigError
 from maaf_lab.paper.tables import TABLES
 
 _FOLDER = Path(__file__).parent
 
 
+@checked
 def paper_table(key: str | int) -> pd.DataFrame:
     """Table `key` ("1" ... "7", "S1" ... "S5") as printed, to stand beside our own numbers.
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from maaf_lab.analysis.modification_types import has_modification_type
+from maaf_lab.arguments import checked
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.images import decode
@@ -22,7 +24,7 @@ from maaf_lab.experiments.runs import finished_run
 from maaf_lab.experiments.sources import SYNTHETIC_SEED, Source
 from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.table_results import TableRuns, comparisons_frame, judged, run_table, statements_frame, table_frame
-from maaf_lab.paper.tables import Table, row_configs, table
+from maaf_lab.paper.tables import Table, different_seeds, row_configs, table
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import lazy_split
 from maaf_lab.utils.paths import own_folder, records_folder
@@ -258,6 +260,7 @@ def _each_type_in_turn(pairs: list[tuple[int, int, str]], count: int, seed: int)
     return [in_turn[n % len(in_turn)][n // len(in_turn)] for n in range(count)]
 
 
+@checked
 def open_table(
     key: str | int,
     *,
@@ -265,22 +268,21 @@ def open_table(
     data_root: str | Path = "",
     runs_root: str | Path = "",
     records: str | Path = "",
-    seeds: Sequence[int] = (0,),
-    rows: Sequence[str] = (),
+    seeds: Iterable[int] = (0,),
+    rows: Iterable[str] = (),
     steps: int = 0,
-    device: str = "",
+    device: str | torch.device | None = "",
     executor: str | Executor = "local",
 ) -> TableExperiment:
-    """A table ready to run. rows: labels, none for all. steps: 0 for the profile's own.
+    """A table ready to run. rows: labels, none for all. seeds: each once. steps: 0 for the profile's own.
 
     executor: where missing runs are trained: "local", "ray" or a function (see `executors.Executor`).
     data_root, runs_root: "" for the lab's own folders, data/ and runs/ of a clone. records: a folder of finished runs that are
     read, never written; "lab" for those that come with the notebooks.
+    Raises ConfigError for what no table, row, profile or seed can be, before anything is drawn or trained.
     """
     chosen = table(key)
     paper_table(chosen.key)  # a table without its CSV is refused before anything is trained
-    if not seeds:
-        raise ConfigError("seeds: expected at least one, found none")
     for dataset in chosen.datasets:
         profile_config(profile, dataset)  # an unknown profile is refused here
     changes = {"train.steps": int(steps)} if steps else {}
@@ -290,7 +292,7 @@ def open_table(
         own_folder(data_root, "data"),
         own_folder(runs_root, "runs"),
         str(records_folder(records) or ""),
-        tuple(int(s) for s in seeds),
+        different_seeds(seeds),
         tuple(chosen.row(label).label for label in rows),
         device or None,
         get_executor(executor),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from maaf_lab.analysis.by_modification import by_modification_type
+from maaf_lab.arguments import checked
 from maaf_lab.experiments.executors import Executor, first_line, run_missing
 from maaf_lab.experiments.runs import Run, finished_run
 from maaf_lab.paper.printed import paper_table
-from maaf_lab.paper.tables import Comparison, Table, row_configs, table
+from maaf_lab.paper.tables import Comparison, Table, different_seeds, row_configs, table
 from maaf_lab.retrieval.metrics import Estimate, holm, mean_recall, paired_gain, paired_p
 from maaf_lab.retrieval.rankings import Rankings
 
@@ -45,6 +47,7 @@ class TableRuns(UserDict[str, list[Run]]):
         self.failed = dict(failed or {})
 
 
+@checked
 def run_table(
     key: str | int,
     profile: str,
@@ -53,10 +56,10 @@ def run_table(
     *,
     origin: str,
     dataset: str | None = None,
-    seeds: Sequence[int] = (0,),
-    rows: Sequence[str] = (),
+    seeds: Iterable[int] = (0,),
+    rows: Iterable[str] = (),
     records: str | Path = "",
-    device: str | None = None,
+    device: str | torch.device | None = None,
     executor: str | Executor = "local",
     progress: bool = True,
     **changes: Any,
@@ -65,11 +68,13 @@ def run_table(
 
     data_root: the folder of `dataset` (one of the table's; None for its first), or a function that draws and returns it, called
     only when something has to be trained.
-    rows: labels, none for all. executor: where runs are trained, "local", "ray" or a function (see `executors.Executor`).
+    rows: labels, none for all. seeds: each once. executor: where runs are trained, "local", "ray" or a function (see
+    `executors.Executor`).
     A row that fails (a missing package, a loss that is not finite) leaves the others running; if every row fails, the first
     error is raised.
     """
     chosen, data = table(key), data_root if callable(data_root) else lambda: Path(data_root)
+    seeds = different_seeds(seeds)
     labels = [chosen.row(label).label for label in rows] or [row.label for row in chosen.rows]
     configs = {label: row_configs(key, label, profile, origin, seeds, dataset, **changes) for label in labels}
     failed = run_missing(
@@ -96,6 +101,7 @@ def run_table(
 # --- beside the paper -------------------------------------------------------------------------------------------------
 
 
+@checked
 def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """A line for each row and column of the table: what was run here beside what the paper prints.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -342,16 +342,24 @@ def table(key: str | int | Table) -> Table:
     return TABLES[name]
 
 
+def different_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """The seeds of a row's runs. Raises ConfigError for none, and for one that stands there twice: it is one run."""
+    seeds = tuple(map(int, seeds))
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds: expected at least one, each once, found {', '.join(map(str, seeds)) or 'none'}")
+    return seeds
+
+
 def row_configs(
-    key: str | int, label: str, profile: str, origin: str, seeds: Sequence[int], dataset: str | None = None, **changes: Any
+    key: str | int, label: str, profile: str, origin: str, seeds: Iterable[int], dataset: str | None = None, **changes: Any
 ) -> list[RunConfig]:
     """The settings of one row, a run for each seed; none where the row shows only the paper's number.
 
     dataset: one of the table's; None for its first. changes: dotted settings on top of the profile's and the row's.
     """
-    chosen, row = table(key), table(key).row(label)
+    chosen, row, seeds = table(key), table(key).row(label), different_seeds(seeds)
     if row.changes is None:
         return []
     small = {} if profile == "paper" else row.small
     base = {**row.changes, **small, "data.origin": origin, **changes}
-    return [profile_config(profile, dataset or chosen.datasets[0], **base, **{"train.seed": int(seed)}) for seed in seeds]
+    return [profile_config(profile, dataset or chosen.datasets[0], **base, **{"train.seed": seed}) for seed in seeds]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import ipywidgets
 import numpy as np
 
 from maaf_lab.analysis.referents import referents
 from maaf_lab.analysis.word_groups import GROUPS, WordGroups, word_groups
+from maaf_lab.arguments import checked
 from maaf_lab.data.text import cut_short, from_people, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explorers.attention.averages import AveragesState, averages_page, averages_svg, describe_averages
@@ -81,10 +82,12 @@ class AttentionExplorer(ModelExplorer):
 
     # --- what a person can do -----------------------------------------------------------------------------------------
 
+    @checked
     def show_query(self, query: int) -> None:
         self.check_query(query)
         self._move(query)
 
+    @checked
     def find(self, words: str) -> None:
         """Open the first query, from this one on, whose text holds all these words: `explorer.find("blue cube")`.
 
@@ -98,6 +101,7 @@ class AttentionExplorer(ModelExplorer):
         else:
             self.say("")
 
+    @checked
     def step(self, by: int = 1) -> None:
         """Open the next query (-1: the one before, 2: the one after the next) that holds the words last looked for.
 
@@ -116,6 +120,7 @@ class AttentionExplorer(ModelExplorer):
             raise ConfigError(f"no query of {self.models[0].split.title} holds {' and '.join(map(repr, sorted(words)))}")
         self._move(found)
 
+    @checked
     def type(self, text: str) -> None:
         """Use your own text with the shown reference; "" restores the query's own text. ConfigError for a text without words."""
         if not tokenize(text):
@@ -130,6 +135,7 @@ class AttentionExplorer(ModelExplorer):
         self._show_heads()
         self.redraw()
 
+    @checked
     def pick(self, word: int | str | None = None, *, head: int | None = None, block: int | None = None) -> None:
         """Show the attention of a word (its number from 0, or the word; "all patches" for their mean) in a head and a block.
 
@@ -257,10 +263,14 @@ class AttentionExplorer(ModelExplorer):
     def _turned(self, head: tuple[int, int], off: bool) -> None:
         self.turn_off([h for h in self.off if h != head] + ([head] if off else []))
 
-    def turn_off(self, heads: Sequence[tuple[int, int]]) -> None:
-        """Turn off these heads (block and head, from 0) in this query; its maps and its target's rank follow."""
+    @checked
+    def turn_off(self, heads: Annotated[Iterable[tuple[int, int]], "a list of heads (block, head)"]) -> None:
+        """Turn off these heads (block and head, from 0) in this query; its maps and its target's rank follow.
+
+        ConfigError for a head that is not there.
+        """
         model, query = self.models[0], self._number.value
-        off = tuple(sorted(heads))
+        off = tuple(sorted(map(tuple, heads)))
         look = model.look(model.split.queries[query].source, model.text_of(query), off=off)
         rank = model.rank_of(look.vector, query) if off else None
         self.off = off
@@ -280,6 +290,7 @@ class AttentionExplorer(ModelExplorer):
         else:
             self.average(kind, self._word.value)
 
+    @checked
     def average(self, kind: str, word: str = "") -> None:
         """Show the mean attention over all queries that hold a word: kind "a word", or one of `word_groups.GROUPS`.
 

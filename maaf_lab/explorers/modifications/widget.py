@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -11,6 +12,7 @@ import traitlets
 
 from maaf_lab.analysis.by_modification import SORTS, Filter, TypeTable
 from maaf_lab.analysis.modification_types import Taxonomy, holds, parse_taxonomy, taxonomy, taxonomy_text
+from maaf_lab.arguments import checked
 from maaf_lab.data.text import tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.explorers.base import Explorer, Pictures, row, text_box
@@ -98,6 +100,7 @@ class ModificationExplorer(Explorer):
 
     # --- what a person can do -----------------------------------------------------------------------------------------
 
+    @checked
     def show_query(self, query: int) -> None:
         """Mark a query of the split, by its number; with `details`, show its retrievals and its attention below the list.
 
@@ -110,6 +113,7 @@ class ModificationExplorer(Explorer):
             self._show_details(query)
         self.redraw()
 
+    @checked
     def edit(self, text: str) -> None:
         """Replace the modification types: lines "type: words". ConfigError names a wrong line, and the old types stay."""
         types = parse_taxonomy(text)
@@ -121,6 +125,7 @@ class ModificationExplorer(Explorer):
         self.say(f"{counted(len(types), 'type')}, {counted(sum(map(len, types.values())), 'word')}")
         self.redraw()
 
+    @checked
     def filter(self, words: str = "", category: str = "", shortest: int = 0, longest: int = 10**6) -> None:
         """Keep only queries with these words, of this category, of so many words. ConfigError where none is left."""
         known = {c for c in self.table.categories}
@@ -138,6 +143,7 @@ class ModificationExplorer(Explorer):
         self.say(f"{count:,} of {len(self.table.texts):,} queries fit" if count < len(self.table.texts) else "")
         self.redraw()
 
+    @checked
     def pick(self, name: str, sort: str | None = None) -> None:
         """List the queries of a modification type, in an order of `analysis.by_modification.SORTS`."""
         if name not in ("all", *self.types):
@@ -147,6 +153,7 @@ class ModificationExplorer(Explorer):
         self.picked, self.sort, self.start = name, sort or self.sort, 0
         self.redraw()
 
+    @checked
     def turn_page(self, by: int = 1) -> None:
         """List the next queries of the picked type, or with -1 the ones before; at either end nothing changes."""
         start = self.start + by * LINES
@@ -154,7 +161,9 @@ class ModificationExplorer(Explorer):
             self.start = start
             self.redraw()
 
-    def compare(self, run: str) -> None:
+    @checked
+    def compare(self, run: str | Path) -> None:
+        run = str(run)
         found = {self.table.names[0]: self.table.rankings[0]}
         if run:
             found |= second_rankings(self.session, run, self.session.runs_root)

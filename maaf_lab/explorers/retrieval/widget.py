@@ -11,6 +11,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 
+from maaf_lab.arguments import checked
 from maaf_lab.data.images import square as whole_square
 from maaf_lab.data.images import to_square
 from maaf_lab.data.text import cut_short, for_people, from_people, join, tokenize
@@ -102,12 +103,14 @@ class RetrievalExplorer(ModelExplorer):
 
     # --- what a person can do -----------------------------------------------------------------------------------------
 
+    @checked
     def show_query(self, query: int) -> None:
         """Show a query of the split, by its number; a new dialogue begins. ConfigError outside the split."""
         self.check_query(query)
         self._start(query)
         self.redraw()
 
+    @checked
     def type(self, text: str) -> None:
         """Change the text of the shown query and search again; the dialogue's earlier turns stay.
 
@@ -120,6 +123,7 @@ class RetrievalExplorer(ModelExplorer):
         self.say(cut_short([text]) if tokenize(text) else "no text: the picture alone is the query")
         self.redraw()
 
+    @checked
     def choose(self, what: str | Path) -> None:
         """Use an image of the gallery, by its name, or a file as the reference; a new dialogue begins. DataError for neither."""
         what = str(what).strip()
@@ -136,8 +140,11 @@ class RetrievalExplorer(ModelExplorer):
             )
         self.redraw()
 
+    @checked
     def take(self, picture: np.ndarray, name: str = "your own picture") -> None:
-        """Use any picture, uint8 (H, W, 3), as the reference; a new dialogue begins."""
+        """Use any picture, uint8 (H, W, 3), as the reference; a new dialogue begins. ConfigError for another array."""
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+            raise ConfigError(f"take: expected a picture uint8 (H, W, 3), found {picture.dtype} {picture.shape}; see `choose`")
         self._source, self._labeled, self._square = None, None, to_square(picture, 320)
         self._name = name
         self._turns = [self._turn("")]
@@ -145,14 +152,21 @@ class RetrievalExplorer(ModelExplorer):
         self.say(f"{name}: type how it should change")
         self.redraw()
 
+    @checked
     def refine(self, image: int) -> None:
-        """Go on from a result, by its number in the gallery: it becomes the reference of the next turn, whose text is empty."""
+        """Go on from a result, by its number in the gallery: it becomes the reference of the next turn, whose text is empty.
+
+        ConfigError for a number that no image of the gallery has.
+        """
+        if not 0 <= image < self._images():
+            raise ConfigError(f"expected an image from 0 to {self._images() - 1:,}, found {image}")
         self._labeled, self._source, self._square = None, image, None
         self._turns.append(self._turn(""))
         self._show_text("")
         self.say("type how this image should change; earlier turns are above the results")
         self.redraw()
 
+    @checked
     def show_turn(self, number: int) -> None:
         """Show an earlier turn of the dialogue, by its number from 0. ConfigError where there is none."""
         if not 0 <= number < len(self._turns):
@@ -164,6 +178,7 @@ class RetrievalExplorer(ModelExplorer):
         """Forget the dialogue, and go back to the query."""
         self.show_query(self._number.value)
 
+    @checked
     def search_folder(self, folder: str | Path) -> None:
         """Search a folder of your own images, embedded once and kept on disk. "" goes back to the dataset."""
         if not str(folder).strip():
@@ -289,11 +304,11 @@ class RetrievalExplorer(ModelExplorer):
         names = one.names if one is not None else [image.id for image in self.models[0].split.images]
         return {name: i for i, name in enumerate(names)}
 
+    def _images(self) -> int:
+        return len(next(iter(self.galleries.values()), self.models[0].split.images))
+
     def _candidates(self) -> int:
-        one = next(iter(self.galleries.values()), None)
-        if one is not None:
-            return len(one)
-        return int(self.models[0].candidates(self._labeled).sum())
+        return self._images() if self.galleries else int(self.models[0].candidates(self._labeled).sum())
 
     def _progressed(self, done: int, total: int) -> None:
         self._progress.max, self._progress.value = max(total, 1), done
