@@ -87,15 +87,13 @@ def evaluate(
     """Rank the test split again with a run's trained model and write its metrics and rankings."""
     from maaf_lab.errors import RunError
     from maaf_lab.experiments.runs import PRETRAINED, find_run
-    from maaf_lab.experiments.sources import dataset_folder
+    from maaf_lab.experiments.sources import folder_of
     from maaf_lab.experiments.train import evaluate as again
 
     opened = find_run(run, runs_root)
     if opened.record is not None or opened.folder.parent == PRETRAINED:
         raise RunError(f"{run}: expected a run that was trained here, found one of the lab's own results: they stay as they are")
-    config = opened.config
-    root = data_root or opened.data_root or own_folder("", "data")
-    answer(_summary(again(opened, dataset_folder(config.data.dataset, root, config.profile), missing=missing, device=device)))
+    answer(_summary(again(opened, folder_of(opened, data_root), missing=missing, device=device)))
 
 
 @app.command()

@@ -9,8 +9,10 @@ from pathlib import Path
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.mark import MARK, is_drawn
 from maaf_lab.data.split import is_synthetic
+from maaf_lab.experiments.runs import Run
 from maaf_lab.profiles import profile_config
 from maaf_lab.synthetic.registry import make, synthetic_origin
+from maaf_lab.utils.paths import own_folder
 from maaf_lab.utils.registry import DATASETS, SYNTHETIC
 
 SYNTHETIC_SIZE = {"smoke": "tiny", "laptop": "full"}  # profiles that learn from synthetic data, and how much of it
@@ -27,6 +29,15 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
         return data_root
     tiny = profile == "smoke" and layout.synthetic_as() in SYNTHETIC
     return data_root / (layout.synthetic_as() + ("-tiny" if tiny else ""))
+
+
+def folder_of(run: Run, data_root: str | Path = "") -> Path:
+    """A run's dataset: below `data_root`, as `dataset_folder` says; for "" where the run was trained, else the lab's data/.
+
+    RunError where it was trained on a folder that is not there anymore.
+    """
+    root = own_folder(data_root, "data") if data_root != "" else run.data_root or own_folder("", "data")
+    return dataset_folder(run.config.data.dataset, root, run.config.profile)
 
 
 @dataclass(frozen=True)

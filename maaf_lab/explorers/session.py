@@ -26,7 +26,7 @@ from maaf_lab.data.text import TextBatch, Vocabulary, join
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.errors import ConfigError, RunError, SaveError
 from maaf_lab.experiments.runs import Run, find_run
-from maaf_lab.experiments.sources import dataset_folder
+from maaf_lab.experiments.sources import folder_of
 from maaf_lab.models.base import ComposedModel, Features, unit
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import Gallery, Hits, rank
@@ -122,8 +122,9 @@ class Session:
 
     def with_second(self, run: str | Path) -> Session:
         """Another run on the same data, to compare with. ConfigError for another dataset, RunError where there is no such run."""
+        _of_same_dataset(self, run, self.runs_root)
         other = open_session(run, data_root=self.dataset_folder or "", runs_root=self.runs_root, device=self.device or "")
-        if other.dataset != self.dataset or (other.dataset_folder is None and other.run.config.data.origin != self.split.origin):
+        if other.dataset_folder is None and other.run.config.data.origin != self.split.origin:
             raise ConfigError(
                 f"expected two models of one dataset to compare, found {other.name} ({other.run.config.data.origin}) beside "
                 f"{self.caption()}"
@@ -322,8 +323,8 @@ def open_session(
     """Open a run to explore. run: a shipped model ("css-laptop", "garments-laptop"), a run's folder, or its name in `runs_root`.
 
     data_root: the run's dataset, or the folder that holds it; "" draws synthetic data image by image where that is possible,
-    and otherwise takes the lab's data/. Raises RunError for a run without a model, DataError for missing data, ConfigError for a
-    device that is not there.
+    and otherwise takes the data that the run was trained on, or the lab's data/ (see `sources.folder_of`). Raises RunError for a
+    run without a model, DataError for missing data, ConfigError for a device that is not there.
     """
     if device:
         torch_device(device)  # before anything is drawn
@@ -334,11 +335,9 @@ def open_session(
             "Take a shipped model (css-laptop, garments-laptop) or train the run"
         )
     settings = found.config.data
-    root: Path | None = own_folder(data_root, "data")
-    if data_root == "" and can_draw_lazily(settings.origin):
-        root = None
-    else:
-        root = dataset_folder(settings.dataset, root, found.config.profile)
+    root: Path | None = None
+    if data_root != "" or not can_draw_lazily(settings.origin):
+        root = folder_of(found, data_root)
         origin = datasets.origin(settings.dataset, root)
         trained_on_synthetic, found_synthetic = map(is_synthetic, (settings.origin, origin))
         if settings.origin and origin != settings.origin and trained_on_synthetic != found_synthetic:
@@ -358,9 +357,22 @@ def describe_run(run: Run) -> str:
     return f"{run.name}: {name}" if run.folder.parent == GALLERIES.parent else f"{name} ({run.name[-4:]})"
 
 
-def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
-    """Another run's rankings under its name on screen; a record without weights is enough. ConfigError for the same run."""
+def _of_same_dataset(first: Session, run: str | Path, runs_root: str | Path) -> Run:
+    """The run to compare with. ConfigError where it is of another dataset."""
     other = find_run(run, runs_root)
+    if (dataset := other.config.data.dataset) != first.dataset:
+        raise ConfigError(
+            f"compare: expected two models of one dataset, found {other.name}, a model of {dataset}, beside {first.name}, one of "
+            f"{first.dataset}"
+        )
+    return other
+
+
+def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "") -> dict[str, Rankings]:
+    """Another run's rankings under its name on screen; a record without weights is enough. ConfigError for the same run
+    and for one of another dataset.
+    """
+    other = _of_same_dataset(first, run, runs_root)
     if describe_run(other) == describe_run(first.run):
         raise ConfigError(f"expected another run to compare with, found {first.name} twice")
     return {describe_run(other): other.rankings}

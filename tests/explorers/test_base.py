@@ -24,7 +24,7 @@ def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, gar
         explorer.control("beside it").value = "garments-laptop"
         assert "two models of one dataset" in explorer.message.value
     modifications.control("beside it").value = "css-laptop"
-    assert "expected rankings of the same queries" in modifications.message.value
+    assert "two models of one dataset" in modifications.message.value
     for explorer in (attention, retrieval, modifications):
         explorer.control("beside it").value = "nothing of the kind"
         assert "is no run" in explorer.message.value and "alert" in explorer.message.value

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import maaf_lab
 from maaf_lab.analysis.heads import head_ablation
 from maaf_lab.data.transforms import normalize_pixels
 from maaf_lab.errors import ConfigError, DataError, RunError
@@ -155,6 +156,14 @@ def test_here_is_a_folder_and_only_nothing_is_left_out(trained, tiny_css, tmp_pa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError):
         open_session(trained().folder, data_root=".", runs_root=tmp_path)
+
+
+def test_data_is_where_the_run_was_trained(trained, tiny_css, tmp_path, monkeypatch):
+    """As `maaf-lab evaluate` finds it, where the pictures cannot be drawn one by one."""
+    monkeypatch.setattr("maaf_lab.explorers.session.can_draw_lazily", lambda origin: False)
+    monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path))
+    assert open_session(trained().folder).dataset_folder == tiny_css.resolve()
+    assert len(maaf_lab.explore_modifiers(trained().folder).session.split.queries)
 
 
 def test_rankings_come_from_the_record_or_are_made(trained, tiny_css, tmp_path):
