@@ -34,13 +34,12 @@ def search(
 
     import torch
 
-    from maaf_lab.data.text import cut_short
+    from maaf_lab.data.text import cut_short, unread
     from maaf_lab.data.transforms import build_transform
     from maaf_lab.errors import ConfigError
     from maaf_lab.experiments.runs import find_run
     from maaf_lab.retrieval.folder_gallery import open_folder, square
     from maaf_lab.training.devices import make_accelerator
-    from maaf_lab.utils.wording import drawable, first_names
 
     if k < 1:
         raise ConfigError(f"--k: expected at least 1, found {k}")
@@ -49,10 +48,8 @@ def search(
     start = torch.from_numpy(square(image, data.pixels)).permute(2, 0, 1)[None]  # (1, 3, S, S)
     model = opened.load_model(make_accelerator("fp32", device).device)
     say(f"model {run} ({opened.config.model.name}), trained on {data.origin or data.dataset}")
-    if not model.vocabulary.ids(text):
-        say(f"no word in the text {drawable(text, 80)!r}: the picture alone is the query")
-    elif words := model.vocabulary.unknown(text):
-        say(f"words that the model does not know: {first_names([drawable(word, 80) for word in words], 10)}")
+    if told := unread(model.vocabulary, text):
+        say(told)
     if told := cut_short([text]):
         say(told)
     found = open_folder(gallery, model, pixels=data.pixels, name=run)
@@ -62,7 +59,8 @@ def search(
     if len(found.broken) > 5:
         say(f"  and {len(found.broken) - 5:,} more")
     with torch.inference_mode():
-        vector = model.embed_query(build_transform("plain", data.pixels).eval(start.to(model.device)), [text])[0]
+        pixels = build_transform("plain", data.pixels).eval(start.to(model.device))
+        vector = model.embed_query(pixels, model.read([text]))[0]  # what it does not read is said already
     hits = found.search(vector, k, found.find(image))
     lines = [(i + 1, float(score), str(found.paths[at])) for i, (at, score) in enumerate(zip(*hits))]
     if as_json:

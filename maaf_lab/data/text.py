@@ -82,6 +82,14 @@ def cut_short(texts: Iterable[str]) -> str:
     )
 
 
+def unread(vocabulary: Vocabulary | WordPieces, text: str) -> str:
+    """What a model does not read of a text: all of it where it has no word, else the words that training never saw; or ""."""
+    if not vocabulary.ids(text):
+        return f"no word in the text {drawable(text, 80)!r}: the picture alone is the query"
+    words = [drawable(word, 80) for word in vocabulary.unknown(text)]
+    return f"words that the model does not know: {first_names(words, 10)}" if words else ""
+
+
 def join(texts: Sequence[str]) -> str:
     """The captions of one query as one text, in the order given."""
     return f" {JOINER} ".join(texts)

@@ -6,22 +6,28 @@ Shapes: U distinct images, B queries, N tokens, D width.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+import warnings
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from maaf_lab.data.text import TextBatch, Vocabulary
+from maaf_lab.arguments import expected
+from maaf_lab.data.text import TextBatch, Vocabulary, unread
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.encoders.image import ImageConfig, TokenProjection, build_image_encoder
 from maaf_lab.models.encoders.text import TextConfig, last_token
 from maaf_lab.models.encoders.word_vectors import WordVectors
 from maaf_lab.models.layers.attention import AttentionRecord, BlockConfig, TokenNames
 from maaf_lab.utils.registry import TEXT_ENCODERS
+from maaf_lab.utils.wording import counted
 
+LEAST_PIXELS = 8  # side of the smallest image, as in `DataConfig.pixels`
+FARTHEST = 10.0  # from 0: ImageNet's normalization gives -2.1 to 2.6, and none in use gives a picture such values
 Features = dict[int, Tensor]  # resolution (7, 14, 28) -> tokens (B, N, D), or a feature map (B, C, h, w) in a `VectorModel`
+Texts = Annotated[Iterable[str] | TextBatch, "a list of texts, one an image"]
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -57,17 +63,55 @@ class ComposedModel(nn.Module):
     def encode(self, images: Tensor) -> Features:
         """Normalized images (U, 3, S, S) -> the features that `fuse` and `project` read, tensors of U rows each."""
         if images.dim() != 4 or images.shape[1] != 3:
-            raise ValueError(f"expected images (B, 3, S, S), found {tuple(images.shape)}")
+            raise ConfigError(f"expected images (B, 3, S, S), found {tuple(images.shape)}")
         return self.features_of(self.backbone(images))
 
     def features_of(self, maps: dict[int, Tensor]) -> Features:
         """The backbone's maps, resolution -> (U, C, h, w), to this system's features."""
         raise NotImplementedError(f"{type(self).__name__}: expected its own `features_of`, found none; define it")
 
-    def read(self, texts: Sequence[str] | TextBatch) -> TextBatch:
+    def read(self, texts: Iterable[str] | TextBatch) -> TextBatch:
         """Captions -> ids on the model's device. Unknown words share one id; an empty caption is a row of padding."""
         batch = texts if isinstance(texts, TextBatch) else self.vocabulary.batch(list(texts))
         return batch.to(self.device)
+
+    def _checked_images(self, images: Tensor, door: str) -> Tensor:
+        """The images. Raises ConfigError where they are none that this model can embed, saying how they are made."""
+        if not isinstance(images, Tensor):
+            found = type(images).__name__
+        elif images.dim() != 4 or images.shape[1] != 3 or min(images.shape[2:]) < LEAST_PIXELS:
+            found = f"the shape {tuple(images.shape)}"
+        elif images.device != self.device:
+            found = f"them on {images.device}, and the model on {self.device}"
+        elif images.dtype != self.log_scale.dtype and not (
+            images.is_floating_point() and torch.is_autocast_enabled(images.device.type)
+        ):
+            found = str(images.dtype)
+        elif images.numel() and not all(abs(end) <= FARTHEST for end in images.detach().aminmax()):  # also where one is no number
+            found = f"values from {images.detach().amin():.4g} to {images.detach().amax():.4g}"
+        else:
+            return images
+        raise ConfigError(
+            f"{door}: expected normalized float images (B, 3, S, S), S at least {LEAST_PIXELS}, found {found}. "
+            f"One of a file: pixels = torch.from_numpy(square(path, S)).permute(2, 0, 1)[None]; of a picture of Pillow's: "
+            'to_square(np.array(picture.convert("RGB")), S) in place of square(path, S); then '
+            f'build_transform("plain", S).eval(pixels.to(model.device)). They are in maaf_lab.data.images and '
+            "maaf_lab.data.transforms; S is the run's config.data.pixels"
+        )
+
+    def _checked_texts(self, texts: Iterable[str] | TextBatch, count: int) -> TextBatch:
+        """`read` of one text an image; warns of those without a word that the model knows. Raises ConfigError for other texts."""
+        if not isinstance(expected("embed_query", "texts", texts, Texts), TextBatch):
+            texts = list(texts)
+        read = self.read(texts)
+        if len(read.ids) != count:
+            raise ConfigError(f"embed_query: expected one text per image, found {count} images and {len(read.ids)} texts")
+        if isinstance(texts, list):
+            known = read.ids.any(1).tolist()  # UNKNOWN is 0
+            if told := [unread(self.vocabulary, text) for text, knows in zip(texts, known) if text.strip() and not knows]:
+                more = f" ({counted(len(told) - 1, 'other text')} without a word that it knows)" if len(told) > 1 else ""
+                warnings.warn(told[0] + more, stacklevel=3)
+        return read
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, AttentionRecord | None]:
         """Query vectors (B, D) before normalization, and on request their attention (None where a system has none)."""
@@ -87,18 +131,26 @@ class ComposedModel(nn.Module):
         return found
 
     def embed_query(
-        self, images: Tensor, texts: Sequence[str] | TextBatch, return_attention: bool = False
+        self, images: Tensor, texts: Iterable[str] | TextBatch, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionRecord | None]:
-        """Reference images (B, 3, S, S) and one text each -> unit vectors (B, D), on request with their AttentionRecord."""
-        text = self.read(texts)
-        if len(text.ids) != len(images):
-            raise ValueError(f"expected one text per image, found {len(images)} images and {len(text.ids)} texts")
+        """Reference images (B, 3, S, S) and one text each -> unit vectors (B, D), on request with their AttentionRecord.
+
+        images: normalized as by `data.transforms.build_transform`, of the model's dtype and on its device. texts: "" for the
+        image alone; a text without a word that the model knows is warned of. Raises ConfigError for other images, other texts,
+        or another number of them.
+        """
+        images = self._checked_images(images, "embed_query")
+        text = self._checked_texts(texts, len(images))
         vectors, record = self._pair(self.fuse(self.encode(images), text, return_attention), "fuse")
         vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
 
     def embed_images(self, images: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionRecord | None]:
-        """Gallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord."""
+        """Gallery images (B, 3, S, S) -> unit vectors (B, D), on request with their AttentionRecord.
+
+        images: as in `embed_query`. Raises ConfigError for others.
+        """
+        images = self._checked_images(images, "embed_images")
         vectors, record = self._pair(self.project(self.encode(images), return_attention), "project")
         vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
@@ -177,9 +229,9 @@ class TextVectorModel(VectorModel):
         return last_token(self.text(text), text.mask)
 
     def refuse_one(self, x_BD: Tensor) -> None:
-        """Raises ValueError where batch statistics would come from a single query."""
+        """Raises ConfigError where batch statistics would come from a single query."""
         if self.training and len(x_BD) < 2:
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__} trains on batch statistics: expected at least 2 queries, found 1; "
                 "call eval() to embed one"
             )
