@@ -57,7 +57,7 @@ def test_train_draws_what_is_not_there(shell, tmp_path, tiny_css, monkeypatch):
     monkeypatch.setenv("MAAF_LAB_HOME", str(tmp_path))
     train = ["train", "--model", "text_only", "--dataset", "css", "--profile", "smoke", "--steps", "2", "--device", "cpu"]
     code, out, err = shell(*train, "--data-root", tmp_path / "css")
-    assert code == 2 and "maaf-lab make css --profile laptop" in err and not list(tmp_path.iterdir())
+    assert code == 2 and "maaf-lab make css --profile smoke" in err and not list(tmp_path.iterdir())
     code, out, err = shell(*train)
     assert code == 0 and (tmp_path / "data" / "css-tiny" / "made.json").is_file(), err
     run = Run(out.splitlines()[-1])

@@ -39,18 +39,20 @@ def train(
     """
     from maaf_lab.data import registry as datasets
     from maaf_lab.experiments.runs import Run
-    from maaf_lab.experiments.sources import Source
+    from maaf_lab.experiments.sources import Source, given_folder
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.profiles import profile_config
 
+    changes = {"model.name": model, "train.seed": seed, **({} if steps is None else {"train.steps": steps})}
+    changes |= _settings(set_ or [])
+    profile_config(profile, dataset, **changes)  # what is wrong with these is told before the data is looked for
     source = Source(dataset, own_folder(data_root, "data"), profile)
-    folder = source.folder if data_root or source.published else source.draw()
-    changes = {"model.name": model, "train.seed": seed, "data.origin": datasets.origin(dataset, folder)}
-    if steps is not None:
-        changes |= {"train.steps": steps}
-    config = profile_config(profile, dataset, **changes, **_settings(set_ or []))
+    found = given_folder(dataset, data_root, profile) if data_root else None
+    folder = found or (source.folder if source.published else source.draw())
+    config = profile_config(profile, dataset, **changes, **{"data.origin": datasets.origin(dataset, folder)})
     runs = own_folder(runs_root, "runs")
-    finished = Run(runs / config.name).finished
+    before = Run(runs / config.name)
+    finished = before.finished and before.trained
     run = train_and_evaluate(config, folder, runs, device=device, workers=workers, recompute=recompute)
     if finished:
         say(_finished_earlier(run))

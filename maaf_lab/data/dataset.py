@@ -10,6 +10,7 @@ import hashlib
 import os
 import shlex
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,10 @@ from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.part import Counts, Part, as_spelled, without_images
 from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.data.text import ascii_words, cut_short, tokenize, wordless
-from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.errors import ConfigError, DataError, LabError
 from maaf_lab.utils.parallel import in_threads
-from maaf_lab.utils.registry import SYNTHETIC
-from maaf_lab.utils.wording import counted, first_names, printable
+from maaf_lab.utils.registry import DATASETS, SYNTHETIC
+from maaf_lab.utils.wording import counted, did_you_mean, first_names, printable
 
 
 class Dataset(ABC):
@@ -184,7 +185,7 @@ class Dataset(ABC):
                     part = self._read(split)
                     self._split(split, part, origin)  # raises for queries that do not fit the images
                     rows.append(self._row(split, part, progress))
-                    notes += [*self.notes(split, part), *_text_notes(split, part)]
+                    notes += [*self.notes(split, part), *_query_notes(split, part), *_letter_notes(split, part)]
                 except DataError as error:
                     if str(error) not in problems:
                         problems.append(str(error))
@@ -199,15 +200,21 @@ class Dataset(ABC):
             self._to_get(),
         )
 
+    def remarks(self, split: Split) -> list[str]:
+        """What `check` says of a loaded split, as far as no file has to be read for it."""
+        counts = Counts() if "dropped" in split.origin else self.counts(split.name)
+        row = CheckRow(split.title, len(split.images), (), (), len(split.queries), 0, counts.images, counts.queries, counts.exact)
+        return [*row_problems([row]), *_query_notes(split.title, split)]
+
     def looks_right(self, folder: Path | None = None) -> bool:
         """Whether a folder (its own, if left out) looks like this dataset's, complete or not: it has an annotation file."""
         folder = self.root if folder is None else folder
         return any((folder / path.relative_to(self.root)).exists() for path in self.annotations())
 
-    def expect_folder(self) -> None:
-        """Raises DataError where the folder is not this dataset's, naming a folder nearby that is."""
+    def expect_folder(self, profile: str = "laptop") -> None:
+        """Raises DataError where the folder is not this dataset's, naming one nearby that is. profile: whose data to draw."""
         if not self.looks_right():
-            raise DataError(self._wrong_folder())
+            raise DataError(self._wrong_folder(profile))
 
     def need(self, split: str, files: Sequence[Path]) -> None:
         """Raises DataError naming the annotation files that are missing."""
@@ -248,28 +255,30 @@ class Dataset(ABC):
             return digests[0][1]
         return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests).encode()).hexdigest()
 
-    def _wrong_folder(self) -> str:
+    def _wrong_folder(self, profile: str = "laptop") -> str:
         root, wanted = self.root, self._wanted()
         if not root.exists():
-            return f"{root}: no such folder.{self._what_to_get()}"
+            return f"{root}: no such folder{_meant(root) or '.'}{self._what_to_get(profile)}"
         if not root.is_dir():
             return f"{root}: expected the folder that holds {wanted}, found a file"
+        if others := [key for key in DATASETS if key != self.key and _is_one(key, root)]:
+            return f"{root}: expected {self.key} ({wanted}), found {others[0]}: name the folder of {self.key}"
         try:
             found = _listed(root)
             near = [root.parent, *(root / name for name in found[:1000])]
             better = [path for path in near if path.is_dir() and self.looks_right(path)]
         except OSError as error:
             return f"{root}: expected a readable folder; {error.strerror or error}"
-        hint = f" {better[0]} holds it: pass that folder." if better else self._what_to_get()
+        hint = f" {better[0]} holds it: pass that folder." if better else self._what_to_get(profile)
         return f"{root}: expected {wanted} and {self.image_folder}/, found {first_names(found, 5) or 'an empty folder'}.{hint}"
 
-    def _what_to_get(self) -> str:
-        return f" What to get: {found}" if (found := self._to_get()) else ""
+    def _what_to_get(self, profile: str = "laptop") -> str:
+        return f" What to get: {found}" if (found := self._to_get(profile)) else ""
 
-    def _to_get(self) -> str:
-        """What to download, or how to let the lab draw data in its place."""
-        drawn = f"; or draw synthetic data, into the lab's data/: maaf-lab make {self.key} --profile laptop"
-        return self.download + (drawn if self.key in SYNTHETIC else "")
+    def _to_get(self, profile: str = "laptop") -> str:
+        """What to download, or how to let the lab draw data in its place; the paper profile learns from published data."""
+        drawn = f"; or draw synthetic data, into the lab's data/: maaf-lab make {self.key} --profile {profile}"
+        return self.download + (drawn if self.key in SYNTHETIC and profile != "paper" else "")
 
     def _wanted(self) -> str:
         return first_names([path.relative_to(self.root).as_posix() for path in self.annotations()], 2)
@@ -338,12 +347,40 @@ class Dataset(ABC):
         )
 
 
-def _text_notes(split: str, part: Part) -> list[str]:
-    """Texts that leave no word, and those with words that the authors' code would drop or cut."""
-    texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
-    notes = [f"{split}: {told}; a query without a word is its reference alone"] if (told := wordless(texts)) else []
+def _query_notes(split: str, part: Part | Split) -> list[str]:
+    """Captions that are empty, leave no word or are cut; queries that ask for their own reference; ids of several images."""
+    notes, every = [], [text for query in part.queries for text in query.texts]
+    if empty := sum(not text.strip() for text in every):
+        first = next(query for query in part.queries if not all(text.strip() for text in query.texts))
+        notes.append(
+            f"{split}: {empty:,} empty captions (first: {f'{first.category}, ' if first.category else ''}candidate "
+            f"{part.images[first.source].id}); they are kept, as captions without words"
+        )
+    texts = list(dict.fromkeys(every))
+    if told := wordless(texts):
+        notes.append(f"{split}: {told}; a query without a word is its reference alone")
     if told := cut_short(texts):
         notes.append(f"{split}: {told}")
+    labels = Counter(image.label for image in part.images)
+    fixed = part.queries if part.draw is None else ()  # where they are drawn, the dataset's authors decided
+    own = [query for query in fixed if query.target_label == part.images[query.source].label]
+    own = [query for query in own if query.target == query.source or labels[query.target_label] == 1]
+    if own:
+        lost = part.protocol.exclude_source and sum(labels[query.target_label] == 1 for query in own)
+        notes.append(
+            f"{split}: {len(own):,} of {len(part.queries):,} queries have their own reference as target (first: "
+            f"{part.images[own[0].source].id})"
+            + (f"; ranked without their reference, {lost:,} of them cannot be answered" if lost else "")
+        )
+    if again := [name for name, times in Counter(image.id for image in part.images).items() if times > 1]:
+        notes.append(f"{split}: {counted(len(again), 'id')} stand for more than one image (first: {first_names(again, 1)})")
+    return notes
+
+
+def _letter_notes(split: str, part: Part) -> list[str]:
+    """Texts with words that the authors' code would drop."""
+    texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
+    notes = []
     other = [text for text in texts if tokenize(text) != ascii_words(text)]
     if other:
         notes.append(
@@ -351,6 +388,20 @@ def _text_notes(split: str, part: Part) -> list[str]:
             "are read as they are written, where the authors' code drops them"
         )
     return notes
+
+
+def _meant(folder: Path) -> str:
+    """A folder beside it that is called nearly so, for the end of a sentence."""
+    with contextlib.suppress(OSError):
+        return did_you_mean(folder.name, [name for name in _listed(folder.parent) if (folder.parent / name).is_dir()])
+    return ""
+
+
+def _is_one(key: str, folder: Path) -> bool:
+    """Whether a folder is another dataset's."""
+    with contextlib.suppress(LabError, OSError):
+        return DATASETS[key](folder).looks_right()
+    return False
 
 
 def _listed(folder: Path) -> list[str]:

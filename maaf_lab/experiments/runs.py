@@ -77,6 +77,11 @@ class Run:
     def finished(self) -> bool:
         return self.record is not None or (self.folder / "metrics.json").is_file()
 
+    @property
+    def trained(self) -> bool:
+        """Whether its weights are here; those of a record are not."""
+        return (self.folder / "model.safetensors").is_file()
+
     def text(self, part: str) -> str | None:
         """A file of the run as it stands, such as "metrics.json"; None where there is none."""
         if self.record is not None:
@@ -409,4 +414,8 @@ def find_run(run: str | Path, runs_root: str | Path = "") -> Run:
         if Path(text).is_dir():
             why = f"{text}: expected a run's folder with its config.json, found none; name a run that was trained"
             raise RunError(why) from None
-        raise RunError(f"{text!r} is no run's folder, no run in {own_folder(runs_root, 'runs')}, and {error}") from None
+        there, known = own_folder(runs_root, "runs"), str(error)
+        if "Did you mean" not in known:
+            names = {path.parent.name for path in there.glob("*/config.json")} | set(records(records_folder("lab") or ""))
+            known += did_you_mean(Path(text).name, sorted(names))
+        raise RunError(f"{text!r} is no run's folder, no run in {there}, and {known}") from None

@@ -31,13 +31,23 @@ def dataset_folder(dataset: str, data_root: str | Path, profile: str = "laptop")
     return data_root / (layout.synthetic_as() + ("-tiny" if tiny else ""))
 
 
+def given_folder(dataset: str, data_root: str | Path, profile: str = "laptop") -> Path:
+    """`dataset_folder` of a folder that somebody named. Raises DataError, which speaks of that folder, where neither is there."""
+    folder = dataset_folder(dataset, data_root, profile)
+    if not folder.exists():
+        datasets.open_dataset(dataset, data_root).expect_folder(profile)
+    return folder
+
+
 def folder_of(run: Run, data_root: str | Path = "") -> Path:
-    """A run's dataset: below `data_root`, as `dataset_folder` says; for "" where the run was trained, else the lab's data/.
+    """A run's dataset: below `data_root`, as `given_folder` says; for "" where the run was trained, else the lab's data/.
 
     RunError where it was trained on a folder that is not there anymore.
     """
-    root = own_folder(data_root, "data") if data_root != "" else run.data_root or own_folder("", "data")
-    return dataset_folder(run.config.data.dataset, root, run.config.profile)
+    data = run.config.data
+    if data_root != "":
+        return given_folder(data.dataset, own_folder(data_root, "data"), run.config.profile)
+    return dataset_folder(data.dataset, run.data_root or own_folder("", "data"), run.config.profile)
 
 
 @dataclass(frozen=True)

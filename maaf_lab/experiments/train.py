@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,8 +21,7 @@ from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import check_workers, set_seed
 from maaf_lab.data.cache import image_files, pixel_cache
 from maaf_lab.data.split import Split, is_synthetic
-from maaf_lab.data.text import cut_short, wordless
-from maaf_lab.errors import ConfigError, DataError, RunError
+from maaf_lab.errors import ConfigError, DataError, RunError, SaveError
 from maaf_lab.experiments.runs import FOLDERS, IMAGE_FILES, Run, environment
 from maaf_lab.models.checkpoints import save_model
 from maaf_lab.models.registry import build_model, build_vocabulary
@@ -31,8 +32,9 @@ from maaf_lab.retrieval.metrics import recalls
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.training.devices import make_accelerator, processes_of_this_run
 from maaf_lab.training.fit import check_compile, fit
-from maaf_lab.utils.files import remove_leftovers, write_json
+from maaf_lab.utils.files import remove_leftovers, why_not_writable, write_json
 from maaf_lab.utils.parallel import torch_device
+from maaf_lab.utils.wording import printable
 
 
 @contextmanager
@@ -69,11 +71,20 @@ def train_and_evaluate(
     if device:
         torch_device(device)  # what is not there is told of a finished run too
     check_workers(workers)
-    if run.finished:
-        if other := _other_images(run, config, data_root):
+    other = _other_images(run, config, data_root) if run.finished or run.trained else ""
+    if run.finished and run.trained:
+        if why := run.damage(config.name):
+            raise why
+        if other:
             warnings.warn(f"{other}. The run's numbers are of its own, and nothing was trained or ranked", stacklevel=3)
         return run
+    if other:
+        raise RunError(f"{other}. Name the folder that holds its own, or delete {run.folder} to train it again on these")
+    if run.finished:
+        warnings.warn(f"{run.name}: its metrics are there and its weights are gone: these are made again", stacklevel=3)
     check_compile(config, recompute)
+    if why := why_not_writable(Path(runs_root)):
+        raise SaveError(f"{runs_root}: expected a folder for runs that can be written; {why}. Name another folder")
     found = datasets.origin(config.data.dataset, data_root)
     if config.data.origin and config.data.origin != found:
         raise ConfigError(
@@ -81,7 +92,7 @@ def train_and_evaluate(
             "name the folder that holds it, or make it again"
         )
     processes = processes_of_this_run(device)
-    if not (run.folder / "model.safetensors").is_file():
+    if not run.trained:
         train_split = datasets.load(config.data.dataset, data_root, "train", config.data.missing)
         with processes.main_process_first():
             if processes.is_main_process:  # damage among the images to rank is found now, not after training
@@ -92,10 +103,8 @@ def train_and_evaluate(
             cache = pixel_cache(
                 train_split, config.data.pixels, progress=progress and processes.is_main_process, store=config.data.cache
             )
-        if processes.is_main_process and (told := wordless(train_split.texts)):
-            print(f"{train_split.title}: {told}; a query without a word is its reference alone", file=sys.stderr)
-        if processes.is_main_process and (told := cut_short(train_split.texts)):
-            print(f"{train_split.title}: {told}", file=sys.stderr)
+        if processes.is_main_process:
+            _tell_remarks(config.data.dataset, data_root, (train_split, test))
         pictures = {}
         if not is_synthetic(train_split.origin) and processes.is_main_process:
             pictures = {IMAGE_FILES: {test.name: test_cache.files, train_split.name: cache.files}}
@@ -109,18 +118,37 @@ def train_and_evaluate(
             model, train_split, cache, config, run.folder, device=device, workers=workers, recompute=recompute, progress=progress
         )
         if processes.is_main_process:
+            if told := _at_chance(run):
+                print(told, file=sys.stderr)
             ran = {"train_seconds": round(seconds, 1), "train_data": train_split.origin, **pictures}
             ran["weights"] = fingerprint(model.state_dict())
             if (vectors := model.word_vectors()) is not None:
                 ran["word_vectors"] = str(vectors)
             write_json(run.folder / "environment.json", {**environment(model.device), **ran})
             save_model(run.folder, model, config)
-    elif other := _other_images(run, config, data_root):
-        raise RunError(f"{other}. It is trained and not ranked yet: name the folder that holds its own")
     if processes.is_main_process:
         evaluate(run, data_root, device=device, progress=progress)
     processes.wait_for_everyone()
     return run
+
+
+def _tell_remarks(dataset: str, data_root: str | Path, splits: Iterable[Split]) -> None:
+    """What is odd about complete data, before hours of training on it."""
+    opened = datasets.open_dataset(dataset, data_root)
+    if told := [text for split in splits for text in opened.remarks(split)]:
+        asked = f"maaf-lab check {dataset} --root {shlex.quote(str(data_root))}"
+        print(printable("\n".join([*told, f"Training goes on; `{asked}` says more"]), "\n"), file=sys.stderr)
+
+
+def _at_chance(run: Run) -> str:
+    """That nothing was learned: the last loss is not below that of a model which finds all targets of a batch alike."""
+    loss, targets = run.log["loss"].iloc[-1], run.config.train.batch_size
+    if loss < math.log(targets):
+        return ""
+    return (
+        f"{run.name}: nothing was learned: the last loss, {loss:.3f}, is not below {math.log(targets):.3f}, that of choosing "
+        f"among {targets} targets by chance. Lower the learning rates, set train.warmup_steps or train.clip_norm, or train longer"
+    )
 
 
 def _other_images(run: Run, config: RunConfig, data_root: str | Path) -> str:

@@ -223,7 +223,9 @@ class Session:
         shipped = GALLERIES / f"{self.run.folder.name}.npz"
         if self.run.folder.parent == GALLERIES.parent and shipped.is_file() and self.split.origin == self.run.config.data.origin:
             return read_gallery(shipped)
-        file = self.gallery_folder / f"{self.run.folder.name}-{_key(self.split.origin, self.model)}.npy"
+        origin = self.split.origin
+        shown = origin if is_synthetic(origin) else f"{origin} {self.pixels.files}"  # other images have vectors of their own
+        file = self.gallery_folder / f"{self.run.folder.name}-{_key(shown, self.model)}.npy"
         if file.is_file():
             try:
                 found = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -378,12 +380,12 @@ def second_rankings(first: Session, run: str | Path, runs_root: str | Path = "")
     return {describe_run(other): other.rankings}
 
 
-def _key(origin: str, model: ComposedModel) -> str:
+def _key(shown: str, model: ComposedModel) -> str:
     import hashlib
 
     from maaf_lab.retrieval.folder_gallery import model_key
 
-    return hashlib.sha256(f"{origin} {model_key(model)}".encode()).hexdigest()[:10]
+    return hashlib.sha256(f"{shown} {model_key(model)}".encode()).hexdigest()[:10]
 
 
 def grid_side(span: tuple[int, int]) -> int:

@@ -47,7 +47,10 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> ComposedMode
     folder, device = Path(folder), torch_device(device)
     missing = [name for name in ("config.json", "vocabulary.json", "model.safetensors") if not (folder / name).is_file()]
     if missing:
-        raise RunError(f"{folder}: expected a trained run; it has no {', '.join(missing)}. Train it, or name a finished run.")
+        raise RunError(
+            f"{folder}: expected a trained run; it has no {', '.join(missing)}. Call the `maaf-lab train` "
+            "that made it again, or name a finished run."
+        )
     config = read_config(folder)
     state, metadata = read_safetensors(folder / "model.safetensors", again=AGAIN)
     _check(folder, config, state, metadata)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -96,6 +98,42 @@ def _warn_of_slow_bf16(name: str) -> None:
             "a GPU",
             stacklevel=4,
         )
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Ctrl-C, or a machine that asks its programs to end: told between two steps, when the step is saved."""
+
+    def __init__(self, step: int, number: int) -> None:
+        super().__init__(f"stopped at step {step:,}, which is saved: the same command goes on")
+        self.code = 128 + number
+
+
+@contextmanager
+def _stopped_by_signals(catch: bool = True) -> Iterator[list[int]]:
+    """The numbers of the signals that asked the training to stop; the second one stops it at once, between any two lines.
+
+    catch: false where several processes train, which have to stop at the same step. Elsewhere than in a process's main thread,
+    signals are not ours.
+    """
+    asked: list[int] = []
+    before = {}
+
+    def note(number: int, _frame: object) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+
+    if catch and threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    except TrainingError as error:
+        if asked:  # Ctrl-C ends the processes that read batches too
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -246,7 +284,7 @@ def _fit(
         disable=not (progress and main),
         mininterval=0.5,
     )
-    with bar:  # its line ends before an error's begins
+    with bar, _stopped_by_signals(not several) as stopped:  # its line ends before an error's begins
         ahead = batches(feed, cache, range(start, plan.steps), workers)
         for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
             factor = learning_rate_factor(step, plan)
@@ -284,10 +322,14 @@ def _fit(
                 if main:
                     _append(folder / "log.csv", _log_line(row))
             bar.update()
-            if done % plan.checkpoint_every == 0 and done < plan.steps:
+            if done < plan.steps and (done % plan.checkpoint_every == 0 or stopped):
                 save(done)
+            if done < plan.steps and stopped:
+                raise TrainingStopped(done, stopped[0])
     if start < plan.steps:
         save(plan.steps)
+    if stopped:
+        raise TrainingStopped(plan.steps, stopped[0])
     if recompute:
         keep_blocks(model)
     return seconds + time.monotonic() - clock

@@ -6,6 +6,7 @@ from PIL import Image as PILImage
 
 from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.dataset import Dataset, Part
+from maaf_lab.data.part import Counts
 from maaf_lab.data.split import Image, Protocol, Query
 from maaf_lab.errors import ConfigError, DataError
 
@@ -153,3 +154,23 @@ def test_the_labs_own_cache_is_no_entry_of_the_dataset(root):
     (root / "toy.txt").unlink()
     with pytest.raises(DataError, match=r"found images\. What to get"):  # no hint at the cache either
         Toy(root).load("test")
+
+
+def test_what_is_odd_is_told_before_training(root, monkeypatch):
+    """The same in a check and in `remarks`, which training prints."""
+    monkeypatch.setattr(Toy, "published", {"test": Counts(1000, 2)})
+    monkeypatch.setattr(Toy, "queries", (Query(0, ("is red",), "b", 1), Query(1, ("", "!"), "b", 1)))
+    report, found = Toy(root).check(progress=False), Toy(root).remarks(Toy(root).load("test"))
+    assert [text.removeprefix("toy ") for text in found] == [*report.problems, *report.notes]
+    for text, words in zip(
+        found,
+        (
+            "the annotation has 2 images and 2 queries; expected 1,000 and 2",
+            "1 empty captions (first: candidate b)",
+            "1 of 3 texts leave no word",
+            "1 of 2 queries have their own reference as target (first: b); ranked without their reference, 1 of them cannot",
+        ),
+        strict=True,
+    ):
+        assert words in text
+    assert Toy(root).remarks(Toy(root).load("train")) == []

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageOps
@@ -17,6 +18,7 @@ from maaf_lab.data.cache import image_files, pixel_cache
 from maaf_lab.errors import RunError
 from maaf_lab.experiments.runs import Run, save_record
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
+from maaf_lab.explorers.session import open_session
 from maaf_lab.profiles import profile_config
 
 
@@ -108,7 +110,7 @@ def test_lost_metrics_are_made_of_its_own_images_alone(tmp_path, run, mine):
     other = turned(mine, tmp_path / "k_b")
     with pytest.warns(UserWarning, match="expected its images"):
         assert evaluate(run, other, device="cpu", progress=False).result
-    with pytest.raises(RunError, match=r"expected its images \(test sha256:\w+, found sha256:\w+.*name the folder that holds"):
+    with pytest.raises(RunError, match=r"expected its images \(test sha256:\w+, found sha256:\w+.*Name the folder that holds"):
         train_and_evaluate(run.config, other, run.folder.parent, device="cpu", progress=False)
     assert not run.finished
 
@@ -150,3 +152,12 @@ def test_a_stopped_run_goes_on_with_the_images_it_began_with(tmp_path, config, o
         train_and_evaluate(config, other, tmp_path, device="cpu", progress=False)
     run = train_and_evaluate(config, mine, tmp_path, device="cpu", progress=False)
     assert (run.folder / "model.safetensors").read_bytes() == (once.folder / "model.safetensors").read_bytes()
+
+
+def test_explorers_keep_vectors_of_each_folder(tmp_path, run, mine):
+    """Those of other pictures are not those of the run's own."""
+    roots = {"runs_root": run.folder.parent, "device": "cpu"}
+    own = open_session(run.folder, data_root=mine, **roots).gallery
+    other = open_session(run.folder, data_root=turned(mine, tmp_path / "k_b"), **roots).gallery
+    assert own.shape == other.shape and not np.allclose(own, other)
+    assert len(list((run.folder.parent / "galleries").iterdir())) == 2

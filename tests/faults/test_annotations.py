@@ -87,7 +87,19 @@ def mended(lab):
     assert open_dataset("spot_the_diff", spot(lab, entries("gone \ud83d"))).load("test").texts == ["gone \ufffd"]
 
 
+def published_css(lab):
+    """Somebody's own copy, of a few scenes."""
+    folder = lab.css_copy()
+    (folder / "made.json").unlink()
+    return folder
+
+
 @faults(
+    (
+        "training on other counts than the published ones",
+        WORKS(r"css train: the annotation has .*expected (.|\n)*Training goes on; `maaf-lab check css --root \S+` says more"),
+        lambda lab: lab.train("--data-root", published_css(lab)),
+    ),
     *((f"spot_the_diff: {what}", *told("spot_the_diff", lambda lab, t=text: spot(lab, t))) for what, text in SHAPES.items()),
     *((f"fashion_iq, captions: {what}", *told("fashion_iq", lambda lab, t=text: iq(lab, t))) for what, text in SHAPES.items()),
     *((f"fashion_iq, split: {what}", *told("fashion_iq", lambda lab, t=text: iq(lab, "[]", t))) for what, text in SHAPES.items()),

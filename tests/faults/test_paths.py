@@ -71,3 +71,54 @@ def test_read(fault, lab):
 @faults(*lines(WRITTEN, ERROR))
 def test_written(fault, lab):
     fault(lab)
+
+
+def trained_on(lab, root, profile="smoke", model="text_only"):
+    return lab("train", "--model", model, "--dataset", "css", "--data-root", root, "--profile", profile, "--steps", 2)
+
+
+def iq_folder(lab):
+    lab.file("iq/captions/cap.dress.train.json", "[]")
+    return lab.folder / "iq"
+
+
+@faults(
+    ("an unknown profile, without data", ERROR("unknown profile 'smok'.*'smoke'"), lambda lab: trained_on(lab, "no", "smok")),
+    ("an unknown system, without data", ERROR("unknown system 'maf'"), lambda lab: trained_on(lab, "no", model="maf")),
+    (
+        "a typing error in --data-root",
+        ERROR(r"/cs: no such folder. Did you mean 'css'\?.*make css --profile smoke"),
+        lambda lab: trained_on(lab, lab.css_copy().parent / "cs"),
+    ),
+    ("a file as --data-root", ERROR("/css: expected the folder .* found a file"), lambda lab: trained_on(lab, lab.file("css"))),
+    (
+        "another dataset as --data-root",
+        ERROR(r"/iq: expected css \(.*\), found fashion_iq: name the folder of css"),
+        lambda lab: trained_on(lab, iq_folder(lab)),
+    ),
+    ("an empty folder as --data-root", ERROR(r"/pictures: expected .*found 0.png"), lambda lab: trained_on(lab, lab.pictures())),
+    (
+        "evaluate on a typing error",
+        ERROR("/nowhere: no such folder.*--profile smoke"),
+        lambda lab: lab("evaluate", lab.run, "--data-root", lab.folder / "nowhere"),
+    ),
+    *(
+        (
+            f"an empty word: {' '.join(words)}",
+            ERROR("expected a value, found an empty word"),
+            lambda lab, words=words: lab(*(lab.run if word == "RUN" else word for word in words)),
+        )
+        for words in (
+            ("record", "RUN", "--out", ""),
+            ("record", "RUN", "--out="),
+            ("check", "fashion_iq", "--root", ""),
+            ("evaluate", ""),
+            ("train", "--model", "maaf", "--dataset", "css", "--data-root", ""),
+            ("search", "--image", "", "--gallery", "x"),
+            ("tables", "--records", ""),
+            ("make", "css", "--out", ""),
+        )
+    ),
+)
+def test_told_of_the_folder_that_was_typed(fault, lab):
+    fault(lab)

@@ -290,6 +290,31 @@ def test_other_data_than_the_runs(lab):
     assert "seed=1" in json.loads(found.read_text())["data"] and len(list(run.glob("rankings-*.parquet"))) == 1
 
 
+def test_weights_that_are_gone_are_made_again(lab):
+    """`evaluate` names `train`, and `train` leads out: to the same bytes, also where the checkpoint is gone too."""
+    run = lab.run_copy()
+    for gone in (("model.safetensors",), ("model.safetensors", "state/checkpoint.pt")):
+        for name in gone:
+            (run / name).unlink()
+        answer = lab("evaluate", run, "--data-root", lab.css)
+        assert answer.code == 2 and "no model.safetensors. Call the `maaf-lab train` that made it again" in answer.said
+        with pytest.warns(UserWarning, match="its metrics are there and its weights are gone: these are made again"):
+            answer = lab.train()
+        assert answer.code == 0 and "finished earlier" not in answer.said
+        assert (run / "model.safetensors").read_bytes() == (lab.run / "model.safetensors").read_bytes()
+        assert lab("evaluate", run, "--data-root", lab.css).code == 0
+
+
+@pytest.mark.parametrize("name", ["rankings.parquet", "metrics.json"])
+def test_train_tells_of_damaged_results(lab, name):
+    run = lab.run_copy()
+    (run / name).write_bytes(b"garbage")
+    answer = lab.train()
+    assert answer.code == 2 and name in answer.said and "Run `maaf-lab evaluate` on the run" in answer.said
+    assert lab("evaluate", run, "--data-root", lab.css).code == 0 and lab.train().code == 0
+    assert lab("record", run, "--out", lab.folder / "records").code == 0
+
+
 RECORDS = {
     "into its own folder": lambda lab, run: run,
     "into a file": lambda lab, run: lab.file("records", "text"),

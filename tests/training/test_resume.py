@@ -171,3 +171,53 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch, smoke, tiny
     save_state(checkpoint, {**load_state(checkpoint), "device": "cuda", "processes": 2})
     with pytest.warns(UserWarning, match=r"goes on elsewhere than it began \(device cuda, now cpu; processes 2, now 1\)"):
         train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", [7, 11])
+def test_a_run_that_is_asked_to_stop_saves_its_step(tmp_path, monkeypatch, smoke, tiny_css, straight, number, at):
+    """Between two steps, whatever `checkpoint_every` says; it ends with the same bytes."""
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        sent = []
+        loss_that(patch, at, lambda value: (sent or (sent.append(1), os.kill(os.getpid(), number)), value)[1])
+        with pytest.raises(KeyboardInterrupt, match=f"stopped at step {at + 1}, which is saved: the same command goes on") as end:
+            train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    assert end.value.code == 128 + number and signal.getsignal(number) == before
+    assert load_state(tmp_path / straight.name / "state" / "checkpoint.pt")["step"] == at + 1
+    run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    assert weights(run.folder) == weights(straight.folder) and curve(run.folder) == curve(straight.folder)
+
+
+def test_the_second_ctrl_c_stops_at_once(tmp_path, monkeypatch, smoke, tiny_css):
+    with monkeypatch.context() as patch:
+        loss_that(patch, 7, lambda value: (os.kill(os.getpid(), signal.SIGINT), os.kill(os.getpid(), signal.SIGINT), value)[2])
+        with pytest.raises(KeyboardInterrupt) as end:
+            train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
+    assert not str(end.value)
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(tmp_path, monkeypatch, tiny_css, shell):
+    def asked(value):
+        os.kill(os.getpid(), signal.SIGINT)
+        return value
+
+    with monkeypatch.context() as patch:
+        loss_that(patch, 7, asked)
+        code, out, err = shell(*train_words(tiny_css, tmp_path, "--device", "cpu"))
+    assert (code, out) == (130, "") and "\nmaaf-lab: stopped at step 8, which is saved: the same command goes on\n" in err
+    for command, where, said in (
+        (("make", "css", "--out", tmp_path / "css"), "synthetic.registry.make", "the same command starts over"),
+        (("search", "--image", "a", "--gallery", tmp_path), "experiments.runs.find_run", "the same command goes on"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"maaf_lab.{where}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            code, _, err = shell(*command)
+        assert code == 130 and said in err.splitlines()[-1]
+
+
+def test_a_run_that_learns_nothing_says_so(tmp_path, tiny_css, shell):
+    words = train_words(tiny_css, tmp_path, "--steps", "8", "--device", "cpu", model="text_only")
+    told = "nothing was learned: the last loss, "
+    assert told in shell(*words, "--set", "train.learning_rate=1000")[2]
+    assert told not in shell(*train_words(tiny_css, tmp_path, "--steps", "30", "--device", "cpu", model="text_only"))[2]

@@ -117,13 +117,6 @@ class FashionIQ(Dataset):
                     f"{split}: {len(repeated):,} asins occur more than once in {self._split_file(category, split).name} "
                     f"(first: {repeated[0]}): one image each"
                 )
-        empty = [q for q in part.queries if not all(text.strip() for text in q.texts)]
-        if empty:
-            number = sum(not text.strip() for q in empty for text in q.texts)
-            notes.append(
-                f"{split}: {number:,} empty captions (first: {empty[0].category}, candidate "
-                f"{part.images[empty[0].source].id}); they are kept, as captions without words"
-            )
         same = sum(q.source == q.target for q in part.queries)
         if same:
             notes.append(
