@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,15 @@ from maaf_lab.utils.paths import given_path, own_folder
 from maaf_lab.utils.registry import DRAWN_BESIDE, SYNTHETIC
 from maaf_lab.utils.wording import did_you_mean
 
+SIZES = ("tiny", "full")
+
 
 @app.command()
 def make(
     dataset: Annotated[str, typer.Argument(help="a dataset: " + ", ".join((*SYNTHETIC, *DRAWN_BESIDE)))],
-    out: Annotated[str, typer.Option(help="folder to write", show_default="the profile's, in the lab's own data/")] = "",
+    out: Annotated[
+        str, typer.Option(help="folder to write; needed without --profile", show_default="the profile's, in the lab's own data/")
+    ] = "",
     profile: Annotated[str, typer.Option(help="smoke or laptop: folder, size and pixels that `train` and `table` look for")] = "",
     size: Annotated[str, typer.Option(help="tiny or full", show_default="the profile's, else full")] = "",
     pixels: Annotated[
@@ -30,6 +35,8 @@ def make(
 
     if dataset not in (known := (*SYNTHETIC, *DRAWN_BESIDE)):
         raise ConfigError(f"unknown synthetic dataset {dataset!r}; known: {', '.join(known)}{did_you_mean(dataset, known)}")
+    if size not in ("", *SIZES):
+        raise ConfigError(f"--size: expected {' or '.join(SIZES)}, found {size!r}{did_you_mean(size, SIZES)}")
     folder, beside = given_path(Path(out)), dataset in DRAWN_BESIDE
     if beside and (size or seed is not None):
         raise ConfigError(f"{dataset} draws the scenes that are in the folder: it has no --size and no --seed; leave them out")
@@ -42,8 +49,14 @@ def make(
         folder, size = folder if out else source.folder, size or SYNTHETIC_SIZE[profile]
         pixels = source.pixels if pixels is None and not beside else pixels
     elif not out:
-        raise ConfigError("expected --out FOLDER, or --profile laptop for the folder of that profile, found neither")
+        wanted = "smoke" if size == "tiny" else "laptop"
+        raise ConfigError(f"expected --out FOLDER, or --profile {wanted} for the folder of that profile, found neither")
     if beside:
+        if not folder.exists():
+            raise ConfigError(
+                f"{folder}: no such folder, and {dataset} draws the scenes of a CSS folder beside them: put CSS there first, or "
+                f"draw it: maaf-lab make css --out {shlex.quote(str(folder))}"
+            )
         answer(DRAWN_BESIDE[dataset](folder, 64 if pixels is None else pixels))
         return
     from maaf_lab.synthetic import registry as sets

@@ -31,6 +31,7 @@ def search(
 ) -> None:
     """Find the images of a folder that match a reference image and a modification text; the folder is embedded once and kept."""
     import json
+    import os
 
     import torch
 
@@ -40,6 +41,7 @@ def search(
     from maaf_lab.experiments.runs import find_run
     from maaf_lab.retrieval.folder_gallery import open_folder, square
     from maaf_lab.training.devices import make_accelerator
+    from maaf_lab.utils.wording import printable
 
     if k < 1:
         raise ConfigError(f"--k: expected at least 1, found {k}")
@@ -54,10 +56,11 @@ def search(
         say(told)
     found = open_folder(gallery, model, pixels=data.pixels, name=run)
     say(f"{gallery}: {found.summary}")
-    for name, why in found.broken[:5]:
-        say(f"  broken: {name}: {why}")
-    if len(found.broken) > 5:
-        say(f"  and {len(found.broken) - 5:,} more")
+    new = [(name, why) for name, why in found.broken if name not in found.known_broken]
+    for name, why in new[:5]:
+        say(f"  broken: {printable(name)}: {printable(why)}")
+    if len(new) > 5:
+        say(f"  and {len(new) - 5:,} more")
     with torch.inference_mode():
         pixels = build_transform("plain", data.pixels).eval(start.to(model.device))
         vector = model.embed_query(pixels, model.read([text]))[0]  # what it does not read is said already
@@ -67,6 +70,7 @@ def search(
         answer(json.dumps([{"rank": rank, "score": round(score, 6), "path": path} for rank, score, path in lines], indent=2))
         return
     for rank, score, path in lines:
-        answer(f"{rank:>3}  {score:.3f}  {path}")
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # bytes of a name that are no text
+        answer(f"{rank:>3}  {score:.3f}  {printable(shown)}")
     if not lines:
         say("no image to list: the folder holds the picture itself and no other")

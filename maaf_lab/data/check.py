@@ -89,7 +89,7 @@ class CheckReport:
         if self.rows:
             lines += ["  " + line for line in self.to_frame().to_string(index=False).splitlines()]
         lines += [f"  problem: {text}" for text in self.problems] + [f"  note: {text}" for text in self.notes]
-        if not self.complete and self.download:
+        if not self.complete and self.download and not any(self.download in text for text in self.problems):
             lines.append(f"  what to get: {self.download}")
         return "\n".join(lines)
 

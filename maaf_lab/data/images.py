@@ -99,8 +99,10 @@ def _opened(path: str | Path, data: bytes | BinaryIO | None = None) -> Iterator[
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except PILImage.DecompressionBombError as error:
-        most = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
-        raise DataError(f"{path}: expected at most {most:.0f} megapixels, found more ({error}); save it smaller") from error
+        most, found = 2 * PILImage.MAX_IMAGE_PIXELS, re.search(r"\d+", str(error))
+        raise DataError(
+            f"{path}: too large: {int(found[0]) if found else most + 1:,} pixels, at most {most:,}; save it smaller"
+        ) from error
     except Exception as error:  # Pillow raises many kinds for damaged files
         size = len(data) if isinstance(data, bytes) else (os.path.getsize(path) if os.path.isfile(path) else 0)
         raise DataError(

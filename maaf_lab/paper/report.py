@@ -82,7 +82,8 @@ def chosen_keys(keys: Sequence[str], notebooks: Path = NOTEBOOKS) -> list[str]:
             meant = did_you_mean(key, [*figures, *(f"table{name}" for name in TABLES), *every])
             if key.lower().startswith("fig"):
                 known = ", ".join(figures) or "none, the notebooks are not here"
-                raise ConfigError(f"no figure {key!r} in the lab; known: {known}{meant}")
+                meant = "" if key[-1:].isdigit() else meant  # another figure's number is no typing error
+                raise ConfigError(f"no figure {key!r} in the lab; known: {known}; figures for all of them{meant}")
             try:
                 chosen.append(table(key).key)
             except ConfigError as error:
@@ -129,7 +130,9 @@ def run_tables(
         raise ConfigError(f"seeds: expected at least 1 and at most 1,000, found {seeds}")
     records = records_folder(records)
     if records and not records.is_dir():
-        raise ConfigError(f'records: expected a folder, or "lab" for the records that came with the lab, found no {records}')
+        raise ConfigError(
+            f'records: expected a folder, or "lab" for the records that came with the lab, found nothing at {records}'
+        )
     # notebooks run in their own folder, so all paths are made absolute
     parameters = {
         "profile": profile,

@@ -40,8 +40,8 @@ class FolderGallery:
     """Images of a folder and their vectors, in the order of their names.
 
     names: paths below the folder, with "/" between parts. vectors: (N, D) float32 unit vectors, often a read-only memory map.
-    broken: (name, why) of files that could not be used; they have no index. others: (suffix, number) of files that are no images.
-    model: the name of the model that embedded them.
+    broken: (name, why) of files that could not be used; they have no index; an earlier call found `known_broken` of them.
+    others: (suffix, number) of files that are no images. model: the name of the model that embedded them.
     """
 
     title: str
@@ -51,6 +51,7 @@ class FolderGallery:
     broken: tuple[tuple[str, str], ...] = ()
     model: str = ""
     others: tuple[tuple[str, int], ...] = ()
+    known_broken: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.paths) == len(self.vectors):
@@ -142,6 +143,8 @@ def open_folder(
     whole, vectors, known = store.read()
     lines = _unchanged(files, known)
     todo = [i for i, line in enumerate(lines) if line is None]
+    known_broken = frozenset(line.name for line in lines if line is not None and line.why)
+    new_folder = not store.kept_in.exists()
     if todo and not store.lost and (why := store.why_not_writable()):
         if kept is not None:
             raise DataError(f"{store.kept_in}: expected a folder to keep vectors in; {why}. {KEEP}")
@@ -164,6 +167,9 @@ def open_folder(
     broken = sorted(broken + [(line.name, line.why) for line in lines if line.why])
     usable = [i for i, line in enumerate(lines) if not line.why]
     if not usable:
+        if new_folder:
+            with contextlib.suppress(OSError):
+                store.kept_in.rmdir()  # empty
         found = f"{counted(len(files), 'file')}, none usable" if files else f"none among {_told(others, 'file')}"
         first = f" (first: {broken[0][0]}: {broken[0][1]})" if broken else ""
         raise DataError(
@@ -178,7 +184,7 @@ def open_folder(
     elif len(known) > len(whole):
         store.sweep()
     names = tuple(files[i].name for i in usable)
-    return FolderGallery(title, names, tuple(folder / name for name in names), vectors, tuple(broken), name, others)
+    return FolderGallery(title, names, tuple(folder / name for name in names), vectors, tuple(broken), name, others, known_broken)
 
 
 # --- files of the folder ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from typing import Any
 from maaf_lab.data.mark import MARK, are_counts, read_mark
 from maaf_lab.errors import ConfigError, DataError, SaveError
 from maaf_lab.utils.files import locked, why_not_writable
+from maaf_lab.utils.wording import first_names
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,15 @@ def _clear(out: Path, owned: Sequence[str]) -> None:
     there = [path for name in owned if os.path.lexists(path := out / name)]
     if links := [path.name for path in there if path.is_symlink()]:
         raise DataError(f"{out} holds {links[0]}, which is a link, and the lab deletes nothing behind links: pass a new folder")
-    kept = [path for path in there if path.is_file() or any(path.iterdir())]
-    if kept and not (out / _PART).exists():
-        raise DataError(
-            f"{out} holds {kept[0].name} but neither {MARK} nor {_PART}, so the lab did not draw it: pass an empty or new folder"
-        )
+    if not (out / _PART).exists():
+        own = {_LOCK, _PART + _TEMPORARY}  # of a process that was killed before it drew
+        kept = sorted(name for name in os.listdir(out) if not name.startswith(".") and name not in own)
+        kept = [name for name in kept if name not in owned or (out / name).is_file() or any((out / name).iterdir())]
+        if kept:
+            raise DataError(
+                f"{out} holds {first_names(kept)} but neither {MARK} nor {_PART}, so the lab did not draw it: pass an empty or "
+                "new folder"
+            )
     for path in there:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name in (MARK, _PART, *owned):
