@@ -82,7 +82,7 @@ def chosen_keys(keys: Sequence[str], notebooks: Path = NOTEBOOKS) -> list[str]:
             meant = did_you_mean(key, [*figures, *(f"table{name}" for name in TABLES), *every])
             if key.lower().startswith("fig"):
                 known = ", ".join(figures) or "none, the notebooks are not here"
-                meant = "" if key[-1:].isdigit() else meant  # another figure's number is no typing error
+                meant = "" if key.lower().rstrip("0123456789") in ("figure", "figures") else meant  # no typing error
                 raise ConfigError(f"no figure {key!r} in the lab; known: {known}; figures for all of them{meant}")
             try:
                 chosen.append(table(key).key)
