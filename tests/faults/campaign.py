@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -54,9 +55,13 @@ def main() -> int:
             "values": lambda: inputs.values(asked.examples, asked.seed),
             "damage": lambda: inputs.damage(asked.examples, asked.seed),
         }
-        for part, tries in parts.items():
-            if part in asked.parts:
-                tries()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it otherwise
+        try:
+            for part, tries in parts.items():
+                if part in asked.parts:
+                    tries()
+        except KeyboardInterrupt:
+            print("\nstopped before the end; until here:")
         print(f"\n{tally.table()}")
         return int(tally.failed())
     finally:
