@@ -76,12 +76,12 @@ def train_and_evaluate(
         if why := run.damage(config.name):
             raise why
         if other:
-            warnings.warn(f"{other}. The run's numbers are of its own, and nothing was trained or ranked", stacklevel=3)
+            warnings.warn(f"{other}. The run's numbers are of its own, and nothing was trained or ranked", stacklevel=4)
         return run
     if other:
         raise RunError(f"{other}. Name the folder that holds its own, or delete {run.folder} to train it again on these")
     if run.finished:
-        warnings.warn(f"{run.name}: its metrics are there and its weights are gone: these are made again", stacklevel=3)
+        warnings.warn(f"{run.name}: its metrics are there and its weights are gone: these are made again", stacklevel=4)
     check_compile(config, recompute)
     if why := why_not_writable(Path(runs_root)):
         raise SaveError(f"{runs_root}: expected a folder for runs that can be written; {why}. Name another folder")

@@ -266,11 +266,13 @@ def test_without_ray_the_executor_says_what_to_install(monkeypatch):
         list(get_executor("ray")([]))
 
 
-def test_the_local_executor_goes_on_past_what_fails(tmp_path, smoke, tiny_css, no_training):
+def test_the_local_executor_goes_on_past_what_fails(tmp_path, smoke, tiny_css, no_training, monkeypatch):
+    monkeypatch.setattr(Run, "damage", lambda *_: None)
     jobs = [Job(smoke(**{"train.seed": seed}), tiny_css, tmp_path) for seed in range(3)]
     for job in (jobs[0], jobs[2]):  # finished runs
         (tmp_path / job.config.name).mkdir()
         (tmp_path / job.config.name / "metrics.json").write_text("{}")
+        (tmp_path / job.config.name / "model.safetensors").touch()
     spoilt = tmp_path / "data"
     spoilt.mkdir()
     (spoilt / MARK).write_text("{")
