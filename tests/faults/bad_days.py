@@ -219,7 +219,7 @@ def no_rights() -> None:
     )
     before = digests(theirs)
     for name, expected, words in lines:
-        outcome, why = answered(lambda words=words: _as(as_user, own, *words), expected, seconds=LIMIT)
+        outcome, why = answered(lambda words=words: _as(as_user, own, *words), expected, seconds=3 * LIMIT)
         note("no rights", name, outcome, why)
     if why := differences(digests(theirs), before):
         note("no rights", "what belongs to somebody else", "lost", why)
@@ -232,7 +232,7 @@ def _as(as_user: tuple[str, ...], own: Path, *words: object) -> Answer:
     command = [] if str(words[0]).startswith("-") else ["-m", "maaf_lab"]
     around = {**os.environ, "HOME": str(own), "TMPDIR": str(own), "MAAF_LAB_HOME": str(own)}
     done = subprocess.run(
-        [*as_user, sys.executable, *command, *map(str, words)], cwd=own, env=around, timeout=LIMIT,
+        [*as_user, sys.executable, *command, *map(str, words)], cwd=own, env=around, timeout=3 * LIMIT,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     said = done.stdout.decode(errors="backslashreplace")

@@ -44,7 +44,7 @@ def battery() -> None:
     """Every line that needs nothing but a `Lab`."""
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         module = importlib.import_module(f"faults.{path.stem}")
-        for test in vars(module).values():
+        for test in list(vars(module).values()):  # a test may import into it
             if not inspect.isfunction(test) or set(inspect.signature(test).parameters) != {"fault", "lab"}:
                 continue
             for mark in getattr(test, "pytestmark", ()):
