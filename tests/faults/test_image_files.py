@@ -86,7 +86,7 @@ FORMATS = ("jfif", "jpe", "webp", "avif", "jp2", "tiff", "bmp", "ppm", "tga", "g
     ("100 x 10,000 in the gallery", WORKS("4 images"), with_one(lambda path: path.write_bytes(png(100, 10_000, 6)))),
     (
         "too many pixels in the gallery",
-        TOLD("400,000,000 pixels, at most"),
+        TOLD("pixels, at most"),
         with_one(lambda path: path.write_bytes(png(20_000, 20_000))),
     ),
     ("a video in the gallery", TOLD(r"1 other file \(1 \.mp4\)"), with_one(lambda path: path.touch(), "a.mp4")),
