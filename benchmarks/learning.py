@@ -19,7 +19,7 @@ from maaf_lab.data.split import Split
 from maaf_lab.experiments.sources import Source
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.profiles import profile_config
-from maaf_lab.retrieval.metrics import paired_difference, recall
+from maaf_lab.retrieval.metrics import paired_gain, recall
 from maaf_lab.synthetic.registry import SYNTHETIC
 
 MODELS = ("image_only", "text_only", "tirg", "maaf")
@@ -64,7 +64,7 @@ def compare(dataset: str, data_root: Path, runs_root: Path, steps: int) -> dict:
             "run": run.name,
         }
         if model != "maaf":
-            gain = paired_difference(runs["maaf"].rankings, run.rankings, k)
+            gain = paired_gain([[runs["maaf"].rankings]], [[run.rankings]], [k])
             line["maaf_gains"] = [round(gain.value, 1), round(gain.low, 1), round(gain.high, 1)]
         found["models"][model] = line
         print(dataset, f"R{k}", model, line, flush=True)

@@ -1,16 +1,19 @@
 """Runs that are only their ranks."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 
 from maaf_lab.retrieval.rankings import Rankings
 
 
 class FakeRun:
-    """A run that is only its ranks."""
+    """A run that is only its ranks, and the seed that its settings name."""
 
-    def __init__(self, ranks, texts=None, categories=None, name="fake"):
+    def __init__(self, ranks, texts=None, categories=None, name="fake", seed=0):
         count = len(ranks)
         self.name = name
+        self.config = SimpleNamespace(train=SimpleNamespace(seed=seed))
         self.rankings = Rankings(
             pd.DataFrame(
                 {

@@ -11,7 +11,7 @@ from maaf_lab.analysis.modification_types import Taxonomy, has_modification_type
 from maaf_lab.data.text import JOINER, tokenize
 from maaf_lab.errors import ConfigError
 from maaf_lab.experiments.runs import Run
-from maaf_lab.retrieval.metrics import Estimate, bootstrap, bootstrap_mean
+from maaf_lab.retrieval.metrics import Estimate, bootstrap
 from maaf_lab.retrieval.rankings import Rankings
 
 SORTS = ("best first", "worst first", "second model better", "first model better")
@@ -98,15 +98,15 @@ class TypeTable:
 def by_modification_type(runs: Sequence[Run], types: Sequence[str], ks: Sequence[int] = (10, 50)) -> dict[str, Estimate]:
     """Mean recall at `ks` over the queries that hold a keyword of each type (Table S4): percent, with interval.
 
-    Several runs (seeds) of one row are averaged query by query. Types that no query has are left out.
+    runs: one row's, a run a seed. Types that no query has are left out.
     """
     rankings = [run.rankings for run in runs]
-    hits = np.mean([np.mean([r.hits(k) for k in ks], axis=0) for r in rankings], axis=0)
+    hits_SQ = np.stack([np.mean([r.hits(k) for k in ks], axis=0) for r in rankings])
     found = {}
     for name in types:
         rows = has_modification_type(rankings[0].frame["text"].tolist(), name)
         if rows.any():
-            found[name] = bootstrap_mean([hits[rows]])
+            found[name] = bootstrap(hits_SQ[:, rows])
     return found
 
 

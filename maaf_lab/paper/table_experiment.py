@@ -143,7 +143,8 @@ class TableExperiment:
         for dataset in self.table.datasets:
             one = next(iter(self.run(dataset).values()))[0].metrics
             parts.append(f"{one['data']}, {one['queries']:,} {one['split']} queries, {one['protocol']}")
-        return " · ".join([*parts, f"brackets: {one['interval']}"])
+        seeds = " and seeds" if len(self.seeds) > 1 else ""
+        return " · ".join([*parts, f"brackets: {one['interval']}{seeds}"])
 
     def comparisons(self, dataset: str | None = None) -> pd.DataFrame:
         """Each row against the table's standard row (see `table_results.comparisons_frame`)."""

@@ -17,8 +17,7 @@ from maaf_lab.experiments.executors import Executor, first_line, run_missing
 from maaf_lab.experiments.runs import Run, finished_run
 from maaf_lab.paper.printed import paper_table
 from maaf_lab.paper.tables import Comparison, Table, different_seeds, row_configs, table
-from maaf_lab.retrieval.metrics import Estimate, holm, mean_recall, paired_gain, paired_p
-from maaf_lab.retrieval.rankings import Rankings
+from maaf_lab.retrieval.metrics import Estimate, Side, holm, mean_recall, paired_gain, paired_p, recalls
 
 FRAME_COLUMNS = (
     "row",
@@ -105,9 +104,10 @@ def run_table(
 def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
     """A line for each row and column of the table: what was run here beside what the paper prints.
 
-    here (percent; mean over seeds), low and high (95% interval over queries, mean over seeds), spread (standard deviation over
-    seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), paper, paper_std, status ("run",
-    "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`, None for the table's first.
+    here (percent; mean over seeds), low and high (95% interval over queries, and over seeds where there are several), spread
+    (standard deviation over seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), paper,
+    paper_std, status ("run", "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`, None for the
+    table's first.
     """
     chosen, printed = table(key), paper_table(table(key).key)
     dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
@@ -118,16 +118,17 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
             match = printed[(printed["row"] == row.paper) & (printed["column"] == column.label)]
             missing = "failed" if row.label in failed else "not run" if row.changes is not None else "reported only"
             notes = [part for part in (failed.get(row.label, ""), row.note) if part]
-            values = pd.DataFrame([_value(chosen, run, column.metric) for run in finished], columns=["value", "low", "high"])
+            here = _value(chosen, finished, column.metric)
+            of_seeds = [_value(chosen, [run], column.metric).value for run in finished]
             lines.append(
                 {
                     "row": row.label,
                     "column": column.label,
                     "dataset": dataset,
-                    "here": values["value"].mean(),
-                    "low": values["low"].mean(),
-                    "high": values["high"].mean(),
-                    "spread": values["value"].std() if len(finished) > 1 else np.nan,
+                    "here": here.value,
+                    "low": here.low,
+                    "high": here.high,
+                    "spread": np.std(of_seeds, ddof=1) if len(finished) > 1 else np.nan,
                     "seeds": len(finished),
                     "steps": finished[0].config.train.steps if finished else np.nan,
                     "minutes": np.mean([run.environment.get("train_seconds", np.nan) for run in finished]) / 60
@@ -143,11 +144,17 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
     return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))
 
 
-def _value(chosen: Table, run: Run, metric: str) -> dict[str, float]:
-    if not chosen.by_type:
-        return run.metrics["metrics"][metric]
-    found = by_modification_type([run], (metric,)).get(metric, Estimate(np.nan, np.nan, np.nan))
-    return {"value": found.value, "low": found.low, "high": found.high}
+def _value(chosen: Table, runs: Sequence[Run], metric: str) -> Estimate:
+    """A cell: of a row's runs, a run a seed."""
+    nothing = Estimate(np.nan, np.nan, np.nan)
+    if not runs:
+        return nothing
+    if chosen.by_type:
+        return by_modification_type(runs, (metric,)).get(metric, nothing)
+    if len(runs) == 1:  # counted when the run was
+        return Estimate(**runs[0].metrics["metrics"][metric])
+    rankings = [run.rankings for run in runs]
+    return recalls(rankings, [int(name[1:].split()[0]) for name in runs[0].metrics["metrics"] if name[0] == "R"])[metric]
 
 
 # --- more than chance? ------------------------------------------------------------------------------------------------
@@ -166,20 +173,31 @@ def compare_rows(
 ) -> Estimate | None:
     """How many points the rows `better` gain on the rows `worse`, means over rows and seeds, on the same queries.
 
-    What is compared is the recall that `ks_of` gives. None where a row on either side has no run.
+    What is compared is the recall that `ks_of` gives. None where a side has no seed that all of its rows have.
     """
-    if not all(runs.get(label) for label in (*better, *worse)):
+    if not _compared(runs, better, worse):
         return None
     return paired_gain(*_sides(key, runs, better, worse, dataset))
 
 
 def _sides(
     key: str | int | Table, runs: Mapping[str, list[Run]], better: Sequence[str], worse: Sequence[str], dataset: str | None
-) -> tuple[list[Rankings], list[Rankings], tuple[int, ...]]:
+) -> tuple[Side, Side, tuple[int, ...]]:
     """What `paired_gain` and `paired_p` compare: the rankings of both sides, and the k's."""
     chosen = table(key)
-    first, second = ([run.rankings for label in side for run in runs[label]] for side in (better, worse))
+    first, second = (_by_seed(runs, side) for side in (better, worse))
     return first, second, ks_of(chosen, dataset or chosen.datasets[0])
+
+
+def _by_seed(runs: Mapping[str, list[Run]], labels: Sequence[str]) -> Side:
+    """The rankings of several rows, seed by seed: of the seeds that all of these rows have."""
+    of_row = [{run.config.train.seed: run for run in runs[label]} for label in labels]
+    return [[row[seed].rankings for row in of_row] for seed in of_row[0] if all(seed in row for row in of_row)]
+
+
+def _compared(runs: Mapping[str, list[Run]], *sides: Sequence[str]) -> bool:
+    """Whether each side has a seed that all of its rows have."""
+    return all(all(runs.get(label) for label in side) and _by_seed(runs, side) for side in sides)
 
 
 def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
@@ -208,7 +226,8 @@ def statements_frame(key: str | int | Table, runs: Mapping[str, list[Run]], data
     low and high: the 95% interval of this statement alone. p (see `paired_p`): of this statement alone, for the direction that
     is shown ("holds" or "does not hold"). Of several rows it is the largest p where each row has to agree, and the smallest
     times their number where one row is enough to refute. p_holm and the verdict at 5% are corrected over all statements of the
-    frame (Holm; see `judged`). Chance is that of the queries: how much another seed would change is not in these numbers.
+    frame (Holm; see `judged`). Chance is that of queries and seeds; where rows have one seed, how much another would change is
+    not in these numbers.
     """
     lines = [[statement.statement, *_tested(key, runs, statement, dataset)] for statement in table(key).comparisons]
     return judged(pd.DataFrame(lines, columns=["statement", *_TESTED]))
@@ -233,7 +252,7 @@ def _tested(
     key: str | int | Table, runs: Mapping[str, list[Run]], statement: Comparison, dataset: str | None
 ) -> tuple[float, float, float, float, str]:
     """A statement's values of `_TESTED`."""
-    if not all(runs.get(label) for label in (*statement.better, *statement.worse)):
+    if not _compared(runs, statement.better, statement.worse):
         return np.nan, np.nan, np.nan, np.nan, "not run"
     several = [[label] for label in statement.worse] if len(statement.better) == 1 else [list(statement.worse)]
     sides = [_sides(key, runs, statement.better, other, dataset) for other in several]

@@ -1,4 +1,4 @@
-"""Recall at k, bootstrap intervals over queries, paired comparison of two systems."""
+"""Recall at k, bootstrap intervals over queries and seeds, paired comparison of two systems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maaf_lab.retrieval.rankings import Rankings
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries in percent, with its 95% bootstrap interval."""
+    """A mean over queries, and over seeds where there are several, in percent, with its 95% bootstrap interval."""
 
     value: float
     low: float
@@ -23,7 +23,7 @@ class Estimate:
 
 
 def bootstrap(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> Estimate:
-    """Mean of per-query values (Q,) in percent; the interval holds the middle 95% of the means of resampled queries.
+    """Mean of per-query values (Q,), or of several seeds' (S, Q), in percent, with its interval (see `bootstrap_mean`).
 
     Raises ValueError when there is no query.
     """
@@ -31,28 +31,62 @@ def bootstrap(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> Estim
 
 
 def bootstrap_mean(groups: Sequence[np.ndarray], resamples: int = 1000, seed: int = 0) -> Estimate:
-    """The mean of the groups' means in percent; queries are resampled within their group.
+    """The mean of the groups' means in percent; the interval holds the middle 95% of the means of resamples.
 
-    Raises ValueError where a group has no query.
+    groups: per-query values (Q,) each, or those of S seeds (S, Q). Queries are resampled within their group, the same for all
+    seeds, and where there are several seeds, seeds with them (see `_over_seeds`). Raises ValueError where a group has no query.
     """
-    mean, drawn = _resampled(groups, resamples, seed)
+    mean, drawn = _resampled([np.atleast_2d(group) for group in groups], [], resamples, seed)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Estimate(100 * mean, 100 * float(low), 100 * float(high))
 
 
-def _resampled(groups: Sequence[np.ndarray], resamples: int, seed: int) -> tuple[float, np.ndarray]:
-    """The mean of the groups' means, and the same of each resample (resamples,)."""
+def _resampled(
+    plus_SQ: Sequence[np.ndarray], minus_SQ: Sequence[np.ndarray], resamples: int, seed: int
+) -> tuple[float, np.ndarray]:
+    """The mean of the groups' means, minus that of the other side where there is one, and the same of each resample (resamples,).
+
+    Both sides hold the same queries, a group each, and each its own seeds.
+    """
     random = np.random.default_rng(seed)
+    sides = [side for side in (plus_SQ, minus_SQ) if side]
+    if all(len(side[0]) == 1 for side in sides) and minus_SQ:  # of single runs, the difference is one
+        sides = [[plus - minus for plus, minus in zip(plus_SQ, minus_SQ, strict=True)]]
     means, drawn = [], []
-    for values in groups:
-        values = np.asarray(values, dtype=np.float64)
-        if not len(values):
+    for values_SQ in map(np.concatenate, zip(*sides, strict=True)):
+        if not values_SQ.shape[1]:
             raise ValueError("expected at least one query, found none: there is nothing to average")
-        distinct, counts = np.unique(values, return_counts=True)  # to resample queries is to draw how often each value occurs
-        times = random.multinomial(len(values), counts / counts.sum(), size=resamples)
-        means.append(float(values.mean()))
-        drawn.append(times @ distinct / len(values))
-    return float(np.mean(means)), np.mean(drawn, axis=0)
+        # to resample queries is to draw how often each kind of query occurs: a kind is hit by the same runs
+        kinds_SK, counts_K = np.unique(values_SQ.astype(np.float64), axis=1, return_counts=True)
+        queries = values_SQ.shape[1]
+        times = (random.multinomial(queries, counts_K / queries, size=n) for n in _pieces(resamples, len(counts_K)))
+        means.append(values_SQ.mean(1, dtype=np.float64))
+        drawn.append(np.concatenate([times_K @ kinds_SK.T / queries for times_K in times]))
+    mean_S, drawn_S = np.mean(means, axis=0), np.mean(drawn, axis=0)
+    first = len(sides[0][0])
+    mean, found = mean_S[:first].mean(), _over_seeds(drawn_S[:, :first], random)
+    if len(sides) == 2:
+        mean, found = mean - mean_S[first:].mean(), found - _over_seeds(drawn_S[:, first:], random)
+    return float(mean), found
+
+
+def _pieces(resamples: int, kinds: int) -> list[int]:
+    """How many resamples to draw at a time, so that a piece takes some 80 MB at most."""
+    most = max(1, 10_000_000 // kinds)
+    return [min(most, resamples - start) for start in range(0, resamples, most)]
+
+
+def _over_seeds(drawn_S: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The means over resampled seeds (resamples,) of each resample's seeds (resamples, S).
+
+    Of S seeds, S - 1 are drawn: with S, the spread of means of so few would come out too small by the factor sqrt((S - 1) / S)
+    (Rao and Wu, J. Am. Stat. Assoc. 83, 1988). One seed says nothing about others, and its resamples stay as they are.
+    """
+    seeds = drawn_S.shape[1]
+    if seeds == 1:
+        return drawn_S[:, 0]
+    times = random.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=len(drawn_S))
+    return (times * drawn_S).sum(1) / (seeds - 1)
 
 
 def recall(rankings: Rankings, k: int) -> Estimate:
@@ -60,49 +94,43 @@ def recall(rankings: Rankings, k: int) -> Estimate:
     return bootstrap(rankings.hits(k))
 
 
-def recalls(rankings: Rankings, ks: Sequence[int]) -> dict[str, Estimate]:
-    """Recall at each k: {"R10": ..., "R50": ...}, in percent.
+def recalls(rankings: Rankings | Sequence[Rankings], ks: Sequence[int]) -> dict[str, Estimate]:
+    """Recall at each k: {"R10": ..., "R50": ...}, in percent; of several seeds' rankings, the mean over them.
 
     Where the queries have several categories: "R10 dress", ... for each, "R10" as the mean of the categories' recalls, and
-    "mean", the mean of all of them (the paper's one number for Fashion IQ, Tables 2 to 5).
+    "mean", the mean of all of them (the paper's one number for Fashion IQ, Tables 2 to 5). Raises ValueError for seeds that do
+    not hold the same queries in the same order.
     """
-    categories = rankings.frame["category"]
+    seeds = [rankings] if isinstance(rankings, Rankings) else list(rankings)
+    _same_queries(seeds)
+    hits = {k: np.stack([one.hits(k) for one in seeds]) for k in ks}
+    categories = seeds[0].frame["category"]
     if categories.nunique() < 2:
-        return {f"R{k}": recall(rankings, k) for k in ks}
+        return {f"R{k}": bootstrap(hits[k]) for k in ks}
     rows = {category: (categories == category).to_numpy() for category in sorted(categories.unique())}
-    found = {f"R{k} {category}": bootstrap(rankings.hits(k)[of]) for category, of in rows.items() for k in ks}
+    found = {f"R{k} {category}": bootstrap(hits[k][:, of]) for category, of in rows.items() for k in ks}
     for k in ks:
-        found[f"R{k}"] = bootstrap_mean([rankings.hits(k)[of] for of in rows.values()])
-    found["mean"] = bootstrap_mean([np.mean([rankings.hits(k)[of] for k in ks], axis=0) for of in rows.values()])
+        found[f"R{k}"] = bootstrap_mean([hits[k][:, of] for of in rows.values()])
+    found["mean"] = bootstrap_mean([np.mean([hits[k][:, of] for k in ks], axis=0) for of in rows.values()])
     return found
 
 
-def paired_difference(first: Rankings, second: Rankings, k: int) -> Estimate:
-    """Recall at k of `first` minus `second` on the same queries, in points, with its interval.
+Side = Sequence[Sequence[Rankings]]  # what is compared: for each seed, the rankings of one run or of several rows' runs
 
-    Raises ValueError when the two do not hold the same queries in the same order.
+
+def paired_gain(first: Side, second: Side, ks: Sequence[int]) -> Estimate:
+    """Mean recall at `ks` of `first` minus that of `second` on the same queries, in points.
+
+    Runs of one seed (rows that share a switch) are averaged query by query. The interval is over queries, and over the seeds of
+    a side that has several. Where queries are of several categories, the mean of the categories' means. Raises ValueError when
+    the runs do not hold the same queries in the same order.
     """
-    _same_queries([first, second])
-    return bootstrap(first.hits(k) - second.hits(k))
+    mean, drawn = _gains(first, second, ks, resamples=1000, seed=0)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(100 * mean, 100 * float(low), 100 * float(high))
 
 
-def paired_gain(first: Sequence[Rankings], second: Sequence[Rankings], ks: Sequence[int]) -> Estimate:
-    """Mean recall at `ks` of the runs `first` minus that of the runs `second` on the same queries, in points.
-
-    Runs of a side (seeds, or rows that share a switch) are averaged query by query. Where queries are of several categories,
-    the mean of the categories' means. Raises ValueError when the runs do not hold the same queries in the same order.
-    """
-    return bootstrap_mean(_gains(first, second, ks))
-
-
-def paired_p(
-    first: Sequence[Rankings],
-    second: Sequence[Rankings],
-    ks: Sequence[int],
-    margin: float = 0.0,
-    resamples: int = 20_000,
-    seed: int = 0,
-) -> float:
+def paired_p(first: Side, second: Side, ks: Sequence[int], margin: float = 0.0, resamples: int = 20_000, seed: int = 0) -> float:
     """Two-sided p-value of `paired_gain`, from the same resamples as its interval: below 0.05 where that interval decides.
 
     Null hypothesis for margin 0: there is no gain. For a margin in points and a gain within it: the two differ by the margin or
@@ -110,7 +138,7 @@ def paired_p(
     the margin. A one-sided p is doubled, so that every p is compared with the same 5%. It is never below 2 / (resamples + 1):
     the default of 20,000 leaves room for a correction over some hundred tests.
     """
-    mean, drawn = _resampled(_gains(first, second, ks), resamples, seed)
+    mean, drawn = _gains(first, second, ks, resamples, seed)
     gain, drawn, close = 100 * mean, 100 * drawn, 1e-9  # ties count against a difference, whatever their last digit
     if abs(gain) < margin:
         beyond = max((drawn <= close - margin).sum(), (drawn >= margin - close).sum())
@@ -131,21 +159,20 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def mean_recall(runs: Sequence[Rankings], ks: Sequence[int]) -> float:
-    """Mean recall at `ks` over runs, in percent; over queries of several categories, the mean of the categories' means."""
-    hits = _hits(runs, ks)
-    return 100 * float(np.mean([hits[rows].mean() for rows in _categories(runs[0])]))
+def mean_recall(side: Side, ks: Sequence[int]) -> float:
+    """Mean recall at `ks` over seeds and runs, in percent; of several categories of queries, the mean of their means."""
+    return 100 * float(np.mean([group.mean() for group in _hits(side, ks)]))
 
 
-def _gains(first: Sequence[Rankings], second: Sequence[Rankings], ks: Sequence[int]) -> list[np.ndarray]:
-    """What each query gains, a category each."""
-    _same_queries([*first, *second])
-    gain = _hits(first, ks) - _hits(second, ks)
-    return [gain[rows] for rows in _categories(first[0])]
+def _gains(first: Side, second: Side, ks: Sequence[int], resamples: int, seed: int) -> tuple[float, np.ndarray]:
+    _same_queries([run for side in (first, second) for of_seed in side for run in of_seed])
+    return _resampled(_hits(first, ks), _hits(second, ks), resamples, seed)
 
 
-def _hits(runs: Sequence[Rankings], ks: Sequence[int]) -> np.ndarray:
-    return np.mean([r.hits(k) for r in runs for k in ks], axis=0)
+def _hits(side: Side, ks: Sequence[int]) -> list[np.ndarray]:
+    """The hits of each query (S, Q), a category each."""
+    hits_SQ = np.stack([np.mean([run.hits(k) for run in of_seed for k in ks], axis=0) for of_seed in side])
+    return [hits_SQ[:, rows] for rows in _categories(side[0][0])]
 
 
 def _categories(rankings: Rankings) -> list[np.ndarray]:

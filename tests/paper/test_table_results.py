@@ -80,9 +80,10 @@ def test_a_statement_about_several_rows_needs_each_and_is_refuted_by_one():
     runs = {"MAAF": first, "Image only": second, "Text only": [FakeRun([99] * 1000)]}
     both = saying(Comparison("over both", ("MAAF",), ("Image only", "Text only")))
     each = statements_frame(both, runs).iloc[0]
-    assert each["verdict"] == "holds" and each["p"] == paired_p([first[0].rankings], [second[0].rankings], (1,)), "the larger p"
+    larger = paired_p([[first[0].rankings]], [[second[0].rankings]], (1,))
+    assert each["verdict"] == "holds" and each["p"] == larger
     refuted = statements_frame(both, {**runs, "MAAF": second, "Image only": first}).iloc[0]
-    twice = 2 * paired_p([second[0].rankings], [first[0].rankings], (1,))
+    twice = 2 * paired_p([[second[0].rankings]], [[first[0].rankings]], (1,))
     assert refuted["verdict"] == "does not hold" and refuted["p"] == pytest.approx(twice), "one of two: p counts twice"
 
 
