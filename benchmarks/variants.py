@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from maaf_lab.data.datasets.css_scenes import COLORS
-from maaf_lab.experiments.runs import Run, ledger
+from maaf_lab.experiments.ledger import ledger
+from maaf_lab.experiments.runs import Run
 
 
 def differences(settings: dict, base: dict) -> dict[str, object]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maaf_lab.config import RunConfig
-    from maaf_lab.experiments.runs import Run, ledger, load_pretrained, pretrained_run
+    from maaf_lab.experiments.ledger import ledger
+    from maaf_lab.experiments.runs import Run, load_pretrained, pretrained_run
     from maaf_lab.experiments.train import train_and_evaluate
     from maaf_lab.explorers.open import explore, explore_attention, explore_modifiers, explore_retrieval
     from maaf_lab.models.convert import load_foreign_checkpoint
@@ -25,7 +26,8 @@ _FROM = {
     "models.convert": ("load_foreign_checkpoint",),
     "paper.printed": ("paper_table",),
     "profiles": ("profile_config",),
-    "experiments.runs": ("Run", "ledger", "load_pretrained", "pretrained_run"),
+    "experiments.ledger": ("ledger",),
+    "experiments.runs": ("Run", "load_pretrained", "pretrained_run"),
     "experiments.train": ("train_and_evaluate",),
     "paper.table_results": ("run_table", "table_frame"),
     "paper.table_experiment": ("open_table",),

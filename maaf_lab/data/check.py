@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maaf_lab.utils.wording import first_names
+from maaf_lab.data.part import Part
+from maaf_lab.data.split import Split
+from maaf_lab.data.text import ascii_words, cut_short, tokenize, wordless
+from maaf_lab.utils.wording import counted, first_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,3 +118,45 @@ def row_problems(rows: Iterable[CheckRow]) -> list[str]:
             expected = f"{_count_text(r.published_images, r.exact)} and {_count_text(r.published_queries, r.exact)}"
             out.append(f"{r.split}: the annotation has {r.images:,} images and {r.queries:,} queries; expected {expected}")
     return out
+
+
+def query_notes(split: str, part: Part | Split) -> list[str]:
+    """Captions that are empty, leave no word or are cut; queries that ask for their own reference; ids of several images."""
+    notes, every = [], [text for query in part.queries for text in query.texts]
+    if empty := sum(not text.strip() for text in every):
+        first = next(query for query in part.queries if not all(text.strip() for text in query.texts))
+        notes.append(
+            f"{split}: {empty:,} empty captions (first: {f'{first.category}, ' if first.category else ''}candidate "
+            f"{part.images[first.source].id}); they are kept, as captions without words"
+        )
+    texts = list(dict.fromkeys(every))
+    if told := wordless(texts):
+        notes.append(f"{split}: {told}; a query without a word is its reference alone")
+    if told := cut_short(texts):
+        notes.append(f"{split}: {told}")
+    labels = Counter(image.label for image in part.images)
+    fixed = part.queries if part.draw is None else ()  # where they are drawn, the dataset's authors decided
+    own = [query for query in fixed if query.target_label == part.images[query.source].label]
+    own = [query for query in own if query.target == query.source or labels[query.target_label] == 1]
+    if own:
+        lost = part.protocol.exclude_source and sum(labels[query.target_label] == 1 for query in own)
+        notes.append(
+            f"{split}: {len(own):,} of {len(part.queries):,} queries have their own reference as target (first: "
+            f"{part.images[own[0].source].id})"
+            + (f"; ranked without their reference, {lost:,} of them cannot be answered" if lost else "")
+        )
+    if again := [name for name, times in Counter(image.id for image in part.images).items() if times > 1]:
+        notes.append(f"{split}: {counted(len(again), 'id')} stand for more than one image (first: {first_names(again, 1)})")
+    return notes
+
+
+def letter_notes(split: str, part: Part) -> list[str]:
+    """Texts with words that the authors' code would drop."""
+    texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
+    other = [text for text in texts if tokenize(text) != ascii_words(text)]
+    if not other:
+        return []
+    return [
+        f"{split}: {len(other):,} of {len(texts):,} texts have letters beyond ASCII (first: {other[0][:40]!r}); they "
+        "are read as they are written, where the authors' code drops them"
+    ]

@@ -10,19 +10,17 @@ import hashlib
 import os
 import shlex
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from maaf_lab.data.check import CheckReport, CheckRow, row_problems
+from maaf_lab.data.check import CheckReport, CheckRow, letter_notes, query_notes, row_problems
 from maaf_lab.data.images import WITHOUT_IMAGES, damage, damage_inside
 from maaf_lab.data.mark import MARK, are_counts, is_drawn, read_mark
 from maaf_lab.data.modification_types import MODIFICATION_TYPES, Taxonomy
 from maaf_lab.data.part import Counts, Part, as_spelled, without_images
 from maaf_lab.data.split import Split, is_synthetic
-from maaf_lab.data.text import ascii_words, cut_short, tokenize, wordless
 from maaf_lab.errors import ConfigError, DataError, LabError
 from maaf_lab.utils.parallel import in_threads
 from maaf_lab.utils.registry import DATASETS, SYNTHETIC
@@ -185,7 +183,7 @@ class Dataset(ABC):
                     part = self._read(split)
                     self._split(split, part, origin)  # raises for queries that do not fit the images
                     rows.append(self._row(split, part, progress))
-                    notes += [*self.notes(split, part), *_query_notes(split, part), *_letter_notes(split, part)]
+                    notes += [*self.notes(split, part), *query_notes(split, part), *letter_notes(split, part)]
                 except DataError as error:
                     if str(error) not in problems:
                         problems.append(str(error))
@@ -204,7 +202,7 @@ class Dataset(ABC):
         """What `check` says of a loaded split, as far as no file has to be read for it."""
         counts = Counts() if "dropped" in split.origin else self.counts(split.name)
         row = CheckRow(split.title, len(split.images), (), (), len(split.queries), 0, counts.images, counts.queries, counts.exact)
-        return [*row_problems([row]), *_query_notes(split.title, split)]
+        return [*row_problems([row]), *query_notes(split.title, split)]
 
     def looks_right(self, folder: Path | None = None) -> bool:
         """Whether a folder (its own, if left out) looks like this dataset's, complete or not: it has an annotation file."""
@@ -345,49 +343,6 @@ class Dataset(ABC):
             counts.queries,
             counts.exact,
         )
-
-
-def _query_notes(split: str, part: Part | Split) -> list[str]:
-    """Captions that are empty, leave no word or are cut; queries that ask for their own reference; ids of several images."""
-    notes, every = [], [text for query in part.queries for text in query.texts]
-    if empty := sum(not text.strip() for text in every):
-        first = next(query for query in part.queries if not all(text.strip() for text in query.texts))
-        notes.append(
-            f"{split}: {empty:,} empty captions (first: {f'{first.category}, ' if first.category else ''}candidate "
-            f"{part.images[first.source].id}); they are kept, as captions without words"
-        )
-    texts = list(dict.fromkeys(every))
-    if told := wordless(texts):
-        notes.append(f"{split}: {told}; a query without a word is its reference alone")
-    if told := cut_short(texts):
-        notes.append(f"{split}: {told}")
-    labels = Counter(image.label for image in part.images)
-    fixed = part.queries if part.draw is None else ()  # where they are drawn, the dataset's authors decided
-    own = [query for query in fixed if query.target_label == part.images[query.source].label]
-    own = [query for query in own if query.target == query.source or labels[query.target_label] == 1]
-    if own:
-        lost = part.protocol.exclude_source and sum(labels[query.target_label] == 1 for query in own)
-        notes.append(
-            f"{split}: {len(own):,} of {len(part.queries):,} queries have their own reference as target (first: "
-            f"{part.images[own[0].source].id})"
-            + (f"; ranked without their reference, {lost:,} of them cannot be answered" if lost else "")
-        )
-    if again := [name for name, times in Counter(image.id for image in part.images).items() if times > 1]:
-        notes.append(f"{split}: {counted(len(again), 'id')} stand for more than one image (first: {first_names(again, 1)})")
-    return notes
-
-
-def _letter_notes(split: str, part: Part) -> list[str]:
-    """Texts with words that the authors' code would drop."""
-    texts = list(dict.fromkeys(text for query in part.queries for text in query.texts))
-    notes = []
-    other = [text for text in texts if tokenize(text) != ascii_words(text)]
-    if other:
-        notes.append(
-            f"{split}: {len(other):,} of {len(texts):,} texts have letters beyond ASCII (first: {other[0][:40]!r}); they "
-            "are read as they are written, where the authors' code drops them"
-        )
-    return notes
 
 
 def _meant(folder: Path) -> str:

@@ -38,6 +38,9 @@ FRAME_COLUMNS = (
 )
 
 
+NOTHING = Estimate(np.nan, np.nan, np.nan)
+
+
 class TableRuns(UserDict[str, list[Run]]):
     """A row's label -> its finished runs, a run a seed. failed: label -> why a row that was to run has none."""
 
@@ -113,13 +116,14 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
     dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
     lines: list[dict[str, Any]] = []
     for row in chosen.rows:
-        finished = runs.get(row.label, [])
-        for column in (column for column in chosen.columns if column.dataset == dataset):
+        finished, columns = runs.get(row.label, []), [column for column in chosen.columns if column.dataset == dataset]
+        metrics = [column.metric for column in columns]
+        together, of_seeds = _values(chosen, finished, metrics), [_values(chosen, [run], metrics) for run in finished]
+        for column in columns:
             match = printed[(printed["row"] == row.paper) & (printed["column"] == column.label)]
             missing = "failed" if row.label in failed else "not run" if row.changes is not None else "reported only"
             notes = [part for part in (failed.get(row.label, ""), row.note) if part]
-            here = _value(chosen, finished, column.metric)
-            of_seeds = [_value(chosen, [run], column.metric).value for run in finished]
+            here = together.get(column.metric, NOTHING)
             lines.append(
                 {
                     "row": row.label,
@@ -128,7 +132,9 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
                     "here": here.value,
                     "low": here.low,
                     "high": here.high,
-                    "spread": np.std(of_seeds, ddof=1) if len(finished) > 1 else np.nan,
+                    "spread": np.std([one.get(column.metric, NOTHING).value for one in of_seeds], ddof=1)
+                    if len(finished) > 1
+                    else np.nan,
                     "seeds": len(finished),
                     "steps": finished[0].config.train.steps if finished else np.nan,
                     "minutes": np.mean([run.environment.get("train_seconds", np.nan) for run in finished]) / 60
@@ -144,17 +150,14 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
     return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))
 
 
-def _value(chosen: Table, runs: Sequence[Run], metric: str) -> Estimate:
-    """A cell: of a row's runs, a run a seed."""
-    nothing = Estimate(np.nan, np.nan, np.nan)
-    if not runs:
-        return nothing
+def _values(chosen: Table, runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, Estimate]:
+    """A line of cells: of a row's runs, a run a seed."""
     if chosen.by_type:
-        return by_modification_type(runs, (metric,)).get(metric, nothing)
-    if len(runs) == 1:  # counted when the run was
-        return Estimate(**runs[0].metrics["metrics"][metric])
-    rankings = [run.rankings for run in runs]
-    return recalls(rankings, [int(name[1:].split()[0]) for name in runs[0].metrics["metrics"] if name[0] == "R"])[metric]
+        return by_modification_type(runs, metrics) if runs else {}
+    if len(runs) < 2:  # counted when the run was
+        return {metric: Estimate(**run.metrics["metrics"][metric]) for run in runs for metric in metrics}
+    ks = [int(name[1:].split()[0]) for name in runs[0].metrics["metrics"] if name[0] == "R"]
+    return recalls([run.rankings for run in runs], list(dict.fromkeys(ks)))
 
 
 # --- more than chance? ------------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ def compare_rows(
 
     What is compared is the recall that `ks_of` gives. None where a side has no seed that all of its rows have.
     """
-    if not _compared(runs, better, worse):
+    if not (_seeds(runs, better) and _seeds(runs, worse)):
         return None
     return paired_gain(*_sides(key, runs, better, worse, dataset))
 
@@ -190,18 +193,20 @@ def _sides(
 
 
 def _by_seed(runs: Mapping[str, list[Run]], labels: Sequence[str]) -> Side:
-    """The rankings of several rows, seed by seed: of the seeds that all of these rows have."""
+    """The rankings of several rows, seed by seed."""
     of_row = [{run.config.train.seed: run for run in runs[label]} for label in labels]
-    return [[row[seed].rankings for row in of_row] for seed in of_row[0] if all(seed in row for row in of_row)]
+    return [[row[seed].rankings for row in of_row] for seed in _seeds(runs, labels)]
 
 
-def _compared(runs: Mapping[str, list[Run]], *sides: Sequence[str]) -> bool:
-    """Whether each side has a seed that all of its rows have."""
-    return all(all(runs.get(label) for label in side) and _by_seed(runs, side) for side in sides)
+def _seeds(runs: Mapping[str, list[Run]], labels: Sequence[str]) -> list[int]:
+    """The seeds that all of these rows have."""
+    of_row = [[run.config.train.seed for run in runs.get(label, ())] for label in labels]
+    return [seed for seed in of_row[0] if all(seed in row for row in of_row)]
 
 
 def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
-    """Every row that ran against the table's standard row: row, against, gained (points), low, high, p, p_holm, verdict.
+    """Every row that ran against the table's standard row: row, against, gained (points), low, high, p, seeds,
+    p_holm, verdict.
 
     low, high and p: of one row alone. p_holm and the verdict at 5%: corrected over all rows of the frame (Holm).
     """
@@ -209,12 +214,16 @@ def comparisons_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dat
     for label in runs:
         if label != chosen.standard and (gain := compare_rows(key, runs, [label], [chosen.standard], dataset)):
             p = paired_p(*_sides(key, runs, [label], [chosen.standard], dataset))
-            lines.append([label, chosen.standard, gain.value, gain.low, gain.high, p, "more" if gain.value > 0 else "less"])
+            seeds = max(len(_seeds(runs, [one])) for one in (label, chosen.standard))
+            lines.append(
+                [label, chosen.standard, gain.value, gain.low, gain.high, p, "more" if gain.value > 0 else "less", seeds]
+            )
     return judged(pd.DataFrame(lines, columns=["row", "against", *_TESTED])).drop(columns="direction")
 
 
 def statements_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: str | None = None) -> pd.DataFrame:
-    """The paper's orderings, tested on what ran here: statement, gained (points), low, high, p, direction, p_holm, verdict.
+    """The paper's orderings, tested on what ran here: statement, gained (points), low, high, p, direction, seeds,
+    p_holm, verdict.
 
     "A over B" holds where A gains more than chance on every row of B, does not hold where a row of B gains more than chance on
     A, and is undecided otherwise. Shown is the gain on the strongest row of B. Where A has several rows (a switch), the mean of
@@ -226,14 +235,14 @@ def statements_frame(key: str | int | Table, runs: Mapping[str, list[Run]], data
     low and high: the 95% interval of this statement alone. p (see `paired_p`): of this statement alone, for the direction that
     is shown ("holds" or "does not hold"). Of several rows it is the largest p where each row has to agree, and the smallest
     times their number where one row is enough to refute. p_holm and the verdict at 5% are corrected over all statements of the
-    frame (Holm; see `judged`). Chance is that of queries and seeds; where rows have one seed, how much another would change is
-    not in these numbers.
+    frame (Holm; see `judged`). seeds: of the side that has more. Chance is that of queries and seeds; where rows have one seed,
+    how much another would change is not in these numbers.
     """
     lines = [[statement.statement, *_tested(key, runs, statement, dataset)] for statement in table(key).comparisons]
     return judged(pd.DataFrame(lines, columns=["statement", *_TESTED]))
 
 
-_TESTED = ("gained", "low", "high", "p", "direction")
+_TESTED = ("gained", "low", "high", "p", "direction", "seeds")
 
 
 def judged(frame: pd.DataFrame) -> pd.DataFrame:
@@ -250,10 +259,11 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _tested(
     key: str | int | Table, runs: Mapping[str, list[Run]], statement: Comparison, dataset: str | None
-) -> tuple[float, float, float, float, str]:
+) -> tuple[float, float, float, float, str, int]:
     """A statement's values of `_TESTED`."""
-    if not _compared(runs, statement.better, statement.worse):
-        return np.nan, np.nan, np.nan, np.nan, "not run"
+    seeds = [len(_seeds(runs, side)) for side in (statement.better, statement.worse)]
+    if not all(seeds):
+        return np.nan, np.nan, np.nan, np.nan, "not run", 0
     several = [[label] for label in statement.worse] if len(statement.better) == 1 else [list(statement.worse)]
     sides = [_sides(key, runs, statement.better, other, dataset) for other in several]
     gains, p = [paired_gain(*side) for side in sides], [paired_p(*side, statement.margin) for side in sides]
@@ -265,5 +275,5 @@ def _tested(
         against = [value for gain, value in zip(gains, p, strict=True) if gain.value <= 0]
     gain = gains[shown]
     if against:
-        return gain.value, gain.low, gain.high, min(1.0, min(against) * len(p)), "does not hold"
-    return gain.value, gain.low, gain.high, max(p), "holds"
+        return gain.value, gain.low, gain.high, min(1.0, min(against) * len(p)), "does not hold", max(seeds)
+    return gain.value, gain.low, gain.high, max(p), "holds", max(seeds)

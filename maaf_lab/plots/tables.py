@@ -115,7 +115,7 @@ def statements_html(frame: pd.DataFrame, caption: str) -> str:
 
 def comparisons_text(frame: pd.DataFrame) -> str:
     """Each row against the standard row, in aligned columns; then how it was tested."""
-    shown = frame.drop(columns="p").rename(columns={"p_holm": "adjusted"})
+    shown = frame.drop(columns=["p", "seeds"]).rename(columns={"p_holm": "adjusted"})
     shown["adjusted"] = [_p(p).removeprefix("p ") for p in frame["p_holm"]]
     return f"{shown.round(1).to_string(index=False)}\n\n{judged_by(frame, 'row', 'above')}"
 
@@ -123,9 +123,11 @@ def comparisons_text(frame: pd.DataFrame) -> str:
 def judged_by(frame: pd.DataFrame, thing: str, where: str) -> str:
     """How a frame's verdicts were reached, in a sentence."""
     ran = counted(int(frame["p"].notna().sum()), thing)
+    several = "seeds" in frame and frame["seeds"].max() > 1  # a report of an earlier version did not count them
+    over = "queries and seeds" if several else "queries"
     return (
         f"Verdicts: 95%, Holm over the {ran} {where} that ran (p is adjusted). Gains in points, each with its own 95% "
-        "interval over queries."
+        f"interval over {over}."
     )
 
 

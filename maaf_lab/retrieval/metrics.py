@@ -36,7 +36,10 @@ def bootstrap_mean(groups: Sequence[np.ndarray], resamples: int = 1000, seed: in
     groups: per-query values (Q,) each, or those of S seeds (S, Q). Queries are resampled within their group, the same for all
     seeds, and where there are several seeds, seeds with them (see `_over_seeds`). Raises ValueError where a group has no query.
     """
-    mean, drawn = _resampled([np.atleast_2d(group) for group in groups], [], resamples, seed)
+    return _estimate(*_resampled([np.atleast_2d(group) for group in groups], [], resamples, seed))
+
+
+def _estimate(mean: float, drawn: np.ndarray) -> Estimate:
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Estimate(100 * mean, 100 * float(low), 100 * float(high))
 
@@ -125,9 +128,7 @@ def paired_gain(first: Side, second: Side, ks: Sequence[int]) -> Estimate:
     a side that has several. Where queries are of several categories, the mean of the categories' means. Raises ValueError when
     the runs do not hold the same queries in the same order.
     """
-    mean, drawn = _gains(first, second, ks, resamples=1000, seed=0)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(100 * mean, 100 * float(low), 100 * float(high))
+    return _estimate(*_gains(first, second, ks, resamples=1000, seed=0))
 
 
 def paired_p(first: Side, second: Side, ks: Sequence[int], margin: float = 0.0, resamples: int = 20_000, seed: int = 0) -> float:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -41,6 +39,7 @@ from maaf_lab.training.devices import (
     processes_of_this_run,
     recompute_blocks,
 )
+from maaf_lab.training.stopping import TrainingStopped, stopped_by_signals
 from maaf_lab.utils.files import locked, make_folder, remove_leftovers, write_text
 from maaf_lab.utils.wording import counted
 
@@ -98,42 +97,6 @@ def _warn_of_slow_bf16(name: str) -> None:
             "a GPU",
             stacklevel=4,
         )
-
-
-class TrainingStopped(KeyboardInterrupt):
-    """Ctrl-C, or a machine that asks its programs to end: told between two steps, when the step is saved."""
-
-    def __init__(self, step: int, number: int) -> None:
-        super().__init__(f"stopped at step {step:,}, which is saved: the same command goes on")
-        self.code = 128 + number
-
-
-@contextmanager
-def _stopped_by_signals(catch: bool = True) -> Iterator[list[int]]:
-    """The numbers of the signals that asked the training to stop; the second one stops it at once, between any two lines.
-
-    catch: false where several processes train, which have to stop at the same step. Elsewhere than in a process's main thread,
-    signals are not ours.
-    """
-    asked: list[int] = []
-    before = {}
-
-    def note(number: int, _frame: object) -> None:
-        asked.append(number)
-        if len(asked) > 1:
-            raise KeyboardInterrupt
-
-    if catch and threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    except TrainingError as error:
-        if asked:  # Ctrl-C ends the processes that read batches too
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -284,7 +247,7 @@ def _fit(
         disable=not (progress and main),
         mininterval=0.5,
     )
-    with bar, _stopped_by_signals(not several) as stopped:  # its line ends before an error's begins
+    with bar, stopped_by_signals(not several) as stopped:  # its line ends before an error's begins
         ahead = batches(feed, cache, range(start, plan.steps), workers)
         for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
             factor = learning_rate_factor(step, plan)

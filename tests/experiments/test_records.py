@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from maaf_lab.errors import RunError, SaveError
+from maaf_lab.experiments.ledger import ledger
 from maaf_lab.experiments.records import add_figure, add_record, figure_arrays, records, save_arrays
-from maaf_lab.experiments.runs import Run, find_run, finished_run, finished_runs, ledger, save_record
+from maaf_lab.experiments.runs import Run, find_run, finished_run, finished_runs, save_record
 from maaf_lab.experiments.train import train_and_evaluate
 from maaf_lab.utils.paths import records_folder
 

@@ -11,7 +11,8 @@ import pytest
 
 from maaf_lab.errors import ConfigError, RunError, SaveError
 from maaf_lab.experiments import runs
-from maaf_lab.experiments.runs import LEDGER_COLUMNS, Run, finished_run, ledger, load_pretrained, save_copy
+from maaf_lab.experiments.ledger import LEDGER_COLUMNS, ledger
+from maaf_lab.experiments.runs import Run, finished_run, load_pretrained, save_copy
 from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.retrieval.rankings import Rankings
 from maaf_lab.utils.paths import records_folder

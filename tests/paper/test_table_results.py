@@ -49,6 +49,23 @@ def test_verdicts():
     assert "Holm over the 3 rows above" in comparisons_text(comparisons_frame(made_up, runs))
 
 
+def test_several_seeds_are_said_and_only_those_that_all_rows_have():
+    def row(*hits, first=0):
+        return [FakeRun([1] * n + [9] * (200 - n), seed=first + i) for i, n in enumerate(hits)]
+
+    over = saying(Comparison("a", ("MAAF",), ("TIRG",)), Comparison("b", ("MAAF",), ("FiLM", "TIRG"), margin=90.0))
+    runs = {"MAAF": row(150, 130, 140), "TIRG": row(60, 50), "FiLM": row(40, first=1)}
+    found = statements_frame(over, runs).set_index("statement")
+    assert found.loc["a", "gained"] == pytest.approx(42.5) and found["seeds"].tolist() == [3, 3]
+    assert statements_text(statements_frame(over, runs)).endswith("interval over queries and seeds.")
+    text = comparisons_text(comparisons_frame(over, {name: runs[name][:1] for name in ("MAAF", "TIRG")}))
+    assert text.endswith("interval over queries.") and "seeds" not in text
+    switch = saying(Comparison("c", ("MAAF", "TIRG"), ("FiLM",)), Comparison("d", ("TIRG", "FiLM"), ("MAAF",)))
+    found = statements_frame(switch, {**runs, "TIRG": runs["TIRG"][:1]}).set_index("statement")
+    assert found.loc["c", "gained"] == pytest.approx(100 * ((150 + 60) / 2 - 40) / 200), "of the one seed that both rows have"
+    assert found.loc["d", "verdict"] == "not run", "these rows have no seed in common"
+
+
 def test_a_verdict_that_holds_alone_is_undecided_among_many():
     """One ordering with p about 0.02 holds; beside nine others that show nothing, one such was to be expected."""
     first, second = apart(70, 45)

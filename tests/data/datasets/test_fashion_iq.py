@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
+from maaf_lab.data.check import query_notes
 from maaf_lab.data.datasets.fashion_iq import CATEGORIES, PUBLISHED_CATEGORIES, FashionIQ, parse_captions, parse_split
 from maaf_lab.data.text import JOINER, MOST_WORDS, Vocabulary, tokenize
 from maaf_lab.errors import ConfigError, DataError
@@ -252,7 +253,10 @@ def test_notes(root):
     notes = FashionIQ(root).check(progress=False).notes
     assert "val, dress: 3 images and 1 queries (published: 3,817 and 2,017)" in notes
     assert any(note.startswith("val: 1 images are in more than one category") for note in notes)
-    assert any(note.startswith("val: 1 queries have their candidate as target") for note in notes)
+    same = "have their own reference as target (first: D1); ranked without their reference, 1 of them cannot be answered"
+    assert sum("as target" in note for note in notes) == 1 and any(
+        note.startswith("val: 1 of ") and note.endswith(same) for note in notes
+    )
     counts = {split: [7, 3 if split == "val" else 4] for split in FashionIQ.splits}
     (root / "made.json").write_text(json.dumps({"dataset": "fashion_iq", "origin": "synthetic fashion_iq", "counts": counts}))
     report = FashionIQ(root).check(progress=False)
@@ -363,6 +367,7 @@ def test_published_annotations_without_images(annotated):
 
 
 def test_notes_on_the_published_annotations(annotated):
-    notes = [note for split in FashionIQ.splits for note in annotated.notes(split, annotated.read(split))]
+    parts = {split: annotated.read(split) for split in FashionIQ.splits}
+    notes = [note for split, part in parts.items() for note in (*annotated.notes(split, part), *query_notes(split, part))]
     assert "val, dress: 3,817 images and 2,017 queries" in notes and not any("published" in note for note in notes)
-    assert not any("more than once" in note or "always fail" in note for note in notes)
+    assert not any("more than once" in note or "as target" in note for note in notes)
