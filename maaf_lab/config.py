@@ -240,7 +240,7 @@ class TrainConfig(Settings):
     learning_rate: Rate = 0.01
     """Of everything but the image model's backbone."""
     image_learning_rate: Rate = 0.001
-    """Of the image model's backbone."""
+    """Of the image model's backbone; at 0 it stays as it is, the statistics of its batch norm too, and a step is cheaper."""
     text_learning_rate: Rate | None = None
     """Of the text encoder, where it is not to be `learning_rate` (Table 5's row with an asterisk)."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -85,7 +85,9 @@ def test_settings_that_contradict_each_other():
         profile_config("smoke", "css", **{"model.heads": 5})
     with pytest.raises(ConfigError, match=r"train.batch_size: expected a multiple of train.group_size \(5\); found 16"):
         TrainConfig(batch_size=16, group_size=5)
-    with pytest.raises(ConfigError, match=r"model.image_weights: .*no pretrained weights: expected .none.; found 'imagenet'"):
+    with pytest.raises(
+        ConfigError, match=r"model.image_weights: .*no ImageNet weights: expected .*'none' or a file; found 'imagenet'"
+    ):
         model_config("image_only", image_encoder="tiny")
     with pytest.raises(ConfigError, match=r"train.text_learning_rate: image_only has no text encoder"):
         profile_config("smoke", "css", **{"model.name": "image_only", "train.text_learning_rate": 0.1})

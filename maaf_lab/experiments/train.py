@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +24,7 @@ from maaf_lab.data.split import Split, is_synthetic
 from maaf_lab.errors import ConfigError, DataError, RunError, SaveError
 from maaf_lab.experiments.runs import FOLDERS, IMAGE_FILES, Run, environment
 from maaf_lab.models.checkpoints import save_model
+from maaf_lab.models.encoders.image import DRAWN
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.models.weights import fingerprint
 from maaf_lab.retrieval.embed import embed_split
@@ -104,7 +105,7 @@ def train_and_evaluate(
                 train_split, config.data.pixels, progress=progress and processes.is_main_process, store=config.data.cache
             )
         if processes.is_main_process:
-            _tell_remarks(config.data.dataset, data_root, (train_split, test))
+            _tell_remarks(config, data_root, (train_split, test))
         pictures = {}
         if not is_synthetic(train_split.origin) and processes.is_main_process:
             pictures = {IMAGE_FILES: {test.name: test_cache.files, train_split.name: cache.files}}
@@ -132,12 +133,20 @@ def train_and_evaluate(
     return run
 
 
-def _tell_remarks(dataset: str, data_root: str | Path, splits: Iterable[Split]) -> None:
-    """What is odd about complete data, before hours of training on it."""
+def _tell_remarks(config: RunConfig, data_root: str | Path, splits: tuple[Split, ...]) -> None:
+    """What is odd about complete data, or about this model on it, before hours of training."""
+    dataset = config.data.dataset
     opened = datasets.open_dataset(dataset, data_root)
     if told := [text for split in splits for text in opened.remarks(split)]:
         asked = f"maaf-lab check {dataset} --root {shlex.quote(str(data_root))}"
         print(printable("\n".join([*told, f"Training goes on; `{asked}` says more"]), "\n"), file=sys.stderr)
+    weights = getattr(config.model, "image_weights", "")
+    if weights in DRAWN and not is_synthetic(splits[0].origin):
+        print(
+            f"{config.name}: its image model ({weights}) was pretrained on drawings, and these images are not the lab's. For "
+            "photographs: --set model.image_encoder=efficientnet_lite0 --set model.image_weights=imagenet",
+            file=sys.stderr,
+        )
 
 
 def _at_chance(run: Run) -> str:

@@ -155,9 +155,12 @@ class ComposedModel(nn.Module):
         vectors = unit(vectors)
         return (vectors, record) if return_attention else vectors
 
-    def forward(self, images: Tensor, source: Tensor, target: Tensor, text: TextBatch) -> tuple[Tensor, Tensor]:
-        """A training batch: distinct images (U, 3, S, S); source, target (B,) index them -> unit query, target vectors (B, D)."""
-        features = self.encode(images)
+    def forward(
+        self, images: Tensor | dict[int, Tensor], source: Tensor, target: Tensor, text: TextBatch
+    ) -> tuple[Tensor, Tensor]:
+        """A training batch: distinct images (U, 3, S, S), or the backbone's maps of them, resolution -> (U, C, h, w); source,
+        target (B,) index them -> unit query, target vectors (B, D)."""
+        features = self.features_of(images) if isinstance(images, dict) else self.encode(images)
         queries, _ = self._pair(self.fuse({r: tokens[source] for r, tokens in features.items()}, text), "fuse")
         targets, _ = self._pair(self.project({r: tokens[target] for r, tokens in features.items()}), "project")
         return unit(queries), unit(targets)

@@ -39,6 +39,7 @@ from maaf_lab.training.devices import (
     processes_of_this_run,
     recompute_blocks,
 )
+from maaf_lab.training.frozen import freeze_image_model, kept_maps
 from maaf_lab.training.stopping import TrainingStopped, stopped_by_signals
 from maaf_lab.utils.files import locked, make_folder, remove_leftovers, write_text
 from maaf_lab.utils.wording import counted
@@ -188,6 +189,8 @@ def _fit(
     accelerator = make_accelerator(plan.precision, device)
     if plan.precision == "bf16" and accelerator.device.type == "cpu" and accelerator.is_main_process:
         _warn_of_slow_bf16(config.name)
+    if frozen := not plan.image_learning_rate:
+        freeze_image_model(model)
     optimizer = torch.optim.SGD(parameter_groups(model, plan), momentum=plan.momentum, weight_decay=plan.weight_decay)
     several = accelerator.num_processes > 1
     feed = Feed(split, model.vocabulary, plan, process=accelerator.process_index, processes=accelerator.num_processes)
@@ -237,8 +240,11 @@ def _fit(
     if plan.compile:
         keep_out_of_graphs()
         wrapped = torch.compile(wrapped, dynamic=True)
-    wrapped.train()
     clock = time.monotonic()
+    shown = kept_maps(model, cache, transform, plan, progress and main) if frozen else cache
+    wrapped.train()
+    if frozen:
+        freeze_image_model(model)
     bar = tqdm(
         total=plan.steps,
         initial=start,
@@ -248,7 +254,7 @@ def _fit(
         mininterval=0.5,
     )
     with bar, stopped_by_signals(not several) as stopped:  # its line ends before an error's begins
-        ahead = batches(feed, cache, range(start, plan.steps), workers)
+        ahead = batches(feed, shown, range(start, plan.steps), workers)
         for step, (batch, pixels) in zip(range(start, plan.steps), ahead, strict=True):
             factor = learning_rate_factor(step, plan)
             for group in optimizer.param_groups:
@@ -257,10 +263,14 @@ def _fit(
             random = torch.Generator().manual_seed(_seed([plan.seed, step, *process]))
             if several:  # dropout differs between processes, and the checkpoint needs no random state of each
                 torch.manual_seed(_seed([plan.seed, step, *process, 3]))
-            pixels, source, target, text = (part.to(accelerator.device) for part in (pixels, *batch[1:]))
-            if plan.grayscale:
-                pixels = some_in_gray(pixels, source, target, plan.grayscale, random)
-            images = transform.train(pixels, random)
+            source, target, text = (part.to(accelerator.device) for part in batch[1:])
+            if isinstance(pixels, dict):  # maps of a frozen image model
+                images = {r: maps.to(accelerator.device) for r, maps in pixels.items()}
+            else:
+                pixels = pixels.to(accelerator.device)
+                if plan.grayscale:
+                    pixels = some_in_gray(pixels, source, target, plan.grayscale, random)
+                images = transform.train(pixels, random)
             queries, targets = wrapped(images, source, target, text)
             loss = (spread_softmax_loss if several else batch_softmax_loss)(queries, targets, model.scale)
             value = accelerator.gather(loss.detach()).mean().item()

@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from filelock import FileLock
 from training_runs import SHORT, Stopped, curve, loss_that, stop, weights
 
 from maaf_lab.errors import DataError, RunError
+from maaf_lab.experiments import train as module
 from maaf_lab.experiments.runs import Run
 from maaf_lab.experiments.train import train_and_evaluate
 
@@ -91,3 +93,13 @@ def test_a_run_where_nothing_can_be_locked(tmp_path, smoke, tiny_css, monkeypatc
     with pytest.warns(UserWarning, match="cannot be locked here.*make sure that no other process trains this run"):
         run = train_and_evaluate(smoke(**SHORT), tiny_css, tmp_path, device="cpu", progress=False)
     assert run.metrics and not list(run.folder.rglob("lock"))
+
+
+def test_a_model_of_drawings_is_told_of_before_it_learns_from_other_images(tiny_css, css_train, smoke, capsys):
+    drawn = smoke(**{"model.image_weights": "scenes-v1", "model.image_channels": (16, 32, 64, 128)})
+    photographs = replace(css_train, origin="published sha256:0123456789ab")
+    module._tell_remarks(drawn, tiny_css, (photographs,))
+    assert "its image model (scenes-v1) was pretrained on drawings" in capsys.readouterr().err
+    module._tell_remarks(drawn, tiny_css, (css_train,))
+    module._tell_remarks(smoke(), tiny_css, (photographs,))
+    assert "drawings" not in capsys.readouterr().err

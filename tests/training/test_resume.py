@@ -37,7 +37,12 @@ def test_a_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, smoke, ti
 
 @pytest.mark.parametrize(
     "changes",
-    [{"model.name": "tirg"}, {"data.transform": "crops"}, {"model.attention": "identity", "train.schedule": "step"}],
+    [
+        {"model.name": "tirg"},
+        {"train.image_learning_rate": 0},
+        {"data.transform": "crops"},
+        {"model.attention": "identity", "train.schedule": "step"},
+    ],
     ids=str,
 )
 def test_other_runs_resume_exactly_too(tmp_path, monkeypatch, smoke, tiny_css, changes):

@@ -7,7 +7,7 @@ these two; VAL, and the authors' `att_layer_spec` 2, use the stage of 28x28 too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
@@ -20,6 +20,9 @@ from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.models.weights import refuse_not_finite
 from maaf_lab.utils.registry import IMAGE_ENCODERS
 
+_DRAWN_FOLDER = Path(__file__).parents[2] / "pretrained" / "images"
+DRAWN = ("scenes-v1", "garments-v1")  # weights of the tiny encoder (`training.pretrain`)
+
 
 class ImageConfig(ModelConfig):
     """The settings of a system with an image encoder; the encoder's `reads` names those that it uses."""
@@ -27,7 +30,8 @@ class ImageConfig(ModelConfig):
     image_encoder: Annotated[str, name_in(IMAGE_ENCODERS)] = "resnet50"
     """"resnet50", "resnet18", "efficientnet_lite0", "tiny", or a registered one."""
     image_weights: str = "imagenet"
-    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a file; missing ones are an error."""
+    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a file; missing ones are an error. Of
+    "tiny", which has no ImageNet weights: what it was pretrained on (`DRAWN`), "none", or a file."""
     image_channels: Annotated[tuple[Width, ...], Field(min_length=4, max_length=5), AS_TUPLE] = (16, 32, 64, 128)
     """Widths of the tiny encoder's four stages (for 56 px), or five (for 112 px)."""
 
@@ -98,16 +102,21 @@ class TinyNet(ImageEncoder):
 
     @classmethod
     def check(cls, config: ImageConfig) -> None:
-        if config.image_weights != "none":
+        if config.image_weights == "imagenet":
             raise ConfigError(
-                'model.image_weights: image_encoder "tiny" has no pretrained weights: expected "none"; '
-                f"found {config.image_weights!r}"
+                f'model.image_weights: image_encoder "tiny" has no ImageNet weights: expected {", ".join(map(repr, DRAWN))} (the '
+                "drawings it was pretrained on), 'none' or a file; found 'imagenet'"
             )
 
     @classmethod
     def of(cls, config: ImageConfig) -> Self:
         cls.check(config)
-        return cls(config.image_channels)
+        net, weights = cls(config.image_channels), config.image_weights
+        if weights != "none":
+            path = _DRAWN_FOLDER / f"{weights}.safetensors" if weights in DRAWN else Path(weights)
+            state = {name: t.float() if t.is_floating_point() else t for name, t in _read_weights(path, "tiny").items()}
+            _fill(net, state, f"tiny encoder of {list(config.image_channels)} channels", str(path))
+        return net
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -177,14 +186,18 @@ def _torchvision_weights(network: str, weights: str) -> dict[str, Tensor]:
 def _read_weights(path: Path, network: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataError(
-            f'{network}: expected a weights file at {path}, found none. image_weights is "imagenet", "none" or a file.'
+            f'{network}: expected a weights file at {path}, found none. image_weights is "none", '
+            f"{', '.join(map(repr, DRAWN)) if network == 'tiny' else repr('imagenet')}, or a file."
         )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise TypeError(f"it holds {type(state).__name__} of other things than tensors")
+        return dict(state)
     except Exception as error:  # a damaged file, or a pickle that holds more than tensors
         raise DataError(
             f"{network}: expected a dictionary of weights in {path}, which cannot be read as one ({error})"

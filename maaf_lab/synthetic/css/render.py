@@ -138,7 +138,8 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
     rows = []
     for s, objects in enumerate(scenes):
         for i, obj in enumerate(objects):
-            if obj.get("color") not in COLORS or obj.get("size") not in SIZES:
+            color = rays.RGB.get(obj.get("color"), obj.get("color"))  # a word, or (for pretraining) red, green and blue
+            if not isinstance(color, tuple) or obj.get("size") not in SIZES:
                 raise DataError(
                     f"render: scene {s}, object {i}: expected a color of {', '.join(COLORS)} and a size of "
                     f"{', '.join(SIZES)}; found {dict(obj)}"
@@ -150,7 +151,7 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
             half = rays.HALF_HEIGHT[shape] * scale
             dx, dy, dz = rays.ray(float(x), float(y))
             t = (half - rays.EYE[2]) / dz  # the ray through pos meets the plane of the object's center
-            rows.append((s, i, shape, t * dx, rays.EYE[1] + t * dy, half, rays.RADIUS[shape] * scale, *rays.RGB[obj["color"]]))
+            rows.append((s, i, shape, t * dx, rays.EYE[1] + t * dy, half, rays.RADIUS[shape] * scale, *color))
     table = np.array(rows, dtype=np.float64).reshape(-1, 10)
     whole = table[:, :3].astype(np.int64)
     return _Things(whole[:, 0], whole[:, 1], whole[:, 2], table[:, 3:6], table[:, 6], table[:, 5], table[:, 7:10] / 255)

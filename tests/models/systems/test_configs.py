@@ -127,12 +127,9 @@ def test_every_setting_that_is_read_names_the_run_and_no_other_can_be_set(name, 
         if setting not in config.model.read():
             with pytest.raises(ConfigError, match=rf"model\.{setting}: {name} does not read it with its other"):
                 config.replace(**change)
-        elif setting == "image_weights" and config.model.image_encoder == "tiny":
-            with pytest.raises(ConfigError, match="no pretrained weights"):
-                config.replace(**change)
         else:
             names.add(config.replace(**change).name)
-    read = config.model.read() - {"name"} - ({"image_weights"} if config.model.image_encoder == "tiny" else set())
+    read = config.model.read() - {"name"}
     assert len(names) == 1 + len(read), "two settings of one name"
 
 
