@@ -63,3 +63,9 @@ def test_kept_maps_train_as_their_images_do(smoke, tiny_css, tmp_path, monkeypat
     images = train_and_evaluate(config, tiny_css, tmp_path / "images", progress=False)
     assert maps.log["loss"].tolist() == pytest.approx(images.log["loss"].tolist(), rel=1e-2)
     assert maps.log["loss"][5] < maps.log["loss"][0]
+
+
+def test_kept_maps_reach_the_processes_that_read_ahead(smoke, tiny_css, tmp_path):
+    config = smoke(**FROZEN)
+    runs = [train_and_evaluate(config, tiny_css, tmp_path / str(n), workers=n, progress=False) for n in (0, 1)]
+    assert runs[0].log["loss"].tolist() == runs[1].log["loss"].tolist()

@@ -71,9 +71,10 @@ import sys
 from maaf_lab.profiles import profile_config
 from maaf_lab.data import registry as datasets
 from maaf_lab.experiments.train import train_and_evaluate
-root, runs, steps, model = sys.argv[1:]
+root, runs, steps, model, *frozen = sys.argv[1:]
 config = profile_config("smoke", "css", **{"model.name": model, "data.origin": datasets.origin("css", root),
-                                           "train.checkpoint_every": 2, "train.steps": 6, "train.warmup_steps": 1})
+                                           "train.checkpoint_every": 2, "train.steps": 6, "train.warmup_steps": 1,
+                                           **({"train.image_learning_rate": 0} if frozen else {})})
 if int(steps) < 6:
     import maaf_lab.training.fit as training
     real, count = training.save_state, []
@@ -91,6 +92,11 @@ print(run.name)
 
 def test_two_processes_train_a_system_that_leaves_parameters_unused(tmp_path, tiny_css):
     name = launch(TRAIN, tiny_css, tmp_path, 6, "locally_bounded")[0].strip()  # its words are not pooled: their norm is idle
+    assert (tmp_path / name / "metrics.json").is_file()
+
+
+def test_two_processes_train_on_a_frozen_image_model(tmp_path, tiny_css):
+    name = launch(TRAIN, tiny_css, tmp_path, 6, "maaf", "frozen")[0].strip()
     assert (tmp_path / name / "metrics.json").is_file()
 
 
