@@ -69,9 +69,11 @@ def garments(count: int, pixels: int) -> Labelled:
 
 
 def birds(count: int, pixels: int) -> Labelled:
-    """Birds: every attribute."""
+    """Birds: every attribute, the legs where they show."""
     shown = [random_bird(RandomStream(_SEED, 3, i)) for i in range(count)]
-    return _by_attribute(shown, [field.name for field in fields(Bird)], _bird, pixels)
+    images, labels = _by_attribute(shown, [field.name for field in fields(Bird)], _bird, pixels)
+    there = torch.tensor([bird.legs_show for bird in shown])
+    return Labelled(images, {**labels, "legs": labels["legs"].where(there, NOTHING)})
 
 
 def objects(count: int, pixels: int) -> Labelled:

@@ -21,7 +21,7 @@ from maaf_lab.models.weights import refuse_not_finite
 from maaf_lab.utils.registry import IMAGE_ENCODERS
 
 _DRAWN_FOLDER = Path(__file__).parents[2] / "pretrained" / "images"
-DRAWN = ("scenes-v1", "garments-v1")  # weights of the tiny encoder (`training.pretrain`)
+DRAWN = ("scenes-v1", "garments-v1", "birds-v1", "objects-v1", "streets-v1")  # weights of the tiny encoder (`training.pretrain`)
 
 
 class ImageConfig(ModelConfig):
