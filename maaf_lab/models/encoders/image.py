@@ -30,8 +30,9 @@ class ImageConfig(ModelConfig):
     image_encoder: Annotated[str, name_in(IMAGE_ENCODERS)] = "resnet50"
     """"resnet50", "resnet18", "efficientnet_lite0", "tiny", or a registered one."""
     image_weights: str = "imagenet"
-    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a file; missing ones are an error. "tiny" has
-    no ImageNet weights: "scenes-v1", "garments-v1", "birds-v1", "objects-v1", "streets-v1" (drawings), "none", or a file."""
+    """"imagenet" (torchvision's cache or the [pretrained] extra), "none" (from scratch), or a file; missing ones are an error.
+    "tiny" has no ImageNet weights: "scenes-v1", "garments-v1", "birds-v1", "objects-v1", "streets-v1" (drawings), "none", or a
+    file."""
     image_channels: Annotated[tuple[Width, ...], Field(min_length=4, max_length=5), AS_TUPLE] = (16, 32, 64, 128)
     """Widths of the tiny encoder's four stages (for 56 px), or five (for 112 px)."""
 
