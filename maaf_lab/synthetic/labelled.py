@@ -32,7 +32,7 @@ from maaf_lab.utils.parallel import in_processes
 NOTHING = -1  # the label of what a picture does not show
 _SEED = 2_000_003  # of no dataset that anybody draws
 _DARKEST, _LEVELS, _NEAR = 24, 3, 45.0  # of red, green and blue in a scene: the least, its ranges, the distance from CSS's colors
-_CARS_OF_A_CAMERA = 100  # pictures of streets that share one view
+_OF_A_VIEW = 100  # pictures of streets that share one view
 
 
 class Labelled(NamedTuple):
@@ -91,7 +91,7 @@ def streets(count: int, pixels: int) -> Labelled:
     kinds = [("car", color) for color in CAR_COLORS] + [("person", color) for color in SHIRTS]
     shown, there = [], np.zeros((count, 9, len(kinds)), np.int64)
     for i in range(count):
-        seed, number = _SEED + i // (_CARS_OF_A_CAMERA * VIEWS), i // _CARS_OF_A_CAMERA % VIEWS
+        seed, number = _SEED + i // (_OF_A_VIEW * VIEWS), i // _OF_A_VIEW % VIEWS
         things, spots = random_scene(view(seed, number), RandomStream(_SEED, 5, i)), view(seed, number).spots
         shown.append((things, seed, number))
         for thing in things:
@@ -117,7 +117,7 @@ def _classes(words: Sequence[str]) -> Tensor:
 
 
 def _drawn(draw: Callable[..., np.ndarray], shown: Sequence[Any], pixels: int) -> Tensor:
-    images = np.stack(list(in_processes(partial(draw, pixels), list(enumerate(shown)), "pictures")))
+    images = np.stack(list(in_processes(partial(draw, pixels), list(enumerate(shown)), "pictures", progress=False)))
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 

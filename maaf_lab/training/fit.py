@@ -241,7 +241,7 @@ def _fit(
         keep_out_of_graphs()
         wrapped = torch.compile(wrapped, dynamic=True)
     clock = time.monotonic()
-    shown = kept_maps(model, cache, transform, plan, progress and main) if frozen else cache
+    shown = kept_maps(model, cache, transform, plan, progress and main) if frozen and start < plan.steps else cache
     wrapped.train()
     if frozen:
         freeze_image_model(model)

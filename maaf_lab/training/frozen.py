@@ -19,7 +19,7 @@ from maaf_lab.data.transforms import Crops, Plain
 from maaf_lab.models.base import ComposedModel
 
 CHUNK = 256  # images at a time; always the same, so that a resumed run has the same maps
-MOST_BYTES = 6 * 2**30  # of maps: with more, they are computed again at every step
+MOST_BYTES = 2 * 2**30  # of maps: with more, they are computed again at every step
 
 
 class KeptMaps:

@@ -1,11 +1,14 @@
 """Pretraining the small image encoder on drawings, and its weights in a run."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from maaf_lab.config import model_config
 from maaf_lab.errors import ConfigError, DataError
+from maaf_lab.models.encoders import image
 from maaf_lab.models.encoders.image import DRAWN, build_image_encoder
 from maaf_lab.training import pretrain as module
 from maaf_lab.training.pretrain import KINDS, pretrain
@@ -71,8 +74,11 @@ def test_a_file_of_other_things_is_refused(tmp_path, content):
 
 
 def test_weights_of_other_widths_are_refused():
-    with pytest.raises(DataError, match=r"expected the weights of a tiny encoder of \[8, 16, 16, 32\] channels, found those of"):
+    with pytest.raises(ConfigError, match=r"image_channels: expected \[16, 32, 64, 128\], the widths of scenes-v1; found \[8, "):
         encoder("scenes-v1", (8, 16, 16, 32))
+    shipped = Path(image.__file__).parents[2] / "pretrained" / "images" / "scenes-v1.safetensors"
+    with pytest.raises(DataError, match=r"expected the weights of a tiny encoder of \[8, 16, 16, 32\] channels, found those of"):
+        encoder(shipped, (8, 16, 16, 32))
     with pytest.raises(DataError, match="expected a weights file at scene-v1, found none"):
         encoder("scene-v1")
     with pytest.raises(ConfigError, match="has no ImageNet weights: expected 'scenes-v1'"):

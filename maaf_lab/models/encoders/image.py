@@ -21,7 +21,9 @@ from maaf_lab.models.weights import refuse_not_finite
 from maaf_lab.utils.registry import IMAGE_ENCODERS
 
 _DRAWN_FOLDER = Path(__file__).parents[2] / "pretrained" / "images"
-DRAWN = ("scenes-v1", "garments-v1", "birds-v1", "objects-v1", "streets-v1")  # weights of the tiny encoder (`training.pretrain`)
+# Weights of the tiny encoder that ship with the lab, and its widths (`training.pretrain`).
+DRAWN = {"scenes-v1": (16, 32, 64, 128)}
+DRAWN |= {f"{kind}-v1": (16, 16, 32, 64, 128) for kind in ("garments", "birds", "objects", "streets")}
 
 
 class ImageConfig(ModelConfig):
@@ -107,6 +109,11 @@ class TinyNet(ImageEncoder):
             raise ConfigError(
                 f'model.image_weights: image_encoder "tiny" has no ImageNet weights: expected {", ".join(map(repr, DRAWN))} (the '
                 "drawings it was pretrained on), 'none' or a file; found 'imagenet'"
+            )
+        if (wide := DRAWN.get(config.image_weights, config.image_channels)) != config.image_channels:
+            raise ConfigError(
+                f"model.image_channels: expected {list(wide)}, the widths of {config.image_weights}; found "
+                f"{list(config.image_channels)}"
             )
 
     @classmethod

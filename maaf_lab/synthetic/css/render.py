@@ -138,8 +138,10 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
     rows = []
     for s, objects in enumerate(scenes):
         for i, obj in enumerate(objects):
-            color = rays.RGB.get(obj.get("color"), obj.get("color"))  # a word, or (for pretraining) red, green and blue
-            if not isinstance(color, tuple) or obj.get("size") not in SIZES:
+            color = obj.get("color")  # a word, or (for pretraining) red, green and blue
+            if color in COLORS:
+                color = rays.RGB[color]
+            if not _is_rgb(color) or obj.get("size") not in SIZES:
                 raise DataError(
                     f"render: scene {s}, object {i}: expected a color of {', '.join(COLORS)} and a size of "
                     f"{', '.join(SIZES)}; found {dict(obj)}"
@@ -155,6 +157,10 @@ def _things(scenes: Sequence[Sequence[Mapping[str, Any]]]) -> _Things:
     table = np.array(rows, dtype=np.float64).reshape(-1, 10)
     whole = table[:, :3].astype(np.int64)
     return _Things(whole[:, 0], whole[:, 1], whole[:, 2], table[:, 3:6], table[:, 6], table[:, 5], table[:, 7:10] / 255)
+
+
+def _is_rgb(color: Any) -> bool:
+    return isinstance(color, tuple) and len(color) == 3 and all(isinstance(v, int | float) and 0 <= v <= 255 for v in color)
 
 
 def _windows(things: _Things, w: int) -> tuple[np.ndarray, np.ndarray]:

@@ -79,6 +79,11 @@ def test_tokens_go_row_by_row():
     assert close(tokens[0, 7].detach(), (projection.net.weight[:, :, 0, 0] @ maps[0, :, 1, 2] + projection.net.bias).detach())
 
 
+def test_tiny_has_no_imagenet_weights():
+    with pytest.raises(ConfigError, match="no ImageNet weights"):
+        encoder("tiny", "imagenet")
+
+
 def test_imagenet_weights_that_cannot_be_had(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", fail)

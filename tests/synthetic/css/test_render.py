@@ -82,3 +82,11 @@ def test_shadows_and_hidden_parts():
 def test_objects_that_cannot_be_drawn(change, named):
     with pytest.raises(DataError, match=named):
         draw([[{**obj(), **change}]], 32)
+
+
+@pytest.mark.parametrize("color", ["redd", None, ["red"], ("a", "b", "c"), (1, 2), (300, 0, 0)], ids=str)
+def test_a_color_is_a_known_word_or_red_green_and_blue(color):
+    scene = [{"shape": "cube", "size": "large", "color": color, "pos": (0.5, 0.5)}]
+    with pytest.raises(DataError, match="expected a color of gray"):
+        draw([scene], 56)
+    assert draw([[{**scene[0], "color": (10, 20, 30)}]], 56).shape == (1, 56, 56, 3)
