@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import shlex
@@ -9,7 +10,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +19,12 @@ from maaf_lab.arguments import checked
 from maaf_lab.config import RunConfig
 from maaf_lab.data import registry as datasets
 from maaf_lab.data.batches import check_workers, set_seed
-from maaf_lab.data.cache import image_files, pixel_cache
+from maaf_lab.data.cache import PixelCache, image_files, pixel_cache
 from maaf_lab.data.split import Split, is_synthetic
-from maaf_lab.errors import ConfigError, DataError, RunError, SaveError
+from maaf_lab.errors import ConfigError, DataError, LabError, RunError, SaveError
 from maaf_lab.experiments.runs import FOLDERS, IMAGE_FILES, Run, environment
-from maaf_lab.models.checkpoints import save_model
+from maaf_lab.models.base import ComposedModel
+from maaf_lab.models.checkpoints import load_earlier, save_model
 from maaf_lab.models.encoders.image import DRAWN
 from maaf_lab.models.registry import build_model, build_vocabulary
 from maaf_lab.models.weights import fingerprint
@@ -38,7 +39,7 @@ from maaf_lab.utils.parallel import torch_device
 from maaf_lab.utils.wording import printable
 
 
-@contextmanager
+@contextlib.contextmanager
 def _threads_as_before() -> Iterator[None]:
     """A run that goes on takes the number of threads that it began with; what comes after it does not."""
     before = torch.get_num_threads()
@@ -224,6 +225,8 @@ def evaluate(
     remove_leftovers(run.folder, age=3600)
     rankings.save(run.folder / f"rankings{run.result}.parquet")
     found = summary(rankings, test, time.monotonic() - start)
+    if not run.result and (earlier := _earlier(run, model, test, cache, progress)):
+        found["earlier"] = earlier
     trained_on = run.environment.get("train_data", "") if (run.folder / "environment.json").is_file() else ""
     if images:
         found[IMAGE_FILES] = images
@@ -239,6 +242,20 @@ def evaluate(
         found["data"] += f" (trained on: {trained_on})"
     write_json(run.folder / f"metrics{run.result}.json", found)
     return run
+
+
+def _earlier(run: Run, model: ComposedModel, test: Split, cache: PixelCache, progress: bool) -> dict[str, Any] | None:
+    """Recall with the weights of three quarters of the steps: {"step", "metrics": name -> percent}; changes `model`.
+
+    None where those weights are not kept, as in runs of earlier versions.
+    """
+    if (step := load_earlier(run.folder, model)) is None:
+        with contextlib.suppress(LabError):  # a copy that is ranked again, whose metrics may be damaged
+            return run.metrics.get("earlier") if run.finished else None
+        return None
+    queries, gallery = embed_split(model, test, cache, transform=run.config.data.transform, progress=progress)
+    values = recalls(rank(queries, gallery, test, progress=progress), test.protocol.ks)
+    return {"step": step, "metrics": {name: round(one.value, 3) for name, one in values.items()}}
 
 
 def summary(rankings: Rankings, split: Split, seconds: float) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from maaf_lab.utils.files import parse_json, write_atomically, write_json
 from maaf_lab.utils.parallel import torch_device
 
 OWN = "maaf_lab"  # the key of our metadata: one, because safetensors writes several in no fixed order
+EARLIER = Path("state") / "earlier.safetensors"
 AGAIN = "Put the file back, or delete the run's folder and train it again."
 FROM_THE_START = "Put the file back, or delete it: the run then starts from its beginning."
 
@@ -126,6 +127,29 @@ def _recorded(folder: Path) -> str | None:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def save_earlier(folder: Path, model: ComposedModel, step: int) -> None:
+    """The weights as they are after `step` steps, beside the state of training: what the last steps changed is told from them."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    own = {"step": step, "weights": fingerprint(tensors)}
+    write_atomically(folder / EARLIER, lambda beside: save_file(tensors, beside, {OWN: json.dumps(own, sort_keys=True)}))
+
+
+def load_earlier(folder: Path, model: ComposedModel) -> int | None:
+    """Puts the weights of `save_earlier` into `model` and returns their step; None where there are none that fit."""
+    path = folder / EARLIER
+    if not path.is_file():
+        return None
+    try:
+        state, metadata = read_safetensors(path)
+        own = _of_metadata(metadata)
+        if own.get("weights") != fingerprint(state):
+            return None
+        model.load_state_dict(state)
+    except (RuntimeError, RunError):
+        return None
+    return int(own["step"])
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

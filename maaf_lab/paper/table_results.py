@@ -30,6 +30,7 @@ FRAME_COLUMNS = (
     "seeds",
     "steps",
     "minutes",
+    "rise",
     "paper",
     "paper_std",
     "status",
@@ -108,9 +109,9 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
     """A line for each row and column of the table: what was run here beside what the paper prints.
 
     here (percent; mean over seeds), low and high (95% interval over queries, and over seeds where there are several), spread
-    (standard deviation over seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), paper,
-    paper_std, status ("run", "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`, None for the
-    table's first.
+    (standard deviation over seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), rise (see
+    `rise`), paper, paper_std, status ("run", "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`,
+    None for the table's first.
     """
     chosen, printed = table(key), paper_table(table(key).key)
     dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
@@ -140,6 +141,7 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
                     "minutes": np.mean([run.environment.get("train_seconds", np.nan) for run in finished]) / 60
                     if finished
                     else np.nan,
+                    "rise": rise(finished, ks_of(chosen, dataset)),
                     "paper": match["value"].iloc[0] if len(match) else np.nan,
                     "paper_std": match["std"].iloc[0] if len(match) else np.nan,
                     "status": "run" if finished else missing,
@@ -158,6 +160,20 @@ def _values(chosen: Table, runs: Sequence[Run], metrics: Sequence[str]) -> dict[
         return {metric: Estimate(**run.metrics["metrics"][metric]) for run in runs for metric in metrics}
     ks = [int(name[1:].split()[0]) for name in runs[0].metrics["metrics"] if name[0] == "R"]
     return recalls([run.rankings for run in runs], list(dict.fromkeys(ks)))
+
+
+def rise(runs: Sequence[Run], ks: Sequence[int]) -> float:
+    """By how many percent the last quarter of the steps raised recall (mean at `ks`), seeds together; NaN where nobody kept it.
+
+    A row has learned what it can from its steps where this is small (see `plots.tables.learning`).
+    """
+    found = [run.metrics for run in runs]
+    if not found or not all("earlier" in one for one in found):
+        return np.nan
+    names = ["mean"] if "mean" in found[0]["metrics"] and len(ks) > 1 else [f"R{k}" for k in ks]
+    ends = np.mean([one["metrics"][name]["value"] for one in found for name in names])
+    before = np.mean([one["earlier"]["metrics"][name] for one in found for name in names])
+    return 100 * (ends / before - 1) if before else np.nan
 
 
 # --- more than chance? ------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from maaf_lab.data.split import Split
 from maaf_lab.data.transforms import build_transform, some_in_gray
 from maaf_lab.errors import ConfigError, RunError, SaveError, TrainingError
 from maaf_lab.models.base import ComposedModel
-from maaf_lab.models.checkpoints import FROM_THE_START, load_state, save_state
+from maaf_lab.models.checkpoints import FROM_THE_START, load_state, save_earlier, save_state
 from maaf_lab.models.layers.attention_dropout import keep_out_of_graphs
 from maaf_lab.training.devices import (
     cpu_has_bf16,
@@ -45,6 +45,7 @@ from maaf_lab.utils.files import locked, make_folder, remove_leftovers, write_te
 from maaf_lab.utils.wording import counted
 
 LOG_COLUMNS = ("step", "loss", "learning_rate", "seconds")
+EARLIER = 0.75  # of the steps: the weights then are kept too, and whether the last quarter still raised recall is told from them
 
 
 def batch_softmax_loss(queries_BD: Tensor, targets_TD: Tensor, scale: Tensor, first: int = 0) -> Tensor:
@@ -142,7 +143,7 @@ def fit(
 
     On a CPU, a run that was killed and started again ends with the same bytes of weights as one that never stopped: the state
     of model, optimizer, schedule, sampling and random numbers is in the checkpoint or a function of the step. So is the number
-    of threads, which stays set after this returns.
+    of threads, which stays set after this returns. The weights at three quarters of the steps stay in `state/`.
     workers: processes that read batches ahead. recompute: less memory, a little more time, same numbers (`recompute_blocks`).
     Under `accelerate launch` with several processes, each takes its share of every batch, and the loss compares each query with
     the targets of all processes; batch norm then uses each process's own images (on GPUs: all).
@@ -295,6 +296,8 @@ def _fit(
                 if main:
                     _append(folder / "log.csv", _log_line(row))
             bar.update()
+            if main and done == round(EARLIER * plan.steps):
+                save_earlier(folder, model, done)
             if done < plan.steps and (done % plan.checkpoint_every == 0 or stopped):
                 save(done)
             if done < plan.steps and stopped:

@@ -1,17 +1,28 @@
 """What is said of a table's differences: more than chance, or not."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import FakeRun, apart
 
 from maaf_lab.analysis.by_modification import by_modification_type, modification_counts
 from maaf_lab.analysis.modification_types import MODIFICATION_TYPES
-from maaf_lab.paper.table_results import comparisons_frame, judged, statements_frame
+from maaf_lab.data.cache import pixel_cache
+from maaf_lab.data.registry import load
+from maaf_lab.experiments.runs import Run
+from maaf_lab.experiments.train import evaluate, train_and_evaluate
+from maaf_lab.models.checkpoints import load_earlier
+from maaf_lab.paper.table_results import comparisons_frame, judged, rise, statements_frame
 from maaf_lab.paper.tables import Comparison, table
-from maaf_lab.plots.tables import comparisons_text, statements_text
-from maaf_lab.retrieval.metrics import Estimate, paired_p
+from maaf_lab.plots.tables import comparisons_text, learning, statements_text
+from maaf_lab.retrieval.embed import embed_split
+from maaf_lab.retrieval.gallery import rank
+from maaf_lab.retrieval.metrics import Estimate, paired_p, recalls
 
 
 def saying(*comparisons):
@@ -143,3 +154,40 @@ def test_table_s4_is_recall_by_type():
     }
     assert by_modification_type([maaf, tirg], ("color",))["color"].value == 25.0
     assert statements_frame("S4", {"MAAF": [maaf], "TIRG": [tirg]})["gained"].tolist() == [50.0]
+
+
+def test_a_row_that_still_learns_is_marked():
+    def run(end, before, name="R1"):
+        metrics = {"metrics": {name: {"value": end}}, "earlier": {"step": 9, "metrics": {name: before}}}
+        return SimpleNamespace(metrics=metrics)
+
+    runs = [run(50.0, 45.0), run(54.0, 49.0)]
+    assert rise(runs, (1,)) == pytest.approx(100 * (52 / 47 - 1)) and rise([run(40.0, 50.0)], (1,)) == pytest.approx(-20)
+    assert rise([run(60.0, 50.0, "mean")], (10, 50)) == pytest.approx(20), "Fashion IQ's one number"
+    unknown = [*runs, SimpleNamespace(metrics={"metrics": {"R1": {"value": 3.0}}})]
+    assert all(np.isnan(rise(some, (1,))) for some in ([], unknown, [run(50.0, 0.0)]))
+
+    def said(here, risen):
+        return learning(pd.DataFrame({"here": here, "rise": risen}))
+
+    assert said([52.0], [10.6]) == "; still learning: +11 % in the last quarter"
+    assert said([52.0], [2.9]) == said([52.0], [-20.0]) == said([52.0], [np.nan]) == said([np.nan], [np.nan]) == ""
+    assert said([0.4], [60.0]) == "", "a fifth of a point is chance"
+
+
+def test_the_weights_of_three_quarters_of_the_steps_are_ranked_too(tmp_path, smoke, tiny_css):
+    config = smoke(**{"train.steps": 8, "train.checkpoint_every": 8})
+    run = train_and_evaluate(config, tiny_css, tmp_path, device="cpu", progress=False)
+    found, model = run.metrics, run.load_model()
+    assert found["earlier"]["step"] == 6 and set(found["earlier"]["metrics"]) == set(found["metrics"])
+    assert load_earlier(run.folder, model) == 6
+    split = load("css", tiny_css, "test")
+    rankings = rank(*embed_split(model, split, pixel_cache(split, config.data.pixels), progress=False), split, progress=False)
+    assert {k: round(one.value, 3) for k, one in recalls(rankings, (1, 5, 10, 50)).items()} == found["earlier"]["metrics"]
+    again = Path(shutil.copytree(run.folder, tmp_path / "copy", ignore=lambda *_: ["state"]))
+    assert evaluate(Run(again), tiny_css, progress=False).metrics["earlier"] == found["earlier"], "a copy keeps what was told"
+    (again / "metrics.json").write_text("{", "utf-8")
+    assert "earlier" not in evaluate(Run(again), tiny_css, progress=False).metrics
+    damaged = run.folder / "state" / "earlier.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-8] + b"\0\0\0\0\0\0\1\1")
+    assert load_earlier(run.folder, model) is None

@@ -33,6 +33,7 @@ def test_a_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, smoke, ti
     assert curve(run.folder) == curve(straight.folder)
     assert [int(step) for step, *_ in curve(run.folder)] == [3, 6, 9, 12]
     assert run.metrics["metrics"] == straight.metrics["metrics"]
+    assert run.metrics["earlier"] == straight.metrics["earlier"], "the weights of three quarters of the steps"
 
 
 @pytest.mark.parametrize(
