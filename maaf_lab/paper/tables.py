@@ -113,7 +113,7 @@ _MAAF = {"model.name": "maaf"}
 _RELATIONSHIP = _row(
     "Relationship",
     {"model.name": "relationship"},
-    "synthetic data: its networks are 64 wide instead of 256 (2,401 pairs of places a picture take their time), at a smaller rate",
+    "synthetic data: its networks are 64 wide instead of 256 (2,401 pairs of places take their time), at a smaller rate",
     {"model.feedforward": 64, "train.learning_rate": 0.01},
 )
 _STANDARD = _row("MAAF", _MAAF)
