@@ -116,6 +116,12 @@ _RELATIONSHIP = _row(
     "synthetic data: its networks are 64 wide instead of 256 (2,401 pairs of places take their time), at a smaller rate",
     {"model.feedforward": 64, "train.learning_rate": 0.01},
 )
+_SHOW_AND_TELL = _row(
+    "Show and Tell",
+    {"model.name": "show_and_tell"},
+    "synthetic data: at a smaller rate, without which it learns nothing",
+    {"train.learning_rate": 0.02},
+)
 _STANDARD = _row("MAAF", _MAAF)
 _BASELINES = tuple(
     Row(label, None, {"model.name": name}, "a baseline of Table 6, shown here too")
@@ -187,7 +193,7 @@ _TABLES = (
         (Column("R1", "R1", "css"),),
         (
             *_BASELINES,
-            _system("Show and Tell", "show_and_tell"),
+            _SHOW_AND_TELL,
             _system("Parameter hashing", "parameter_hashing"),
             _RELATIONSHIP,
             _system("FiLM", "film"),
@@ -267,7 +273,7 @@ _TABLES = (
         (Column("R1", "R1", "fashion200k"),),
         (
             _row("Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
-            _system("Show and Tell", "show_and_tell"),
+            _SHOW_AND_TELL,
             _system("FiLM", "film"),
             _system("Parameter hashing", "parameter_hashing"),
             _RELATIONSHIP,
@@ -317,7 +323,7 @@ _TABLES = (
         "MIT-States",
         tuple(Column(f"R{k}", f"R{k}", "mit_states") for k in (1, 5, 10)),
         (
-            _system("Show and Tell", "show_and_tell"),
+            _SHOW_AND_TELL,
             _system("Attributes as Operators", "attributes_as_operators"),
             _system("FiLM", "film"),
             _system("TIRG", "tirg"),
