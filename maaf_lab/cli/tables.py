@@ -90,8 +90,12 @@ DEMO_ROWS = ("Image only", "Text only", "TIRG", "MAAF")
 
 @app.command()
 def demo(data_root: DataRoots = "", runs_root: RunsRoot = "", steps: Steps = None, seed: Seed = 0) -> None:
-    """Train four rows of Table 1 in the laptop profile and execute its notebook; says where the results are."""
+    """Train four rows of Table 1 in the laptop profile and execute its notebook; says where the results are.
+
+    The other rows come from the lab's records, where they have runs of that many steps and that seed; the table says so.
+    """
     from maaf_lab.errors import RunError
+    from maaf_lab.experiments.runs import finished_run
     from maaf_lab.notebooks import execute
     from maaf_lab.paper.table_experiment import open_table
 
@@ -99,18 +103,13 @@ def demo(data_root: DataRoots = "", runs_root: RunsRoot = "", steps: Steps = Non
     if not notebook.is_file():
         raise RunError(f"expected the lab's notebooks beside the package, found no {notebook.name}: run the demo from a clone")
     data, runs = own_folder(data_root, "data").resolve(), own_folder(runs_root, "runs").resolve()
-    open_table("1", profile="laptop", data_root=data, runs_root=runs, steps=steps or 0, seeds=[seed], rows=DEMO_ROWS).run()
-    done, page = execute(
-        notebook,
-        runs / "notebooks",
-        {
-            "profile": "laptop",
-            "data_root": str(data),
-            "runs_root": str(runs),
-            "records": "",
-            "steps": steps or 0,
-            "seeds": [seed],
-            "rows": list(DEMO_ROWS),
-        },
-    )
+    asked = {"profile": "laptop", "data_root": str(data), "runs_root": str(runs), "steps": steps or 0, "seeds": [seed]}
+    open_table("1", **asked, rows=DEMO_ROWS).run()
+    whole = open_table("1", **asked, records="lab")
+    there = [
+        row.label
+        for row in whole.table.rows
+        if all(finished_run(config, (runs, whole.records)) for config in whole.configs(rows=[row.label]))
+    ]
+    done, page = execute(notebook, runs / "notebooks", {**asked, "records": "lab", "rows": there})
     answer(f"\nexecuted notebook: {done}\nHTML page:         {page}")

@@ -36,6 +36,7 @@ FRAME_COLUMNS = (
     "status",
     "note",
     "runs",
+    "recorded",
 )
 
 
@@ -110,8 +111,8 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
 
     here (percent; mean over seeds), low and high (95% interval over queries, and over seeds where there are several), spread
     (standard deviation over seeds, where there are several), seeds, steps, minutes (of training, mean over seeds), rise (see
-    `rise`), paper, paper_std, status ("run", "reported only", "not run", "failed"), note, runs (their names). runs: of `dataset`,
-    None for the table's first.
+    `rise`), paper, paper_std, status ("run", "reported only", "not run", "failed"), note, runs (their names), recorded (or in
+    folders of their own). runs: of `dataset`, None for the table's first.
     """
     chosen, printed = table(key), paper_table(table(key).key)
     dataset, failed = dataset or chosen.datasets[0], getattr(runs, "failed", {})
@@ -147,6 +148,7 @@ def table_frame(key: str | int | Table, runs: Mapping[str, list[Run]], dataset: 
                     "status": "run" if finished else missing,
                     "note": "; ".join(notes),
                     "runs": " ".join(run.name for run in finished),
+                    "recorded": any(run.record is not None for run in finished),
                 }
             )
     return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))

@@ -28,13 +28,13 @@ def _paper(line: object) -> str:
     return f"{line.paper:.{decimals}f}" + ("" if pd.isna(line.paper_std) else f" ± {line.paper_std:.1f}")
 
 
-def _training(group: pd.DataFrame) -> str:
-    """Seeds, steps and minutes of a row."""
+def _training(group: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """Seeds, steps and minutes of a row; whether it still learns; where only some rows of the table are records, that it is."""
     line = group.iloc[0]
     if not line["seeds"]:
         return ""
-    seeds = "1 seed" if line["seeds"] == 1 else f"{line['seeds']} seeds"
-    return f"{seeds}, {line['steps']:,.0f} steps, {line['minutes']:.1f} min{learning(group)}"
+    recorded = ", from the records" if line["recorded"] and not frame.loc[frame["seeds"] > 0, "recorded"].all() else ""
+    return f"{counted(line['seeds'], 'seed')}, {line['steps']:,.0f} steps, {line['minutes']:.1f} min{recorded}{learning(group)}"
 
 
 def learning(group: pd.DataFrame) -> str:
@@ -58,7 +58,7 @@ def table_text(frame: pd.DataFrame, caption: str) -> str:
             for line in group.itertuples()
             for part in (_here(line, len(columns) < 4 or line.column == columns[-1]), _paper(line))
         ]
-        rows.append([label, *cells, _training(group), group["note"].iloc[0]])
+        rows.append([label, *cells, _training(group, frame), group["note"].iloc[0]])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", caption])
@@ -83,7 +83,7 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
                 f"<div style='color:{_GRAY};font-size:90%'>paper {escape(_paper(line))}</div></td>"
             )
         runs = "".join(f"<div style='font-size:80%;color:{_GRAY}'>{escape(run)}</div>" for run in group["runs"].iloc[0].split())
-        inner.append(f"<td style='{cell};min-width:8em'>{escape(_training(group))}{runs}</td>")
+        inner.append(f"<td style='{cell};min-width:8em'>{escape(_training(group, frame))}{runs}</td>")
         idle = f" style='color:{_GRAY}'" if group["here"].isna().all() else ""
         body.append(f"<tr{idle}>{''.join(inner)}</tr>")
     return (

@@ -19,7 +19,7 @@ from maaf_lab.experiments.train import evaluate, train_and_evaluate
 from maaf_lab.models.checkpoints import load_earlier
 from maaf_lab.paper.table_results import comparisons_frame, judged, rise, statements_frame
 from maaf_lab.paper.tables import Comparison, table
-from maaf_lab.plots.tables import comparisons_text, learning, statements_text
+from maaf_lab.plots.tables import comparisons_text, learning, statements_text, table_text
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
 from maaf_lab.retrieval.metrics import Estimate, paired_p, recalls
@@ -191,3 +191,19 @@ def test_the_weights_of_three_quarters_of_the_steps_are_ranked_too(tmp_path, smo
     damaged = run.folder / "state" / "earlier.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-8] + b"\0\0\0\0\0\0\1\1")
     assert load_earlier(run.folder, model) is None
+
+
+def test_rows_from_the_records_are_marked_where_others_were_trained():
+    def text(*recorded):
+        names = ["TIRG", "MAAF", "Designovel"]
+        rows = [
+            {"row": name, "column": "R1", "here": 50.0, "low": 49.0, "high": 51.0, "spread": np.nan, "seeds": 1, "steps": 1200}
+            | {"minutes": 2.0, "rise": 1.0, "paper": 60.0, "paper_std": np.nan, "status": "run", "note": "", "recorded": record}
+            for name, record in zip(names[:2], recorded, strict=True)
+        ]
+        rows.append({**rows[0], "row": names[2], "here": np.nan, "seeds": 0, "status": "reported only", "recorded": False})
+        return table_text(pd.DataFrame(rows), "caption").splitlines()
+
+    assert [("records" in line) for line in text(True, False)[2:4]] == [True, False]
+    assert "records" not in "".join(text(True, True) + text(False, False))
+    assert text(True, True)[2].endswith("1 seed, 1,200 steps, 2.0 min")
