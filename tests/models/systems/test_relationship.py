@@ -20,7 +20,7 @@ def test_relationship_equals_a_loop_over_pairs(made_model):
 
 
 def test_a_text_weighs_as_much_as_an_image_at_the_start(made_model):
-    """Features of a pretrained image model are fifty times as large as a new text model's: without norms the text is not heard."""
+    """A pretrained image model's features are fifty times as large as a new text model's: without norms the text is not heard."""
     model = made_model("relationship").eval()
     images, text = torch.randn(16, 3, 56, 56), model.read(["remove cube", "add red sphere", "make small cube blue"])
     with torch.no_grad():
