@@ -25,30 +25,39 @@ from maaf_lab.data.cache import pixel_cache
 from maaf_lab.data.text import Vocabulary
 from maaf_lab.data.transforms import build_transform
 from maaf_lab.models.registry import build_model
-from maaf_lab.paper.tables import table
-from maaf_lab.profiles import profile_config
+from maaf_lab.paper.tables import row_configs, table
 from maaf_lab.retrieval.embed import embed_split
 from maaf_lab.retrieval.gallery import rank
 from maaf_lab.training.fit import batch_softmax_loss, parameter_groups
+from maaf_lab.training.frozen import freeze_image_model, kept_maps
 
 PARTS = ("load", "encode", "fuse", "backward", "optimizer")
 
 
 def measure_steps(config, split, cache, steps: int) -> dict[str, float]:
-    """Median seconds of each part of a step, after two steps of warm-up."""
+    """Median seconds of each part of a step, after two steps of warm-up. Where the image model is frozen, its maps are kept."""
     set_seed(0)
     model = build_model(config.model, Vocabulary.build(split.texts)).train()
+    frozen = not config.train.image_learning_rate
+    if frozen:
+        freeze_image_model(model)
     optimizer = torch.optim.SGD(parameter_groups(model, config.train), momentum=config.train.momentum)
     collate = Collator(split.queries, model.vocabulary)
     sampler = GroupSampler(collate.sources, config.train.batch_size, config.train.group_size, 0)
     transform = build_transform(config.data.transform, config.data.pixels)
+    shown = kept_maps(model, cache, transform, config.train, progress=False) if frozen else cache
+    model.train()
+    if frozen:
+        freeze_image_model(model)
     times = defaultdict(list)
     for step in range(steps + 2):
         marks = [time.perf_counter()]
         batch = collate(sampler.batch(step))
-        images = transform.train(cache.batch(batch.images), torch.Generator())
+        images = shown.batch(batch.images)
+        if not isinstance(images, dict):
+            images = transform.train(images, torch.Generator())
         marks.append(time.perf_counter())
-        features = model.encode(images)
+        features = model.features_of(images) if isinstance(images, dict) else model.encode(images)
         marks.append(time.perf_counter())
         queries, _ = model.fuse({r: t[batch.source] for r, t in features.items()}, model.read(batch.text))
         targets, _ = model.project({r: t[batch.target] for r, t in features.items()})
@@ -87,7 +96,7 @@ def main() -> None:
     for row in table("1").rows:
         if row.changes is None:
             continue
-        config = profile_config(arguments.profile, "css", **row.changes)
+        (config,) = row_configs("1", row.label, arguments.profile, origin, (0,))
         cache = pixel_cache(train, config.data.pixels, progress=False)
         parts = measure_steps(config, train, cache, arguments.steps)
         total = sum(parts.values())
