@@ -18,6 +18,7 @@ def test_smoke_profile_trains_from_nothing_and_fills_the_table(tmp_path):
         "data_root": str(tmp_path / "data"),
         "runs_root": str(tmp_path / "runs"),
         "records": "",
+        "seeds": [0],
         "rows": list(DEMO_ROWS),
     }
     done = execute(NOTEBOOK, tmp_path / "out", parameters, progress=False)
