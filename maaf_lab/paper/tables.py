@@ -273,7 +273,7 @@ _TABLES = (
         (Column("R1", "R1", "fashion200k"),),
         (
             _row("Han et al.", None, "reported number only: the dataset's own system, ranked otherwise"),
-            _SHOW_AND_TELL,
+            _system("Show and Tell", "show_and_tell"),
             _system("FiLM", "film"),
             _system("Parameter hashing", "parameter_hashing"),
             _RELATIONSHIP,
@@ -323,7 +323,7 @@ _TABLES = (
         "MIT-States",
         tuple(Column(f"R{k}", f"R{k}", "mit_states") for k in (1, 5, 10)),
         (
-            _SHOW_AND_TELL,
+            _system("Show and Tell", "show_and_tell"),
             _system("Attributes as Operators", "attributes_as_operators"),
             _system("FiLM", "film"),
             _system("TIRG", "tirg"),
