@@ -61,10 +61,14 @@ class CSS(Dataset):
             "": {"model.resolutions": (7,), "model.blocks": 1, "train.group_size": 4},
             "paper": {"train.steps": 75_000, "train.image_learning_rate": 0.01},
             "laptop": {
-                "model.attention_dropout": None,
+                "data.transform": "plain",
+                "model.image_channels": (16, 32, 64, 128),
+                "model.image_weights": "scenes-v1",
+                "train.image_learning_rate": 0.0,
                 "train.batch_size": 96,
-                "train.steps": 600,
-            },  # few tokens (49): larger batches, more steps
+                "train.steps": 2400,
+                "train.learning_rate": 0.05,
+            },  # an image model that tells shapes and colors and stays as it is: few tokens (49), so large batches
         }
     )
     modification_types = MappingProxyType(
