@@ -32,5 +32,9 @@ def test_the_profiles_know_every_dataset():
 def test_profiles_of_css():
     assert profile_config("paper", "css").train.steps == 75_000 and profile_config("paper", "css").model.resolutions == (7,)
     assert profile_config("laptop", "css").model.image_encoder == "tiny"
+    assert profile_config("laptop", "css").model.image_weights == "scenes-v1"
+    for flat in ("css2d", "css2d3d"):  # the image model of rendered scenes is not theirs
+        config = profile_config("laptop", flat)
+        assert (config.model.image_weights, config.train.image_learning_rate, config.train.steps) == ("none", 0.02, 600)
     with pytest.raises(ConfigError, match="unknown dataset 'mnist'; known: css"):
         profile_config("smoke", "mnist")
