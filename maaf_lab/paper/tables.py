@@ -158,7 +158,7 @@ def _two_stream() -> tuple[Row, ...]:
         unstable = operations == "xxx_mmm_xmm_mxx_xff"
         changes = {"model.name": "two_stream", "model.two_stream": operations, **(_HALF if unstable else {})}
         note = "at half the rates: the paper found it unstable (section S1.1)" if unstable else ""
-        small = {"train.learning_rate": 0.01, "train.image_learning_rate": 0.01} if unstable else {}
+        small = {"train.learning_rate": 0.01} if unstable else {}
         rows.append(_row(label, changes, note, small))
     return tuple(rows)
 

@@ -61,10 +61,9 @@ class CSS(Dataset):
             "": {"model.resolutions": (7,), "model.blocks": 1, "train.group_size": 4},
             "paper": {"train.steps": 75_000, "train.image_learning_rate": 0.01},
             "laptop": {
-                "data.transform": "plain",
+                "data.pixels": 56,
                 "model.image_channels": (16, 32, 64, 128),
                 "model.image_weights": "scenes-v1",
-                "train.image_learning_rate": 0.0,
                 "train.batch_size": 96,
                 "train.steps": 2400,
                 "train.learning_rate": 0.05,
@@ -164,7 +163,17 @@ class CSS(Dataset):
 
 # scenes-v1 has seen rendered scenes alone: for flat ones the image model learns from scratch, along with the rest
 _FLAT = MappingProxyType(
-    {**CSS.settings, "laptop": {"model.attention_dropout": None, "train.batch_size": 96, "train.steps": 600}}
+    {
+        **CSS.settings,
+        "laptop": {
+            "data.pixels": 56,
+            "model.image_channels": (16, 32, 64, 128),
+            "model.attention_dropout": None,
+            "train.batch_size": 96,
+            "train.steps": 600,
+            "train.image_learning_rate": 0.02,
+        },
+    }
 )
 
 

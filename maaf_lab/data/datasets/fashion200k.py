@@ -56,6 +56,7 @@ class Fashion200k(Dataset):
     )
     published = MappingProxyType({"train": Counts(172_049, None), "test": Counts(29_789, 33_480)})  # as TIRG's loader counts
     protocol = Protocol(gallery="split", exclude_source=True, ks=(1, 10, 50), relevant="an image with the target caption")
+    settings = MappingProxyType({"laptop": {"model.image_weights": "garments-v1"}})
 
     def annotations(self) -> Sequence[Path]:
         return [*self._label_files("train"), *self._label_files("test"), self.root / QUERIES]

@@ -66,7 +66,12 @@ class FashionIQ(Dataset):
     )
     published = MappingProxyType({"train": Counts(45_429, 18_000), "val": Counts(15_415, 6_016), "test": Counts(15_417, 6_118)})
     protocol = Protocol(gallery="category", exclude_source=True, ks=(10, 50), relevant="an image that shows the target product")
-    settings = MappingProxyType({"": {"data.transform": "crops", "train.single_category": True}})  # as in the authors' code
+    settings = MappingProxyType(
+        {
+            "": {"data.transform": "crops", "train.single_category": True},  # as in the authors' code
+            "laptop": {"data.transform": "plain", "model.image_weights": "garments-v1"},
+        }
+    )
 
     def annotations(self) -> Sequence[Path]:
         return [path for split in self.splits for path in self._files_of(split)]

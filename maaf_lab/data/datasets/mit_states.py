@@ -118,6 +118,7 @@ class MITStates(Dataset):
         {
             "": {"train.group_size": 2},  # two queries of each reference
             "paper": {"model.feedforward": 32, "model.blocks": 1},  # the authors' script; not in the paper
+            "laptop": {"model.image_weights": "objects-v1"},
         }
     )
 

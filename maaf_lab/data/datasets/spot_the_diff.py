@@ -49,6 +49,7 @@ class SpotTheDiff(Dataset):
         {
             "": {"data.transform": "crops"},
             "paper": {"train.steps": 90_000, "train.decay_every": 30_000},  # the authors' script
+            "laptop": {"data.transform": "plain", "model.image_weights": "streets-v1"},
         }
     )
 
