@@ -39,6 +39,7 @@ _LAPTOP = {
     "data.pixels": 64,
     "data.transform": "plain",
     "model.image_channels": (16, 16, 32, 64, 128),
+    "model.map_sides": (16, 8, 4),
     "model.attention_dropout": 0.0,
     "train.batch_size": 32,
     "train.steps": 900,

@@ -63,6 +63,7 @@ class CSS(Dataset):
             "laptop": {
                 "data.pixels": 56,
                 "model.image_channels": (16, 32, 64, 128),
+                "model.map_sides": (28, 14, 7),
                 "model.image_weights": "scenes-v1",
                 "train.batch_size": 96,
                 "train.steps": 2400,
@@ -168,6 +169,7 @@ _FLAT = MappingProxyType(
         "laptop": {
             "data.pixels": 56,
             "model.image_channels": (16, 32, 64, 128),
+            "model.map_sides": (28, 14, 7),
             "model.attention_dropout": None,
             "train.batch_size": 96,
             "train.steps": 600,

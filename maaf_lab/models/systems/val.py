@@ -7,19 +7,21 @@ As in the authors' code: a 1x1 convolution joins image and text, there are two h
 self-attention's at 0, and each region's gate depends on all regions. Our choices: the cosine is the mean of the three depths'
 cosines (embeddings are the three unit vectors side by side), trained with this lab's loss instead of a triplet loss, without the
 second (text) matching loss; the depths are the stages of 28x28, 14x14 and 7x7; the regions' gates are a linear map over the
-regions at the image size that the model was made for. Dropout on the attention's weights is `dropout`.
+regions, so the sides of the maps are settings (`map_sides`). Dropout on the attention's weights is `dropout`.
 Shapes: B batch, C channels, h, w sides, N = h w regions, H heads, S = C / H, D width (a third of it for each depth).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from maaf_lab.config import Share
+from maaf_lab.config import ADDED_LATER, CountList, Share
 from maaf_lab.data.text import TextBatch, Vocabulary
 from maaf_lab.errors import ConfigError
 from maaf_lab.models.base import ComposedModel, Features, unit
@@ -28,6 +30,12 @@ from maaf_lab.models.layers.attention import AttentionRecord, TokenNames, attent
 from maaf_lab.utils.registry import TEXT_ENCODERS
 
 DEPTHS, HEADS = (28, 14, 7), 2
+
+
+def _three(value: tuple[int, ...]) -> tuple[int, ...]:
+    if len(value) != len(DEPTHS):
+        raise ConfigError(f"expected {len(DEPTHS)} sides, one a depth; found {list(value)}")
+    return value
 
 
 class CompositeTransformer(nn.Module):
@@ -45,7 +53,9 @@ class CompositeTransformer(nn.Module):
         h, w = x_BChw.shape[2:]
         regions = self.place_gate.in_features
         if h * w != regions:
-            raise ConfigError(f"VAL was made for maps of {regions} regions, found {h}x{w}: use images of its side")
+            raise ConfigError(
+                f"VAL was made for maps of {regions} regions, found {h}x{w}: use images of its side, or set model.map_sides"
+            )
         both = self.join(torch.cat([x_BChw, text_BD[..., None, None].expand(-1, -1, h, w).to(x_BChw.dtype)], 1))
         channel = self.channel_gate(both.mean((-2, -1))).sigmoid()[..., None, None]
         region = self.place_gate(both.mean(1).flatten(1)).sigmoid().unflatten(-1, (1, h, w))
@@ -65,13 +75,18 @@ class VAL(ComposedModel):
         """The system."""
         dropout: Share = 0.1
         """On the attention's weights."""
+        map_sides: Annotated[CountList, AfterValidator(_three), ADDED_LATER] = DEPTHS
+        """Sides of the three maps, the largest first: 28, 14, 7 at each network's own image size (224 px; 56 for `tiny`)."""
 
     def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         wide = self.backbone.channels
         self.text = TEXT_ENCODERS[config.text_encoder](config, vocabulary)
         self.composers = nn.ModuleDict(
-            {str(r): CompositeTransformer(wide[r], r * r, config.width, config.dropout) for r in DEPTHS}
+            {
+                str(r): CompositeTransformer(wide[r], side * side, config.width, config.dropout)
+                for r, side in zip(DEPTHS, config.map_sides, strict=True)
+            }
         )
         shares = [config.width // 3 + (i < config.width % 3) for i in range(3)]
         self.maps = nn.ModuleDict({str(r): nn.Linear(wide[r], share) for r, share in zip(DEPTHS, shares, strict=True)})
