@@ -2,6 +2,8 @@
 
 The mean over space of each map goes through one linear layer a label. So the encoder learns to keep in that mean, which is what
 every system pools in the end, what is where: shape, color, sleeve, plumage. The layers are thrown away.
+"cells" are the same scenes, and each of nine cells is told from its own part of the map, by layers that all cells share: so the
+features of a place say what stands there, and their mean says little of where.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,18 +32,24 @@ from maaf_lab.utils.wording import did_you_mean
 
 
 class Kind(NamedTuple):
-    """Side of the pictures as they are drawn (`Dataset.drawn_pixels`) and read, widths of the encoder, the maps from which labels
-    are told, with the weight of each."""
+    """What draws the pictures, their side as they are drawn (`Dataset.drawn_pixels`) and read, widths of the encoder, the maps
+    from which labels are told, with the weight of each, and the parts of a map a side, each with its own labels."""
 
+    draw: Callable[[int, int], labelled.Labelled]
     drawn: int
     pixels: int
     channels: tuple[int, ...]
     maps: Mapping[int, float]
+    parts: int = 1
 
 
-KINDS = {  # of pictures: a function of `synthetic.labelled`; CSS's systems read the last map alone (section 3.1)
-    "scenes": Kind(56, 56, (16, 32, 64, 128), {7: 1.0}),
-    **{name: Kind(74, 64, (16, 16, 32, 64, 128), {7: 1.0, 14: 0.5}) for name in ("garments", "birds", "objects", "streets")},
+KINDS = {  # CSS's systems read the last map alone (section 3.1)
+    "scenes": Kind(labelled.scenes, 56, 56, (16, 32, 64, 128), {7: 1.0}),
+    "cells": Kind(labelled.scenes, 56, 56, (16, 32, 64, 128), {7: 1.0}, parts=3),
+    **{
+        draw.__name__: Kind(draw, 74, 64, (16, 16, 32, 64, 128), {7: 1.0, 14: 0.5})
+        for draw in (labelled.garments, labelled.birds, labelled.objects, labelled.streets)
+    },
 }
 _HELD_OUT, _BATCH, _RATE, _WARMUP, _LOSS = 1_000, 64, 0.1, 100, 5.0
 
@@ -49,8 +57,8 @@ _HELD_OUT, _BATCH, _RATE, _WARMUP, _LOSS = 1_000, 64, 0.1, 100, 5.0
 def pretrain(kind: str, out: str | Path, *, pictures: int = 16_000, steps: int = 2_500, progress: bool = True) -> dict[str, Any]:
     """Draw `pictures` of a kind, learn to tell what all but the last 1,000 show, and write the encoder to the file `out`.
 
-    kind: "scenes" (CSS), "garments" (Fashion IQ, Fashion200k), "birds", "objects" (MIT-States) or "streets". steps: of 64
-    pictures. The weights are stored in half precision, with these settings beside them.
+    kind: "scenes" or "cells" (CSS), "garments" (Fashion IQ, Fashion200k), "birds", "objects" (MIT-States) or "streets". steps:
+    of 64 pictures. The weights are stored in half precision, with these settings beside them.
     Returns the settings, the minutes, and the accuracy in percent on the pictures held out, a number a label and map. Raises
     ConfigError for an unknown kind or too few pictures.
     """
@@ -61,14 +69,14 @@ def pretrain(kind: str, out: str | Path, *, pictures: int = 16_000, steps: int =
             f"pretrain: expected at least {2 * _HELD_OUT:,} pictures, {_HELD_OUT:,} are held out; found {pictures:,}"
         )
     chosen, start = KINDS[kind], time.monotonic()
-    images, labels = getattr(labelled, kind)(pictures, chosen.drawn)
+    images, labels = chosen.draw(pictures, chosen.drawn)
     if chosen.drawn != chosen.pixels:
         squares = [to_square(one.permute(1, 2, 0).numpy(), chosen.pixels) for one in images]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     drawn, transform = time.monotonic(), build_transform("plain", chosen.pixels)
     torch.manual_seed(0)
     encoder, heads = TinyNet(chosen.channels), nn.ModuleDict()
-    sizes = [int(classes.max()) + 1 for classes in labels.values()]
+    sizes = [int(classes.max()) + 1 for classes in labels.values()][:: chosen.parts**2]  # one for all parts
     for r in chosen.maps:
         heads[str(r)] = nn.Linear(encoder.channels[r], sum(sizes))
     classes_NL = torch.stack(list(labels.values()), 1)
@@ -77,9 +85,12 @@ def pretrain(kind: str, out: str | Path, *, pictures: int = 16_000, steps: int =
     random, last = torch.Generator().manual_seed(1), pictures - _HELD_OUT
 
     def told(rows: Tensor) -> dict[int, list[Tensor]]:
-        """Map -> the logits of each label."""
-        maps = encoder(transform.eval(images[rows]))
-        return {r: list(heads[str(r)](maps[r].mean((2, 3))).split(sizes, 1)) for r in chosen.maps}
+        """Map -> the logits of each label; where a map has several parts, their labels follow one another."""
+        maps, found = encoder(transform.eval(images[rows])), {}
+        for r in chosen.maps:
+            parts = nn.functional.adaptive_avg_pool2d(maps[r], chosen.parts).flatten(2).transpose(1, 2)
+            found[r] = [one for label in heads[str(r)](parts).split(sizes, 2) for one in label.unbind(1)]
+        return found
 
     for step in tqdm(range(steps), desc=f"pretrain {kind}", unit="step", disable=not progress, mininterval=0.5):
         for group in optimizer.param_groups:

@@ -22,11 +22,11 @@ def test_shapes_are_the_papers():
 def test_the_drawing_says_what_the_model_is():
     def words(profile, dataset):
         model = untrained(profile, dataset, "make it red")
-        figure = architecture_figure(model, 56, "make it red")
+        figure = architecture_figure(model, profile_config(profile, dataset).data.pixels, "make it red")
         return " ".join(text.get_text() for text in figure.axes[0].texts)
 
     smoke = words("smoke", "css")
     assert "49 tokens of 32" in smoke and "52 tokens" in smoke and "1 × attention block" in smoke and "4 heads" in smoke
-    assert "245 tokens of 128" in words("laptop", "fashion_iq")
+    assert "80 tokens of 128" in words("laptop", "fashion_iq")
     with pytest.raises(ConfigError, match="the drawing is of MAAF, found tirg"):
         model_shapes(build_model(profile_config("smoke", "css", **{"model.name": "tirg"}).model, Vocabulary(("a",))), 56, "a")

@@ -30,7 +30,7 @@ def few(monkeypatch, cores):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_drawn_learned_and_read_again(kind, few, tmp_path):
     told = pretrain(kind, tmp_path / "w.safetensors", pictures=48, steps=3, progress=False)
-    assert set(told["accuracy"]) == ({"7"} if kind == "scenes" else {"7", "14"})
+    assert set(told["accuracy"]) == ({"7"} if kind in ("scenes", "cells") else {"7", "14"})
     assert all(0 <= percent <= 100 for of_map in told["accuracy"].values() for percent in of_map.values())
     net = encoder(tmp_path / "w.safetensors", tuple(told["channels"]))
     state = load_file(tmp_path / "w.safetensors")
@@ -52,7 +52,7 @@ def test_the_same_settings_give_the_same_bytes(few, tmp_path):
 
 
 def test_what_cannot_be_pretrained_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"expected scenes, garments, .*; found 'scene'. Did you mean 'scenes'"):
+    with pytest.raises(ConfigError, match=r"expected scenes, cells, .*; found 'scene'. Did you mean 'scenes'"):
         pretrain("scene", tmp_path / "w")
     with pytest.raises(ConfigError, match="at least 2,000 pictures, 1,000 are held out; found 1,500"):
         pretrain("scenes", tmp_path / "w", pictures=1_500)

@@ -22,7 +22,7 @@ from maaf_lab.utils.registry import IMAGE_ENCODERS
 
 _DRAWN_FOLDER = Path(__file__).parents[2] / "pretrained" / "images"
 # Weights of the tiny encoder that ship with the lab, and its widths (`training.pretrain`).
-DRAWN = {"scenes-v1": (16, 32, 64, 128)}
+DRAWN = {f"{kind}-v1": (16, 32, 64, 128) for kind in ("scenes", "cells")}
 DRAWN |= {f"{kind}-v1": (16, 16, 32, 64, 128) for kind in ("garments", "birds", "objects", "streets")}
 
 

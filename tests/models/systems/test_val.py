@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from maaf_lab.config import model_config
+
 from maaf_lab.data.text import TextBatch
+from maaf_lab.errors import ConfigError
 
 
 def test_val_and_local_features_record(made_model):
@@ -26,6 +29,14 @@ def test_val_starts_as_a_gated_reference(made_model):
     features = model.encode(torch.randn(1, 3, 56, 56))
     vector = model.project(features)[0][0]
     for start, stop in ((0, 11), (11, 22), (22, 32)):  # 32 over three depths: cosines are their mean, each of length 1
-        assert float(vector[start:stop].norm()) == pytest.approx(1, abs=1e-5)
+        assert vector[start:stop].norm().item() == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="made for maps of 784 regions, found 24x24"):
         model.embed_query(torch.randn(1, 3, 48, 48), TextBatch(torch.ones(1, 1).long(), torch.ones(1, 1).bool()))
+
+
+def test_vals_gates_take_the_sides_of_the_maps(made_model):
+    model = made_model("val", **{"model.map_sides": (24, 12, 6)})
+    assert [c.place_gate.in_features for c in model.composers.values()] == [576, 144, 36]
+    assert model.embed_query(torch.randn(2, 3, 48, 48), ["add cube", "remove"]).shape == (2, 32)
+    with pytest.raises(ConfigError, match=r"map_sides: expected 3 sides, one a depth; found \[28, 14\]"):
+        model_config("val", map_sides=(28, 14))
