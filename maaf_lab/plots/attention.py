@@ -129,7 +129,7 @@ def head_ablation_figure(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-_SPANS = {"7x7": "#0072B2", "14x14": "#D55E00", "text": "#009E73"}  # the paper's blue, red and green, as Okabe and Ito's
+_GRIDS, _WORDS = ("#0072B2", "#D55E00", "#444444"), "#009E73"  # the paper's blue, red and green, as Okabe and Ito's
 
 
 def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[str, tuple[int, int]], title: str = "") -> Figure:
@@ -151,8 +151,9 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
     picture = upper.imshow(shown, cmap=colors, norm=norm, interpolation="nearest")
     figure.colorbar(picture, ax=upper, label="attention" + ("" if signed else " (logarithmic)"), shrink=0.8)
     label = {name: f"{name} image tokens" for name in spans} | {"text": "words"}
+    named = dict(zip((name for name in spans if name != "text"), _GRIDS, strict=False)) | {"text": _WORDS}
     for name, (start, stop) in spans.items():
-        color = _SPANS.get(name, "#444444")
+        color = named.get(name, _GRIDS[-1])
         for axis_name in ("x", "y"):
             position = (
                 {"xy": ((start + stop - 1) / 2, -0.015), "ha": "center", "va": "top"}
@@ -189,7 +190,7 @@ def structure_figure(weights: np.ndarray, tokens: Sequence[str], spans: Mapping[
     start, stop = spans["text"]
     lower.imshow(shown[start:stop], cmap=colors, norm=norm, aspect="auto", interpolation="nearest")
     words = [picture_text(token, most=40) for token in tokens[start:stop]]
-    lower.set_yticks(range(stop - start), words, fontsize=8, color=_SPANS["text"])
+    lower.set_yticks(range(stop - start), words, fontsize=8, color=_WORDS)
     lower.set_xticks([first - 0.5 for first, _ in spans.values()], [f"{name} →" for name in spans], fontsize=8, ha="left")
     for first, _ in list(spans.values())[1:]:
         lower.axvline(first - 0.5, color="white", linewidth=1)
