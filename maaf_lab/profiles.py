@@ -37,7 +37,6 @@ _LAPTOP = {
     "model.heads": 8,
     # an image model that learned from other drawings and stays as it is: with 80 image tokens, a step is a quarter of a second
     "data.pixels": 64,
-    "data.transform": "plain",
     "model.image_channels": (16, 16, 32, 64, 128),
     "model.map_sides": (16, 8, 4),
     "model.attention_dropout": 0.0,

@@ -353,7 +353,7 @@ def open_session(
 
 
 def describe_run(run: Run) -> str:
-    """A run's name on screen: "garments-laptop: maaf, 1,500 steps"."""
+    """A run's name on screen: "garments-laptop: maaf, 2,700 steps"."""
     config = run.config
     name = f"{config.model.name}, {config.train.steps:,} steps"
     return f"{run.name}: {name}" if run.folder.parent == GALLERIES.parent else f"{name} ({run.name[-4:]})"

@@ -14,7 +14,7 @@ from maaf_lab.experiments.runs import find_run
 
 @pytest.fixture(scope="module")
 def table(garments):
-    return TypeTable({"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-e2a551407a").rankings}, (10, 50))
+    return TypeTable({"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-815bb2bbab").rankings}, (10, 50))
 
 
 def test_recalls_against_a_loop(table, garments):

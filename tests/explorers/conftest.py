@@ -21,4 +21,4 @@ def retrieval(css):
 
 @pytest.fixture(scope="module")
 def rankings(garments):
-    return {"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-e2a551407a").rankings}
+    return {"one": garments.run.rankings, "two": find_run("fashion_iq-tirg-815bb2bbab").rankings}

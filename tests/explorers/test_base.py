@@ -31,9 +31,9 @@ def test_a_second_run_is_named_in_the_widget(attention, retrieval, rankings, gar
     assert (repr(attention), repr(retrieval), repr(modifications)) == shown
     attention.compare("css-laptop")
     retrieval.compare("css-laptop")
-    modifications.compare("fashion_iq-tirg-e2a551407a")
+    modifications.compare("fashion_iq-tirg-815bb2bbab")
     assert "model" in attention.state.data["compares"] and len(retrieval.state.turns[0].found) == 2
-    assert modifications.state.models == ("one", "tirg, 300 steps (407a)") and modifications.message.value == ""
+    assert modifications.state.models == ("one", "tirg, 900 steps (bbab)") and modifications.message.value == ""
     for explorer in (attention, retrieval, modifications):
         explorer.control("beside it").value = ""
     assert len(retrieval.state.turns[0].found) == len(attention.state.seen) == len(modifications.state.models) == 1

@@ -59,7 +59,7 @@ def _filled(clone, tiny_css):
         "data/fashion_iq-tiny/made.json": '{"dataset": "fashion_iq", "origin": "synthetic fashion_iq v0", "counts": {}}',
         "data/fashion_iq/captions/cap.dress.val.json": "[]",
         "runs/css-laptop/config.json": "{}",
-        "runs/fashion_iq-tirg-e2a551407a/metrics.json": '{"metrics": {}}',
+        "runs/fashion_iq-tirg-815bb2bbab/metrics.json": '{"metrics": {}}',
         "runs/galleries/css-laptop-0000000000.npy": "old",
         "report/index.html": "mine",
         "report/report.json": "[{",

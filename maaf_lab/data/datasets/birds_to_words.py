@@ -84,7 +84,7 @@ class BirdsToWords(Dataset):
         {
             "": {"data.transform": "crops"},
             "paper": {"train.steps": 30_000},  # section 3.3; the authors' script: 50,000, decay every 10,000
-            "laptop": {"data.transform": "plain", "model.image_weights": "birds-v1"},
+            "laptop": {"model.image_weights": "birds-v1"},
         }
     )
 
