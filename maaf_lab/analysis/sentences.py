@@ -45,10 +45,11 @@ def marked(sentence: str) -> MarkedSentence:
 
 @torch.inference_mode()
 def sentence_attention(
-    model: ComposedModel, cache: PixelCache, images: np.ndarray, text: str, *, grid: str = "14x14", chunk: int = 32
+    model: ComposedModel, cache: PixelCache, images: np.ndarray, text: str, *, grid: str = "", chunk: int = 32
 ) -> np.ndarray:
     """Attention of every word of `text` to a grid of image tokens, averaged over `images` (N,) -> (blocks, H, T, rows, columns).
 
+    grid: such as "14x14"; "" for the finest one that the model has.
     Raises ConfigError for a system without attention, for a grid that it does not have, for a word that it does not know, and
     for no images.
     """
@@ -63,8 +64,10 @@ def sentence_attention(
         part = images[low : low + chunk]
         features = model.encode(prepare.eval(cache.batch(part).to(model.device)))
         _, record = model.fuse(features, model.read([text] * len(part)), return_attention=True)
-        if record is None or grid not in record.spans:
-            found = "no attention" if record is None else f"the grids {', '.join(s for s in record.spans if s != 'text')}"
+        grids = {name: stop - start for name, (start, stop) in record.spans.items() if name != "text"} if record else {}
+        grid = grid or max(grids, key=grids.__getitem__, default="image")
+        if record is None or grid not in grids:
+            found = "no attention" if record is None else f"the grids {', '.join(grids)}"
             raise ConfigError(f"expected a system that attends to a grid of {grid} tokens; {model.config.name} has {found}")
         if np.diff(record.spans["text"]) != len(words):
             raise ConfigError(f"expected a token a word; {model.config.text_encoder} reads {text!r} in pieces")

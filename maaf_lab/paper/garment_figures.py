@@ -130,8 +130,8 @@ class GarmentFigures(FigureExperiment):
             raise ConfigError(f"expected a category of Fashion IQ ({', '.join(CATEGORIES)}), found {asked.category!r}")
 
         def compute() -> dict[str, np.ndarray]:
-            part, side = self.cluster(asked.category)[:images], max(self.model.config.resolutions)
-            maps = sentence_attention(self.model, self.cache, part, asked.text, grid=f"{side}x{side}")
+            part = self.cluster(asked.category)[:images]
+            maps = sentence_attention(self.model, self.cache, part, asked.text)
             return {"maps": maps.astype(np.float32), "mean": mean_image(self.cache, part), "count": np.array(len(part))}
 
         kept = self._kept("sentence", compute, asked.category, asked.text, images)
