@@ -254,7 +254,7 @@ class RetrievalExplorer(ModelExplorer):
         if self._square is not None:
             image: int | np.ndarray = model.square(self._square)
         elif gallery is not None:
-            image = model.square(gallery.picture(self._source, max(model.pixels.size, 64)))
+            image = gallery.picture(self._source, model.pixels.size)
         else:
             image = self._source
         look = model.look(image, from_people(text), attention=False)

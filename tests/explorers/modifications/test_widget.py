@@ -14,7 +14,7 @@ def test_modifications(rankings, garments):
     root = sound(explorer.svg())
     bars = [e.get("data-value") for e in root.iter() if e.get("data-act") == "type"]
     assert bars == ["all", "color", "texture", "shape", "parts", "type"]
-    assert "all n = 6,000: 69.4" in repr(explorer)
+    assert "all n = 6,000: 86.2" in repr(explorer)
     press(explorer, "type", "color")
     press(explorer, "sort", "best first")
     assert explorer.state.picked == "color" and explorer.state.lines[0].ranks[0] == 1

@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from maaf_lab.data.transforms import normalize_pixels
 from maaf_lab.errors import ConfigError, DataError
 from maaf_lab.explorers.retrieval.widget import RetrievalExplorer
+from maaf_lab.retrieval.folder_gallery import square
 
 
 def test_retrieval_shows_the_protocols_ranking(retrieval, css):
@@ -136,11 +137,10 @@ def test_a_folder_of_ones_own(retrieval, css, tmp_path):
     retrieval.type("remove cube")
     found = retrieval.state.turns[0].found[0]
     assert {r.name for r in found.results} <= {f"p{n:02}.png" for n in range(14)} and "14 images searched" in retrieval.svg()
-    image = css.square(np.asarray(PILImage.open(tmp_path / "p00.png")))
-    squares = np.stack([css.square(np.asarray(PILImage.open(tmp_path / f"p{n:02}.png"))) for n in range(14)])
+    squares = np.stack([square(tmp_path / f"p{n:02}.png", css.pixels.size) for n in range(14)])
     with torch.inference_mode():
         vectors = css.model.eval().embed_images(normalize_pixels(torch.from_numpy(squares).permute(0, 3, 1, 2))).numpy()
-    best = np.argsort(-(vectors @ css.look(image, "remove cube", attention=False).vector), kind="stable")
+    best = np.argsort(-(vectors @ css.look(squares[0], "remove cube", attention=False).vector), kind="stable")
     assert [r.image for r in found.results if not r.source] == [i for i in best.tolist() if i != 0][:10]
     shown = repr(retrieval)
     retrieval.control("your folder of images").value = str(tmp_path / "nowhere")
