@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from maaf_lab.config import model_config
-
 from maaf_lab.data.text import TextBatch
 from maaf_lab.errors import ConfigError
 
