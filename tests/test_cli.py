@@ -48,7 +48,7 @@ def test_a_profile_says_what_is_drawn_and_where(shell, tmp_path, monkeypatch):
         assert shell("make", "fashion_iq", "--profile", profile)[0] == 0
     assert shell("make", "css", "--profile", "laptop", "--out", "x", "--size", "tiny", "--pixels", 20, "--seed", 3)[0] == 0
     data = tmp_path / "data"
-    smoke, laptop = ("fashion_iq", data / "fashion_iq-tiny", "tiny", 64, 0), ("fashion_iq", data / "fashion_iq", "full", 64, 0)
+    smoke, laptop = ("fashion_iq", data / "fashion_iq-tiny", "tiny", 64, 0), ("fashion_iq", data / "fashion_iq", "full", 74, 0)
     assert drawn == [smoke, laptop, ("css", Path("x"), "tiny", 20, 3)]
 
 

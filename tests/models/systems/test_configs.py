@@ -46,6 +46,7 @@ OTHER = {  # another value of each setting; what is not here is doubled or turne
     "word_vectors": "vectors.txt",
     "bert": "none",
     "resolutions": (7, 14),
+    "map_sides": (16, 8, 4),
     "two_stream": "xxx_xmm_mxx_xff",
     "attention": "identity",
     "positions": "sinusoidal",
