@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py [--records notebooks/records] [--runs-root runs] [--seeds 3]
 
-Verdicts are corrected over all statements that ran (Holm). Reads finished runs, as many of the seeds as there are, and trains
-nothing; rows without a run are named.
+Verdicts are corrected over all statements that ran (Holm). Reads finished runs and trains nothing: of each table the seeds that
+all its rows have; rows without a run are named.
 Times are what the runs themselves measured: of training
 (one core each, two or three runs at a time on two cores, beside other work) and of embedding and ranking. A run that several
 tables show is counted once.
@@ -37,18 +37,17 @@ def main() -> None:
         experiment = open_table(key, data_root="none", seeds=range(arguments.seeds))
         lacking = []
         for dataset in table.datasets:
-            runs: dict[str, list[Run]] = {}
+            by_seed: dict[str, dict[int, Run]] = {}
             for row in table.rows:
-                found = [
-                    run
-                    for config in row_configs(key, row.label, "laptop", experiment.origin(dataset), experiment.seeds, dataset)
-                    if (run := finished_run(config, (arguments.runs_root, arguments.records)))
-                ]
-                if found:
-                    runs[row.label] = found
-                    every |= {run.name: run for run in found}
+                configs = row_configs(key, row.label, "laptop", experiment.origin(dataset), experiment.seeds, dataset)
+                found = [finished_run(config, (arguments.runs_root, arguments.records)) for config in configs]
+                if any(found):
+                    by_seed[row.label] = {run.config.train.seed: run for run in found if run}
                 elif row.changes is not None:
                     lacking.append(f"{row.label} ({dataset})")
+            seeds = sorted(set.intersection(*map(set, by_seed.values()))) if by_seed else []
+            runs = {label: [of[seed] for seed in seeds] for label, of in by_seed.items()}
+            every |= {run.name: run for of in runs.values() for run in of}
             frames.append(statements_frame(key, TableRuns(runs), dataset).assign(table=key, dataset=dataset))
         told[key] = {"statements": [], "rows_without_a_run": lacking}
         if lacking:
